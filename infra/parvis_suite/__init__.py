@@ -1,0 +1,1 @@
+"""The roof: assembly and command line, the only code that sees every service."""

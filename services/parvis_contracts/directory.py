@@ -1,0 +1,164 @@
+"""What directory says: who belongs to which ministry, in which state, and by which credentials they are known."""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from parvis_kit.events import Fact, StateFact
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+AccountState = Literal["pending", "active", "suspended", "left"]
+AgentKind = Literal["agent", "guest"]
+CredentialKind = Literal["session", "app_password"]
+Role = Literal["agent", "ministry_administrator", "finance", "operator"]
+
+
+class MinistryOnboarded(Fact):
+    """A ministry has come aboard."""
+
+    type: ClassVar = "directory.ministry.onboarded.v1"
+    ministry_id: UUID
+    siren: str = Field(pattern=r"^\d{9}$")
+
+
+class AgentJoined(Fact):
+    """A person has an account in a ministry, as an agent or as a guest."""
+
+    type: ClassVar = "directory.agent.joined.v1"
+    agent_id: UUID
+    ministry_id: UUID
+    kind: AgentKind
+
+
+class AgentMoved(Fact):
+    """An agent has changed ministry or directorate, and keeps identity and files."""
+
+    type: ClassVar = "directory.agent.moved.v1"
+    agent_id: UUID
+    from_ministry_id: UUID
+    to_ministry_id: UUID
+    from_directorate_id: UUID | None = None
+    to_directorate_id: UUID | None = None
+
+
+class AgentSuspended(Fact):
+    """An agent may not act until further notice."""
+
+    type: ClassVar = "directory.agent.suspended.v1"
+    agent_id: UUID
+
+
+class AgentReinstated(Fact):
+    """A suspended agent may act again."""
+
+    type: ClassVar = "directory.agent.reinstated.v1"
+    agent_id: UUID
+
+
+class AgentLeft(Fact):
+    """An agent has left for good: each service freezes, hands over, and acknowledges."""
+
+    type: ClassVar = "directory.agent.left.v1"
+    agent_id: UUID
+    ministry_id: UUID
+
+
+class TeamChanged(Fact):
+    """A team was made, renamed, or its members have changed."""
+
+    type: ClassVar = "directory.team.changed.v1"
+    team_id: UUID
+    ministry_id: UUID
+    added: tuple[UUID, ...] = ()
+    removed: tuple[UUID, ...] = ()
+
+
+class CredentialIssued(Fact):
+    """An agent can be known by a new credential."""
+
+    type: ClassVar = "directory.credential.issued.v1"
+    credential_id: UUID
+    agent_id: UUID
+    kind: CredentialKind
+
+
+class CredentialRevoked(Fact):
+    """A credential no longer says who is asking, from now on and everywhere."""
+
+    type: ClassVar = "directory.credential.revoked.v1"
+    credential_id: UUID
+    agent_id: UUID
+    kind: CredentialKind
+
+
+class Directorate(BaseModel):
+    """A unit of a ministry."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    directorate_id: UUID
+    name: str
+
+
+class MinistryState(StateFact):
+    """A ministry as it stands."""
+
+    type: ClassVar = "directory.ministry.state.v1"
+    ministry_id: UUID
+    siren: str = Field(pattern=r"^\d{9}$")
+    name: str
+    directorates: tuple[Directorate, ...] = ()
+
+
+class AgentState(StateFact):
+    """An agent as they stand. Personal data: only in this compacted topic, which a tombstone erases."""
+
+    type: ClassVar = "directory.agent.state.v1"
+    agent_id: UUID
+    ministry_id: UUID
+    directorate_id: UUID | None = None
+    kind: AgentKind
+    state: AccountState
+    email: str
+    given_name: str
+    family_name: str
+    language: Literal["fr", "en"] = "fr"
+    roles: tuple[Role, ...] = ()
+    expires_at: AwareDatetime | None = None
+    """Guests end; from then on they are refused."""
+
+
+class TeamState(StateFact):
+    """A team and its members as they stand."""
+
+    type: ClassVar = "directory.team.state.v1"
+    team_id: UUID
+    ministry_id: UUID
+    name: str
+    members: tuple[UUID, ...] = ()
+
+
+class CredentialState(StateFact):
+    """What services need to know of a credential to check it. The secret itself is known to its owner alone."""
+
+    type: ClassVar = "directory.credential.state.v1"
+    credential_id: UUID
+    agent_id: UUID
+    kind: CredentialKind
+    state: Literal["active", "revoked"]
+    prefix: str = ""
+    """The public part of an app password, by which it is found."""
+    digest: str = ""
+    """SHA-256 (hexadecimal) of an app password's secret, 256 random bits: nothing can be guessed from it."""
+    scopes: tuple[str, ...] = ()
+    expires_at: AwareDatetime | None = None
+
+
+class SigningKeyState(StateFact):
+    """The public half of a key that signs tokens."""
+
+    type: ClassVar = "directory.signing_key.state.v1"
+    kid: str
+    jwk: dict[str, str]
+    """Public JSON Web Key (RFC 7517); never a private member."""
+    not_after: AwareDatetime
+    """Tokens signed by it are refused from then on."""

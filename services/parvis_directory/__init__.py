@@ -1,0 +1,1 @@
+"""Directory: ministries, agents, teams, sign-in and credentials."""

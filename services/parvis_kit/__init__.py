@@ -1,0 +1,1 @@
+"""The ground floor: what every service needs and that knows no ministry."""

@@ -1,0 +1,6 @@
+"""A service's database: `transaction()` to change, `read()` to look; the same SQL on SQLite and PostgreSQL."""
+
+from parvis_kit.db.columns import Json, Moment, Serial, metadata_for
+from parvis_kit.db.database import Connection, Database, Tx, is_transient, unique_violation, upsert
+
+__all__ = ["Connection", "Database", "Json", "Moment", "Serial", "Tx", "is_transient", "metadata_for", "unique_violation", "upsert"]

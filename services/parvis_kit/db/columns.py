@@ -1,0 +1,43 @@
+"""Column types that mean the same on SQLite and on PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""A number that the database gives out: SQLite numbers INTEGER columns only. Pair it with `sqlite_autoincrement=True`,
+or SQLite gives the last number out again after its row is deleted."""
+
+Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment. Plain DateTime(timezone=True) drops the offset on SQLite and then sorts wrongly."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without its time zone: pass an aware datetime")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def metadata_for(service: str) -> sa.MetaData:
+    """The tables of one service, in the schema of its name (on SQLite: its file, attached under that name)."""
+    return sa.MetaData(schema=service, naming_convention=NAMING)

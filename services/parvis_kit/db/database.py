@@ -1,0 +1,138 @@
+"""Transactions: one connection each, and what must happen just before COMMIT and just after."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from parvis_kit.db.engines import open_engines
+from parvis_kit.failpoints import reach
+from parvis_kit.problems import Unavailable
+
+
+class Connection(Protocol):
+    """What a store function takes: a transaction, or a connection of the read engine."""
+
+    async def execute(self, statement: Any, parameters: Any = None, /) -> sa.CursorResult[Any]: ...
+
+
+class Tx:
+    """A transaction of the write engine. Hooks run in the order in which they were added."""
+
+    __slots__ = ("conn", "database", "before_commit", "after_commit", "facts")
+
+    def __init__(self, database: "Database", conn: AsyncConnection) -> None:
+        self.database, self.conn = database, conn
+        self.before_commit: list[Callable[[], Awaitable[None]]] = []
+        self.after_commit: list[Callable[[], None]] = []
+        self.facts: list[Any] = []
+        """What `publish` buffered; written by its hook, in one statement."""
+
+    async def execute(self, statement: Any, parameters: Any = None, /) -> sa.CursorResult[Any]:
+        return await self.conn.execute(statement, parameters)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What fails inside undoes itself alone: rows and buffered facts. PostgreSQL would refuse all that follows otherwise."""
+        buffered, before, after = len(self.facts), len(self.before_commit), len(self.after_commit)
+        try:
+            async with self.conn.begin_nested():
+                yield
+        except BaseException:
+            del self.facts[buffered:], self.before_commit[before:], self.after_commit[after:]
+            raise
+
+
+class Database:
+    """The database of one service, and of it alone."""
+
+    def __init__(self, url: str, service: str, *, synchronous: str = "NORMAL") -> None:
+        self.url, self.service = url, service
+        self.is_sqlite = not url.startswith("postgresql")
+        self.read_engine, self.write_engine = open_engines(url, service, synchronous=synchronous)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """All of it, or nothing. Raises Unavailable when the database is away, full of waiters, or chose this one as a deadlock's victim."""
+        try:
+            async with self.write_engine.connect() as conn, conn.begin():
+                tx = Tx(self, conn)
+                yield tx
+                for hook in tx.before_commit:
+                    await hook()
+                await reach("transaction.before_commit")
+            await reach("transaction.after_commit")
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if is_transient(error):
+                raise Unavailable(AWAY, retry_after_seconds=2) from error
+            raise
+        for told in tx.after_commit:
+            told()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Each statement sees what is committed when it starts; for two that must agree, take a transaction."""
+        try:
+            async with self.read_engine.connect() as conn:
+                yield conn
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if is_transient(error):
+                raise Unavailable(AWAY, retry_after_seconds=2) from error
+            raise
+
+    async def close(self) -> None:
+        await self.read_engine.dispose()
+        await self.write_engine.dispose()
+
+
+AWAY = "The database is away or too busy: ask again in a moment."
+TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "55P03", "57P0", "25P03", "58")
+"""Connection lost, serialisation, deadlock, no resources, lock not available, shutdown, idle in transaction, system error."""
+TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the very same transaction may succeed later. Decided by code, never by message."""
+    if isinstance(error, (OSError, PoolTimeout, TimeoutError)):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    for cause in _causes(error):
+        if state := getattr(cause, "sqlstate", None):
+            return str(state).startswith(TRANSIENT_SQLSTATES)
+        if name := getattr(cause, "sqlite_errorname", None):
+            return str(name).startswith(TRANSIENT_SQLITE)
+        if isinstance(cause, OSError):
+            return True
+    return isinstance(error, sa.exc.InterfaceError)
+
+
+def _causes(error: DBAPIError) -> Iterable[BaseException]:
+    cause: BaseException | None = error.orig
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def unique_violation(error: IntegrityError) -> bool:
+    """Whether a row with these unique values is there already (and not, say, a missing parent)."""
+    for cause in _causes(error):
+        if state := getattr(cause, "sqlstate", None):
+            return bool(state == "23505")
+        if name := getattr(cause, "sqlite_errorname", None):
+            return name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    return False
+
+
+def upsert(conn: Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+    """INSERT that can say ON CONFLICT, in the dialect of this connection."""
+    database = conn.conn if isinstance(conn, Tx) else conn
+    name = database.dialect.name  # type: ignore[attr-defined]
+    return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)

@@ -1,0 +1,99 @@
+"""Two engines for each service: reads that hold no transaction, and writes that do."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+POOL_SIZE = 10
+"""Connections per engine and process; PostgreSQL's default allows 100 in all."""
+POOL_WAIT_SECONDS_MAX = 2.0
+"""Longer than this and the caller is told 503 rather than kept in a queue."""
+LEASE_SECONDS = 10
+"""How long a frozen process may keep a lock that others wait for (idle_in_transaction_session_timeout, idle_session_timeout)."""
+SQLITE_READERS = 4
+BUSY_MILLISECONDS = 5000
+
+
+def open_engines(url: str, schema: str, *, synchronous: str = "NORMAL") -> tuple[AsyncEngine, AsyncEngine]:
+    """(read, write) for `postgresql://…` or for `sqlite:///path`, whose file is attached under the schema's name."""
+    if url.startswith("postgresql"):
+        return _postgresql(url, schema)
+    return _sqlite(sqlite_path(url), schema, synchronous)
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a `sqlite:///path` URL."""
+    return Path(url.split(":///", 1)[1])
+
+
+def asyncpg_url(url: str) -> sa.URL:
+    """The URL with the driver that Parvis uses."""
+    return sa.make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def _postgresql(url: str, schema: str) -> tuple[AsyncEngine, AsyncEngine]:
+    settings = {
+        "application_name": f"parvis-{schema}",
+        "idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s",
+        "TimeZone": "UTC",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }
+    common: dict[str, Any] = {
+        "connect_args": {"server_settings": settings, "timeout": 5},
+        "pool_size": POOL_SIZE,
+        "max_overflow": 0,
+        "pool_timeout": POOL_WAIT_SECONDS_MAX,
+    }
+    read = create_async_engine(
+        asyncpg_url(url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, skip_autocommit_rollback=True, **common
+    )
+    return read, create_async_engine(asyncpg_url(url), **common)
+
+
+def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # or the driver opens transactions late, and not the ones we ask for
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        cursor.execute(f"ATTACH DATABASE ? AS {schema}", (str(path),))
+        for pragma in (
+            f"{schema}.journal_mode=WAL",
+            f"{schema}.synchronous={synchronous}",
+            "foreign_keys=ON",
+            f"{schema}.wal_autocheckpoint=1000",
+            f"{schema}.journal_size_limit=67108864",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def engine(begin: str, size: int, **options: Any) -> AsyncEngine:
+        made = create_async_engine(
+            "sqlite+aiosqlite://",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS_MAX,
+            **options,
+        )
+        sa.event.listen(made.sync_engine, "connect", connect)
+        if begin:
+            sa.event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return made
+
+    # BEGIN IMMEDIATE: a transaction that reads and then writes is otherwise refused, whatever the busy timeout.
+    return engine("BEGIN", SQLITE_READERS), engine("BEGIN IMMEDIATE", 1)
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Another service's file: nothing can be written through this connection. Raises sqlite3.OperationalError when it is not there."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    return connection

@@ -1,0 +1,203 @@
+"""How facts become effects: each once, in the order of its lane, whatever dies."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+
+from parvis_kit.events import meters
+from parvis_kit.events.ports import AnyTx, Batch, Gone, Ledger, Parked, Record, Source
+from parvis_kit.failpoints import reach
+
+ATTEMPTS_MAX = 3
+BACKOFF_SECONDS = 0.1
+BACKOFF_SECONDS_MAX = 30.0
+REPORT_SECONDS = 5.0
+PARKED_LANES_MAX = 1_000
+"""More is a bug in the reaction, not poison in the facts: stop rather than park the world."""
+ERROR_CHARACTERS_MAX = 2_000
+
+React = Callable[[AnyTx, Sequence[Record]], Awaitable[None]]
+"""Apply these, in order within each lane."""
+
+
+class Retry(Exception):
+    """Later may work: the homeserver is away, a quota of calls is spent. The whole batch waits, and comes again."""
+
+
+class Refuse(Exception):
+    """Never will work: the fact's lane is parked at once, with this reason."""
+
+    reason = "refused"
+
+
+class Undecodable(Refuse):
+    """The bytes are not what the type promises, or the type's major version is not known here."""
+
+    reason = "undecodable"
+
+
+class Behind(Exception):
+    """The log no longer holds what this consumer has not read yet: rebuild it, for its next facts are gone."""
+
+
+class Consumer:
+    """One member: fetch, apply in one transaction, report now and then."""
+
+    def __init__(self, name: str, source: Source, ledger: Ledger, react: React) -> None:
+        self.name, self.source, self.ledger, self.react = name, source, ledger, react
+        self.attempts: Counter[Hashable] = Counter()
+        self.reported_at = float("-inf")
+        self.stopping = False
+        self.at_end: Callable[[], None] = lambda: None
+        """Called whenever everything that the log held has been applied: what freshness means."""
+        self.meters = meters.of_consumer(name)
+
+    async def run(self) -> None:
+        """Until `stopping` is set or the task is cancelled; a batch in hand is finished first."""
+        while not self.stopping:
+            try:
+                batches = await self.source.fetch()
+            except Gone:
+                self.meters.stalled.set(1)
+                await asyncio.sleep(BACKOFF_SECONDS)
+                continue
+            if batches and await self.settle(batches):
+                if all(batch.at_end for batch in batches):
+                    self.at_end()
+                await self.report(batches)
+
+    async def settle(self, batches: Sequence[Batch]) -> bool:
+        """Apply or park every record; only a database that is away, or a reaction that asks for it, makes it wait.
+
+        False when nothing was applied, because the source has to be read again elsewhere.
+        """
+        one_by_one, pause = False, BACKOFF_SECONDS
+        while True:
+            try:
+                async with self.ledger.transaction() as tx:
+                    applied = await self.apply(tx, batches, one_by_one)
+                    await reach("consumer.before_commit")
+                await reach("consumer.after_commit")
+                self.attempts.clear()
+                self.meters.stalled.set(0)
+                return applied
+            except (Gone, TimeoutError, Retry):
+                self.meters.stalled.set(1)
+            except Behind:
+                raise
+            except Exception:  # a reaction's bug: find out whose fact it is
+                one_by_one = True
+            if self.stopping:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, BACKOFF_SECONDS_MAX)
+
+    async def apply(self, tx: AnyTx, batches: Sequence[Batch], one_by_one: bool) -> bool:
+        offsets = await self.ledger.lock_offsets(tx, sorted(batch.partition for batch in batches))
+        self.check_kept(offsets, batches)
+        if self.is_elsewhere(offsets, batches):
+            for batch in batches:
+                self.source.seek(batch.partition, offsets[batch.partition])
+            return False
+        records = self.fenced(offsets, batches)
+        if records:
+            await self.take(tx, records, one_by_one)
+        ahead = {batch.partition: batch.next for batch in batches if batch.next > offsets[batch.partition]}
+        if ahead:
+            await self.ledger.advance(tx, ahead)
+        return True
+
+    async def take(self, tx: AnyTx, records: Sequence[Record], one_by_one: bool) -> None:
+        first = self.first_of_each(records)
+        seen = await self.ledger.admit(tx, [record.fact for record in first.values()])
+        waiting = await self.waiting_lanes(tx)
+        ready: list[Record] = []
+        for record in records:
+            if self.is_conflict(record, first, seen):
+                waiting.add(record.fact.lane)
+                await self.park(tx, Parked(record, "conflict", "the same id came before with other content"), waiting)
+            elif not self.is_new(record, first, seen):
+                self.meters.duplicates.inc()
+            elif record.fact.lane in waiting:
+                await self.park(tx, Parked(record, "behind"), waiting)
+            elif not one_by_one:
+                ready.append(record)
+            elif (parked := await self.attempt(tx, record)) is not None:
+                waiting.add(record.fact.lane)
+                await self.park(tx, parked, waiting)
+        if ready:
+            await self.react(tx, ready)
+
+    def check_kept(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> None:
+        """A new consumer begins where the log begins; an old one that the log has left behind has missed facts."""
+        for batch in batches:
+            if 0 < offsets[batch.partition] < batch.beginning:
+                raise Behind(f"{self.name} stands at {offsets[batch.partition]} of {batch.partition}, whose log begins at {batch.beginning}")
+
+    def is_elsewhere(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> bool:
+        """The database came back older than what was read (a hole), or knows all of it: read on from where it stands."""
+        return any(
+            batch.start > max(offsets[batch.partition], batch.beginning) or batch.next < offsets[batch.partition] for batch in batches
+        )
+
+    def fenced(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> list[Record]:
+        """What the database has not seen; a member of an old generation finds nothing left to do."""
+        return [record for batch in batches for record in batch.records if record.offset >= offsets[batch.partition]]
+
+    def first_of_each(self, records: Sequence[Record]) -> dict[Hashable, Record]:
+        """A relay's duplicate may lie in the same batch: the first one counts."""
+        return {record.fact.id: record for record in reversed(records)}
+
+    def is_new(self, record: Record, first: Mapping[Hashable, Record], seen: Mapping[Hashable, Hashable]) -> bool:
+        return record.fact.id not in seen and record is first[record.fact.id]
+
+    def is_conflict(self, record: Record, first: Mapping[Hashable, Record], seen: Mapping[Hashable, Hashable]) -> bool:
+        """The same id with other content is nobody's duplicate."""
+        if record.fact.id in seen:
+            return seen[record.fact.id] != record.fact.digest
+        return record is not first[record.fact.id] and first[record.fact.id].fact.digest != record.fact.digest
+
+    async def waiting_lanes(self, tx: AnyTx) -> set[Hashable]:
+        """Asked under the fence and never remembered: a replay holds the same lock."""
+        return await self.ledger.parked(tx)
+
+    async def park(self, tx: AnyTx, parked: Parked, waiting: set[Hashable]) -> None:
+        if len(waiting) > PARKED_LANES_MAX:
+            raise Retry(f"{len(waiting)} keys are parked: {self.name} stops until somebody has looked")
+        await self.ledger.park(tx, parked)
+        self.meters.parked(parked.reason).inc()
+
+    async def attempt(self, tx: AnyTx, record: Record) -> Parked | None:
+        """None when applied. A failure is retried with the whole batch rolled back, so no lock waits with it."""
+        try:
+            async with self.ledger.savepoint(tx):
+                await self.react(tx, [record])
+        except (Gone, TimeoutError, Retry):
+            raise
+        except Refuse as refusal:
+            return Parked(record, refusal.reason, str(refusal)[:ERROR_CHARACTERS_MAX], 1)
+        except Exception as error:
+            self.attempts[record.fact.id] += 1
+            if self.attempts[record.fact.id] < ATTEMPTS_MAX:
+                raise
+            return Parked(record, "failed", repr(error)[:ERROR_CHARACTERS_MAX], self.attempts[record.fact.id])
+        return None
+
+    async def report(self, batches: Sequence[Batch]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self.reported_at >= REPORT_SECONDS:
+            self.reported_at = now
+            with suppress(Gone):
+                for batch in batches:
+                    await self.source.report(batch.partition, batch.next)
+
+
+async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:
+    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing."""
+    async with ledger.transaction() as tx:
+        await ledger.lock_offsets(tx, sorted(partitions))
+        waiting = await ledger.unpark(tx, lane)
+        for parked in waiting:
+            await react(tx, [parked.record])
+    return len(waiting)

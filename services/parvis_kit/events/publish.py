@@ -1,0 +1,58 @@
+"""How facts leave a transaction: buffered, then written by one statement just before COMMIT."""
+
+import json
+from functools import partial
+
+from parvis_kit.context import CAUSE
+from parvis_kit.db import Tx
+from parvis_kit.events import meters
+from parvis_kit.events.facts import FACT_BYTES_MAX, Envelope, Erased, Fact
+from parvis_kit.events.ledger import append
+from parvis_kit.ids import new_id
+from parvis_kit.problems import TooLarge
+
+
+def publish(tx: Tx, *facts: Fact | Erased) -> None:
+    """Say what happens when this transaction commits; nothing when it does not. Raises TooLarge above 256 KiB.
+
+    Whoever changes a thing locks its row first (or changes nothing but what the fact says): the order of a key's facts
+    is the order of its commits.
+    """
+    for fact in facts:
+        if not tx.facts:
+            tx.before_commit.append(partial(_flush, tx))
+        tx.facts.append(seal(fact, tx.database.service))
+
+
+def seal(fact: Fact | Erased, service: str) -> Envelope:
+    """The envelope of a fact that happens now: what the context knows of its cause goes with it."""
+    kind, data = (fact.kind, None) if isinstance(fact, Erased) else (type(fact), fact.model_dump_json().encode())
+    if kind.service() != service:
+        raise TypeError(f"{service} does not publish {kind.type}: a fact has one publisher")
+    if data is not None and len(data) > FACT_BYTES_MAX:
+        raise TooLarge(f"{kind.type} about {fact.about}: {len(data)} bytes, at most {FACT_BYTES_MAX} go into a fact")
+    if fact.at is None:
+        raise TypeError(f"Erased({kind.__name__}) is published with `about` and `at`")
+    cause = CAUSE.get()
+    head = {"source": f"/parvis/{service}"}
+    for name, value in (
+        ("actor", cause.actor),
+        ("causationid", cause.fact_id),
+        ("correlationid", cause.request_id),
+        ("traceparent", cause.traceparent),
+    ):
+        if value:
+            head[name] = value
+    return Envelope(new_id(), kind.type, kind.topic(), fact.about, fact.at, json.dumps(head), data)
+
+
+async def _flush(tx: Tx) -> None:
+    if tx.facts:
+        await append(tx, tx.facts)
+        tx.after_commit.append(partial(_committed, tx))
+
+
+def _committed(tx: Tx) -> None:
+    for fact in tx.facts:
+        meters.PUBLISHED.labels(tx.database.service, fact.type).inc()
+    tx.database.published()

@@ -1,0 +1,149 @@
+"""Tables of what a service does when others' facts arrive, and how one batch of facts walks through them."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from parvis_kit.clock import Clock
+from parvis_kit.context import CAUSE, Cause, child_span
+from parvis_kit.db import Tx
+from parvis_kit.events import meters
+from parvis_kit.events.consumer import Undecodable
+from parvis_kit.events.facts import Envelope, Erased, Fact, StateFact, declared, family_of
+from parvis_kit.events.ports import Record
+
+F = TypeVar("F", bound=Fact)
+Handler = Callable[[Tx, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Generic[F]):
+    """A reaction that takes many facts of its kind at once."""
+
+    handler: Callable[[Tx, Sequence[F]], Awaitable[None]]
+
+
+def batch(handler: Callable[[Tx, Sequence[F]], Awaitable[None]]) -> Many[F]:
+    """In a table of reactions: call `handler(tx, facts)` with all facts of this kind that may come together."""
+    return Many(handler)
+
+
+Reactions = Mapping[type[Fact] | Erased, Handler | Many[Any]]
+"""Kind of fact (or `Erased(Kind)`, a state's tombstone) → what to do: `async def (tx, fact)`, or `batch(async def (tx, facts))`."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Tables that are computed from facts alone: another version is computed again from the beginning of the log."""
+
+    name: str
+    version: int
+    tables: tuple[sa.Table, ...]
+    on: Reactions
+
+    @property
+    def consumer(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Dispatcher:
+    """One table of reactions, ready to take records. Call it as the consumer's `React`."""
+
+    def __init__(self, consumer: str, table: Reactions, clock: Clock) -> None:
+        self.consumer, self.table, self.clock = consumer, table, clock
+        self.handlers: dict[tuple[str, bool], Handler | Many[Any]] = {}
+        self.kinds: dict[str, type[Fact]] = {}
+        for what, handler in table.items():
+            kind = what.kind if isinstance(what, Erased) else what
+            self.kinds[kind.type] = kind
+            self.handlers[kind.type, isinstance(what, Erased)] = handler
+        for kind in self.kinds.values():
+            if issubclass(kind, StateFact) and (kind.type, True) not in self.handlers:
+                raise TypeError(f"{consumer} keeps {kind.__name__} and has no line for Erased({kind.__name__}): what is erased must be forgotten")
+        self.meters = meters.of_consumer(consumer)
+
+    @cached_property
+    def families(self) -> frozenset[str]:
+        return frozenset(map(family_of, self.kinds))
+
+    @property
+    def topics(self) -> dict[str, list[str]]:
+        """What to read, by publisher."""
+        found: dict[str, set[str]] = {}
+        for kind in self.kinds.values():
+            found.setdefault(kind.service(), set()).add(kind.topic())
+        return {publisher: sorted(topics) for publisher, topics in sorted(found.items())}
+
+    async def __call__(self, tx: Tx, records: Sequence[Record]) -> None:
+        """Facts of one kind go together as far as the order of each lane allows."""
+        now = self.clock()
+        groups: dict[tuple[str, bool], list[tuple[Envelope, Any]]] = {}
+        lanes: dict[tuple[str, str], tuple[str, bool]] = {}
+        for record in records:
+            envelope: Envelope = record.fact
+            kind = envelope.type, envelope.data is None
+            if kind not in self.handlers:
+                self.pass_by(envelope)
+                continue
+            if lanes.setdefault(envelope.lane, kind) != kind:
+                await self.handle(tx, groups, now)
+                groups, lanes = {}, {envelope.lane: kind}
+            groups.setdefault(kind, []).append((envelope, self.decode(envelope)))
+        await self.handle(tx, groups, now)
+
+    async def handle(self, tx: Tx, groups: Mapping[tuple[str, bool], list[tuple[Envelope, Any]]], now: datetime) -> None:
+        for kind, group in groups.items():
+            handler = self.handlers[kind]
+            if isinstance(handler, Many):
+                with because_of(group[0][0], self.consumer):
+                    await handler.handler(tx, [fact for _, fact in group])
+            else:
+                for envelope, fact in group:
+                    with because_of(envelope, self.consumer):
+                        await handler(tx, fact)
+            self.meters.applied.inc(len(group))
+            for envelope, _ in group:
+                self.meters.delivery.observe(max(0.0, (now - envelope.at).total_seconds()))
+
+    def pass_by(self, envelope: Envelope) -> None:
+        """Facts that nobody here waits for are skipped; a major version that nobody here can read is not."""
+        if family_of(envelope.type) in self.families and envelope.type not in declared():
+            raise Undecodable(f"{envelope.type} is newer than what this version of Parvis reads: upgrade it, then replay")
+        self.meters.skipped.inc()
+
+    def decode(self, envelope: Envelope) -> Fact | Erased:
+        kind = self.kinds[envelope.type]
+        if envelope.data is None:
+            return Erased(kind, envelope.key, envelope.at) if issubclass(kind, StateFact) else kind()
+        try:
+            return kind.model_validate_json(envelope.data)
+        except ValidationError as error:
+            where = ", ".join(".".join(map(str, one["loc"])) + f": {one['msg']}" for one in error.errors(include_input=False)[:5])
+            raise Undecodable(f"{envelope.type} about {envelope.key}: {where}") from None
+
+
+@contextmanager
+def because_of(envelope: Envelope, consumer: str) -> Any:
+    """What is published and logged inside says which fact it follows from, and stays in that fact's trace."""
+    head = json.loads(envelope.head)
+    trace = head.get("traceparent", "")
+    token = CAUSE.set(
+        replace(
+            Cause(),
+            request_id=head.get("correlationid", ""),
+            traceparent=child_span(trace) if trace else "",
+            actor=consumer,
+            fact_id=str(envelope.id),
+        )
+    )
+    try:
+        yield
+    finally:
+        CAUSE.reset(token)

@@ -1,0 +1,45 @@
+"""What app.py hands to the roof: one service, ready to be mounted, migrated, fed with facts and closed."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+from parvis_kit.events import Projection, Reactions
+from parvis_kit.http import Authenticate, Routes
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Work that the clock asks for."""
+
+    name: str
+    every_seconds: float
+    action: Callable[[], Awaitable[None]]
+
+
+@dataclass(kw_only=True, slots=True)
+class Service:
+    """A plain record: the kit's functions read it, nothing inherits from it."""
+
+    name: str
+    database: Database
+    clock: Clock
+    metadata: sa.MetaData
+    """The service's tables, the log's among them."""
+    migrations: str
+    """The package that holds its Alembic tree, as `parvis_directory.migrations`."""
+    routes: Sequence[Routes] = ()
+    authenticate: Authenticate | None = None
+    """Who is asking: sets the agent on the request, or raises Unauthorized or Forbidden."""
+    handles: Mapping[Any, Any] = field(default_factory=dict)
+    """What doors find on each request (`request[DB]`), by RequestKey."""
+    reactions: Reactions = field(default_factory=dict)
+    projections: Sequence[Projection] = ()
+    sweeps: Sequence[Sweep] = ()
+    is_fresh: Callable[[], bool] = lambda: True
+    """Whether its copy of others' facts has been complete once: not ready before."""
+    settings: Any = None

@@ -1,0 +1,1 @@
+"""The local copy of the directory that each service keeps: agents, teams, ministries, credentials; and who is asking."""
