@@ -54,7 +54,11 @@ class Platform(BaseSettings):
         """From the environment. `known`: names that the services' own settings add. Raises SettingsRefused."""
         refuse_unknown(os.environ if environ is None else environ, {*names_of(cls), *known})
         try:
-            return cls() if environ is None else cls(**{name: environ[key] for name in cls.model_fields if (key := f"PARVIS_{name.upper()}") in environ})  # type: ignore[arg-type]
+            return (
+                cls()
+                if environ is None
+                else cls(**{name: environ[key] for name in cls.model_fields if (key := f"PARVIS_{name.upper()}") in environ})
+            )  # type: ignore[arg-type]
         except ValidationError as error:
             raise SettingsRefused("; ".join(f"PARVIS_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())) from None
 

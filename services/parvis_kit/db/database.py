@@ -14,11 +14,13 @@ from parvis_kit.db.engines import open_engines
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
 
+Rows = sa.CursorResult[*tuple[Any, ...]]
+
 
 class Connection(Protocol):
     """What a store function takes: a transaction, or a connection of the read engine."""
 
-    async def execute(self, statement: Any, parameters: Any = None, /) -> sa.CursorResult[Any]: ...
+    async def execute(self, statement: Any, parameters: Any = None, /) -> Rows: ...
 
 
 class Tx:
@@ -33,8 +35,9 @@ class Tx:
         self.facts: list[Any] = []
         """What `publish` buffered; written by its hook, in one statement."""
 
-    async def execute(self, statement: Any, parameters: Any = None, /) -> sa.CursorResult[Any]:
-        return await self.conn.execute(statement, parameters)
+    async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
+        rows: Rows = await self.conn.execute(statement, parameters)
+        return rows
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -54,11 +57,13 @@ class Database:
     def __init__(self, url: str, service: str, *, synchronous: str = "NORMAL") -> None:
         self.url, self.service = url, service
         self.is_sqlite = not url.startswith("postgresql")
+        self.published: Callable[[], None] = lambda: None
+        """Called after a commit that published facts, so that whoever carries them need not wait for its next look."""
         self.read_engine, self.write_engine = open_engines(url, service, synchronous=synchronous)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """All of it, or nothing. Raises Unavailable when the database is away, full of waiters, or chose this one as a deadlock's victim."""
+        """All of it, or nothing. Raises Unavailable when the database is away, has too many waiters, or ended it in a deadlock."""
         try:
             async with self.write_engine.connect() as conn, conn.begin():
                 tx = Tx(self, conn)
@@ -131,8 +136,6 @@ def unique_violation(error: IntegrityError) -> bool:
     return False
 
 
-def upsert(conn: Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
-    """INSERT that can say ON CONFLICT, in the dialect of this connection."""
-    database = conn.conn if isinstance(conn, Tx) else conn
-    name = database.dialect.name  # type: ignore[attr-defined]
-    return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+def upsert(tx: Tx, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """INSERT that can say ON CONFLICT, in the dialect of this transaction."""
+    return sqlite.insert(table) if tx.database.is_sqlite else postgresql.insert(table)

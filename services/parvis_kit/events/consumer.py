@@ -133,7 +133,9 @@ class Consumer:
         """A new consumer begins where the log begins; an old one that the log has left behind has missed facts."""
         for batch in batches:
             if 0 < offsets[batch.partition] < batch.beginning:
-                raise Behind(f"{self.name} stands at {offsets[batch.partition]} of {batch.partition}, whose log begins at {batch.beginning}")
+                raise Behind(
+                    f"{self.name} stands at {offsets[batch.partition]} of {batch.partition}, whose log begins at {batch.beginning}"
+                )
 
     def is_elsewhere(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> bool:
         """The database came back older than what was read (a hole), or knows all of it: read on from where it stands."""
@@ -155,8 +157,8 @@ class Consumer:
     def is_conflict(self, record: Record, first: Mapping[Hashable, Record], seen: Mapping[Hashable, Hashable]) -> bool:
         """The same id with other content is nobody's duplicate."""
         if record.fact.id in seen:
-            return seen[record.fact.id] != record.fact.digest
-        return record is not first[record.fact.id] and first[record.fact.id].fact.digest != record.fact.digest
+            return bool(seen[record.fact.id] != record.fact.digest)
+        return bool(first[record.fact.id].fact.digest != record.fact.digest)
 
     async def waiting_lanes(self, tx: AnyTx) -> set[Hashable]:
         """Asked under the fence and never remembered: a replay holds the same lock."""

@@ -16,12 +16,18 @@ DELIVERY = Histogram(
 )
 DUPLICATES = Counter("parvis_consumer_duplicates_total", "Facts that came again and were dropped.", ["consumer"])
 PARKED = Counter("parvis_facts_parked_total", "Facts set aside with their key; `parvis events parked` tells why.", ["consumer", "reason"])
-PARKED_NOW = Gauge("parvis_parked_facts", "Facts that wait for `parvis events replay` or `discard`; above 0, somebody should look.", ["consumer"])
-STALLED = Gauge("parvis_consumer_stalled", "1 while a consumer cannot go on: its database or the log is away, or a reaction asks to wait.", ["consumer"])
+PARKED_NOW = Gauge(
+    "parvis_parked_facts", "Facts that wait for `parvis events replay` or `discard`; above 0, somebody should look.", ["consumer"]
+)
+STALLED = Gauge(
+    "parvis_consumer_stalled", "1 while a consumer cannot go on: its database or the log is away, or a reaction asks to wait.", ["consumer"]
+)
 LAG_FACTS = Gauge("parvis_consumer_lag_facts", "Facts in the log that a consumer has not handled.", ["consumer", "publisher"])
 LAG_SECONDS = Gauge("parvis_consumer_lag_seconds", "Age of the oldest fact that a consumer has not handled.", ["consumer", "publisher"])
 OUTBOX_PENDING = Gauge("parvis_outbox_pending", "Facts committed and not yet in the log.", ["service"])
-OUTBOX_AGE = Gauge("parvis_outbox_oldest_seconds", "Age of the oldest fact not yet in the log; above 60, every other service lags.", ["service"])
+OUTBOX_AGE = Gauge(
+    "parvis_outbox_oldest_seconds", "Age of the oldest fact not yet in the log; above 60, every other service lags.", ["service"]
+)
 LEADER = Gauge("parvis_relay_leader", "1 where this process carries the facts of a service to the log.", ["service"])
 PROJECTION = Gauge("parvis_projection_version", "The version of a projection, by state: active, or building.", ["projection", "state"])
 

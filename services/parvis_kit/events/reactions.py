@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -47,6 +47,8 @@ class Projection:
     version: int
     tables: tuple[sa.Table, ...]
     on: Reactions
+    reached_end: Callable[[], None] = lambda: None
+    """Called whenever it has applied all that the log held: what freshness is counted from."""
 
     @property
     def consumer(self) -> str:
@@ -66,7 +68,9 @@ class Dispatcher:
             self.handlers[kind.type, isinstance(what, Erased)] = handler
         for kind in self.kinds.values():
             if issubclass(kind, StateFact) and (kind.type, True) not in self.handlers:
-                raise TypeError(f"{consumer} keeps {kind.__name__} and has no line for Erased({kind.__name__}): what is erased must be forgotten")
+                raise TypeError(
+                    f"{consumer} keeps {kind.__name__} and has no line for Erased({kind.__name__}): what is erased must be forgotten"
+                )
         self.meters = meters.of_consumer(consumer)
 
     @cached_property
@@ -121,7 +125,7 @@ class Dispatcher:
     def decode(self, envelope: Envelope) -> Fact | Erased:
         kind = self.kinds[envelope.type]
         if envelope.data is None:
-            return Erased(kind, envelope.key, envelope.at) if issubclass(kind, StateFact) else kind()
+            return Erased(cast("type[StateFact]", kind), envelope.key, envelope.at)
         try:
             return kind.model_validate_json(envelope.data)
         except ValidationError as error:

@@ -41,7 +41,7 @@ async def relay(open_carrier: Callable[[], AbstractAsyncContextManager[Carrier]]
     while True:
         try:
             async with open_carrier() as carrier:
-                while not await carrier.lead():
+                while not await carrier.lead():  # noqa: ASYNC110 (another process decides)
                     await asyncio.sleep(STANDBY_SECONDS)
                 while True:
                     if not await carrier.carry():

@@ -18,7 +18,10 @@ def _fact_columns() -> list[sa.Column[object]]:
 
 
 def log_tables(metadata: sa.MetaData) -> None:
-    """Join the log's tables to a service's metadata. On SQLite facts are written straight into `log`: one writer, so its order is commit order."""
+    """Join the log's tables to a service's metadata.
+
+    On SQLite facts are written straight into `log`: there is one writer, so its order is commit order.
+    """
     sa.Table("outbox", metadata, sa.Column("id", Serial, primary_key=True), *_fact_columns(), sqlite_autoincrement=True)
     sa.Table(
         "log",
@@ -28,12 +31,19 @@ def log_tables(metadata: sa.MetaData) -> None:
         sa.Index("ix_log_topic_key", "topic", "key", "seq"),
         sqlite_autoincrement=True,
     )
-    sa.Table(
+    head = sa.Table(
         "log_head",
         metadata,
         sa.Column("one", sa.SmallInteger, sa.CheckConstraint("one = 1", name="one_row"), primary_key=True, autoincrement=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("beginning", sa.BigInteger, nullable=False),
+    )
+    sa.event.listen(
+        head,
+        "after_create",
+        sa.DDL(  # type: ignore[no-untyped-call]
+            f"INSERT INTO {head.fullname} VALUES (1, 0, 0)"
+        ),
     )
     sa.Table(
         "consumer_offset",

@@ -1,0 +1,209 @@
+"""The log's tables in SQL: one implementation for PostgreSQL and SQLite, whose differences stand side by side."""
+
+import json
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from hashlib import blake2b
+from typing import Any, cast
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database, Tx, metadata_for, upsert
+from parvis_kit.events.facts import Envelope
+from parvis_kit.events.ports import Gone, Parked, Record
+from parvis_kit.events.tables import log_tables
+from parvis_kit.problems import Unavailable
+
+FACT_COLUMNS = ("event_id", "type", "topic", "key", "at", "head", "data")
+
+
+@cache
+def tables_of(service: str) -> Mapping[str, sa.Table]:
+    """The log's tables of a service, by name; the very ones that its migrations make."""
+    metadata = metadata_for(service)
+    log_tables(metadata)
+    return {table.name: table for table in metadata.tables.values()}
+
+
+def lock_of(lane: Hashable) -> int:
+    """The advisory lock of a lane: 64 bits of a hash; two lanes that share one only wait for each other."""
+    return int.from_bytes(blake2b(repr(lane).encode(), digest_size=8).digest(), signed=True)
+
+
+async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
+    """Write facts in one statement.
+
+    On PostgreSQL the locks of their lanes are taken first, sorted, and held to the end of the transaction: an id taken under its
+    lane's lock makes id order the lane's commit order. SQLite's one writer holds every lane, and its facts go straight into the log.
+    """
+    service = tx.database.service
+    if tx.database.is_sqlite:
+        await tx.execute(_insert_log(service), [_values(fact) for fact in facts])
+        return
+    locks = sorted({lock_of(fact.lane) for fact in facts})
+    columns = list(zip(*((f.id, f.type, f.topic, f.key, f.at, f.head, f.data) for f in facts), strict=True))
+    await tx.conn.exec_driver_sql(_insert_outbox(service), (locks, *map(list, columns)))
+
+
+@cache
+def _insert_log(service: str) -> sa.Insert:
+    return sa.insert(tables_of(service)["log"])
+
+
+@cache
+def _insert_outbox(service: str) -> str:
+    """The aggregate cannot be flattened away and the sort reads all of the join: every lock is held before the first id is taken."""
+    columns = ", ".join(FACT_COLUMNS)
+    return (
+        f"INSERT INTO {service}.outbox ({columns}) SELECT {columns} "
+        "FROM (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($1::bigint[]) lock) locked, "
+        "unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[]) "
+        f"WITH ORDINALITY AS fact ({columns}, place) ORDER BY place"
+    )
+
+
+def _values(fact: Envelope) -> dict[str, Any]:
+    return {
+        "event_id": fact.id,
+        "type": fact.type,
+        "topic": fact.topic,
+        "key": fact.key,
+        "at": fact.at,
+        "head": fact.head,
+        "data": fact.data,
+    }
+
+
+@asynccontextmanager
+async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
+    """A transaction of the database, for the cores: what may be tried again is Gone."""
+    try:
+        async with database.transaction() as tx:
+            yield tx
+    except Unavailable as away:
+        raise Gone(str(away.__cause__ or away)) from away
+
+
+class SqlLedger:
+    """The Ledger of one consumer, in its service's own database."""
+
+    def __init__(self, database: Database, consumer: str, clock: Clock) -> None:
+        self.database, self.consumer, self.clock = database, consumer, clock
+        tables = tables_of(database.service)
+        self.offsets, self.inbox, self.parked_table = tables["consumer_offset"], tables["inbox"], tables["parked"]
+        offsets, parked = self.offsets.c, self.parked_table.c
+        self.select_offsets = (
+            sa.select(offsets.partition, offsets.next)
+            .where(offsets.consumer == consumer, offsets.partition.in_(sa.bindparam("partitions", expanding=True)))
+            .order_by(offsets.partition)
+            .with_for_update()
+        )
+        self.move_offset = (
+            sa.update(self.offsets)
+            .where(offsets.consumer == consumer, offsets.partition == sa.bindparam("at_partition"))
+            .values(next=sa.bindparam("to"))
+        )
+        self.select_lanes = sa.select(parked.topic, parked.key).where(parked.consumer == consumer).distinct()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        async with gone_when_away(self.database) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def savepoint(self, tx: Tx) -> AsyncIterator[None]:
+        async with tx.savepoint():
+            yield
+
+    async def append(self, tx: Tx, facts: Sequence[Envelope]) -> None:
+        await append(tx, facts)
+
+    async def lock_offsets(self, tx: Tx, partitions: Iterable[str]) -> dict[str, int]:
+        wanted = list(partitions)
+        found = await self._locked(tx, wanted)
+        if len(found) < len(wanted):
+            fresh = [{"consumer": self.consumer, "partition": partition, "next": 0} for partition in wanted if partition not in found]
+            await tx.execute(upsert(tx, self.offsets).on_conflict_do_nothing(), fresh)
+            found = await self._locked(tx, wanted)
+        return found
+
+    async def _locked(self, tx: Tx, partitions: list[str]) -> dict[str, int]:
+        return {row[0]: row[1] for row in await tx.execute(self.select_offsets, {"partitions": partitions})}
+
+    async def admit(self, tx: Tx, facts: Sequence[Envelope]) -> Mapping[Hashable, Hashable]:
+        ids = [fact.id for fact in facts]
+        digests = [fact.digest for fact in facts]
+        if self.database.is_sqlite:
+            rows = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
+            result = await tx.conn.exec_driver_sql(
+                _admit_sqlite(self.database.service), (self.consumer, self.clock().strftime("%Y-%m-%d %H:%M:%S.%f"), rows)
+            )
+            admitted = {UUID(row[0]) for row in result}
+        else:
+            result = await tx.conn.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))
+            admitted = {row[0] for row in result}
+        again = [one for one in ids if one not in admitted]
+        if not again:
+            return {}
+        seen = sa.select(self.inbox.c.event_id, self.inbox.c.digest).where(
+            self.inbox.c.consumer == self.consumer, self.inbox.c.event_id.in_(again)
+        )
+        return {row[0]: row[1] for row in await tx.execute(seen)}
+
+    async def parked(self, tx: Tx) -> set[Hashable]:
+        return {(row[0], row[1]) for row in await tx.execute(self.select_lanes)}
+
+    async def park(self, tx: Tx, parked: Parked) -> None:
+        record = parked.record
+        await tx.execute(
+            sa.insert(self.parked_table),
+            {
+                "consumer": self.consumer,
+                "partition": record.partition,
+                "offset": record.offset,
+                **_values(record.fact),
+                "reason": parked.reason,
+                "error": parked.error.replace("\x00", "\\0"),
+                "attempts": parked.attempts,
+                "parked_at": self.clock(),
+            },
+        )
+
+    async def unpark(self, tx: Tx, lane: Hashable) -> Sequence[Parked]:
+        topic, key = cast("tuple[str, str]", lane)
+        table = self.parked_table
+        mine = sa.and_(table.c.consumer == self.consumer, table.c.topic == topic, table.c.key == key)
+        rows = (await tx.execute(sa.select(table).where(mine).order_by(table.c.seq))).all()
+        await tx.execute(sa.delete(table).where(mine))
+        return [parked_of(row) for row in rows]
+
+    async def advance(self, tx: Tx, offsets: Mapping[str, int]) -> None:
+        await tx.execute(self.move_offset, [{"at_partition": partition, "to": offset} for partition, offset in sorted(offsets.items())])
+
+
+def parked_of(row: Any) -> Parked:
+    """A row of `parked` as what it stands for."""
+    fact = Envelope(row.event_id, row.type, row.topic, row.key, row.at, row.head, row.data)
+    return Parked(Record(row.partition, row.offset, fact), row.reason, row.error, row.attempts)
+
+
+@cache
+def _admit_postgresql(service: str) -> str:
+    return (
+        f"INSERT INTO {service}.inbox (consumer, at, event_id, digest) "
+        "SELECT $1::text, $2::timestamptz, id, digest FROM unnest($3::uuid[], $4::text[]) AS fact (id, digest) ORDER BY id "
+        "ON CONFLICT DO NOTHING RETURNING event_id"
+    )
+
+
+@cache
+def _admit_sqlite(service: str) -> str:
+    """`WHERE true` tells SQLite's parser that ON CONFLICT is not the ON of a join."""
+    return (
+        f"INSERT INTO {service}.inbox (consumer, at, event_id, digest) "
+        "SELECT ?1, ?2, value ->> 0, value ->> 1 FROM json_each(?3) WHERE true "
+        "ON CONFLICT DO NOTHING RETURNING event_id"
+    )

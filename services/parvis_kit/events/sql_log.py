@@ -1,0 +1,175 @@
+"""The log in SQL, as its readers see it: a cursor for each publisher, over a file or a connection of their own."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+
+from parvis_kit.db.engines import open_read_only
+from parvis_kit.events.bell import Bell
+from parvis_kit.events.facts import Envelope
+from parvis_kit.events.ports import Batch, Gone, Record
+
+FETCH_MAX = 500
+"""Facts of one batch: more makes transactions long and saves nothing."""
+LOOK_SECONDS = 1.0
+"""How long a quiet reader waits before it looks by itself; a ring comes sooner."""
+READ_SECONDS_MAX = 10.0
+
+
+class Reader(Protocol):
+    """Reads the log of one publisher."""
+
+    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+        """Facts from `start` on. Raises Gone when the log cannot be read now."""
+
+    async def close(self) -> None: ...
+
+
+class SqlSource:
+    """The Source of one consumer: every publisher it listens to, a partition each."""
+
+    def __init__(self, readers: Mapping[str, Reader], topics: Mapping[str, Sequence[str]], bell: Bell, limit: int = FETCH_MAX) -> None:
+        self.readers, self.topics, self.bell, self.limit = readers, topics, bell, limit
+        self.positions = dict.fromkeys(sorted(topics), 0)
+        self.rings_heard = -1
+
+    async def fetch(self) -> Sequence[Batch]:
+        """What is new; after a quiet second one empty batch per publisher. A log that is away holds up none of the others."""
+        waited = self.rings_heard == self.bell.rings
+        if waited:
+            await self.bell.wait(self.rings_heard, LOOK_SECONDS)
+        heard = self.bell.rings
+        batches, failure = [], None
+        for publisher, start in self.positions.items():
+            try:
+                batches.append(await self.readers[publisher].read(start, self.topics[publisher], self.limit))
+            except Gone as gone:
+                failure = gone
+        if failure is not None and not batches:
+            raise failure
+        for batch in batches:
+            self.positions[batch.partition] = max(batch.next, self.positions[batch.partition])
+        if failure is not None or all(batch.at_end for batch in batches):
+            self.rings_heard = heard  # nothing more until it rings again, or a second has passed
+        return batches if failure is None else [replace(batch, at_end=False) for batch in batches]
+
+    async def report(self, partition: str, offset: int) -> None:
+        """The offsets lie in SQL already, where `lag` looks."""
+
+    def seek(self, partition: str, offset: int) -> None:
+        self.positions[partition] = offset
+        self.rings_heard = -1
+
+
+@cache
+def statement(log: str, *, dialect: str) -> str:
+    """One row at least: where the log begins and ends is read with the facts, from one snapshot."""
+    p = "$" if dialect == "postgresql" else "?"
+    wanted = f"topic = ANY({p}2::text[])" if dialect == "postgresql" else f"topic IN (SELECT value FROM json_each({p}2))"
+    end = f"(SELECT seq FROM {log}_head)" if dialect == "postgresql" else "(SELECT seq FROM sqlite_sequence WHERE name = 'log')"
+    return (
+        f"SELECT coalesce({end}, 0), coalesce((SELECT beginning FROM {log}_head), 0), fact.* FROM (SELECT 1) one "
+        "LEFT JOIN (SELECT seq, event_id, type, topic, key, at, head, data "
+        f"FROM {log} WHERE seq >= {p}1 AND {wanted} ORDER BY seq LIMIT {p}3) fact ON true ORDER BY fact.seq"
+    )
+
+
+def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
+    """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
+    end, beginning = rows[0][0] + 1, rows[0][1]
+    records = [Record(publisher, row[2], _envelope(row, is_sqlite)) for row in rows if row[2] is not None]
+    at_end = len(records) < limit
+    after = max(end, start) if at_end else records[-1].offset + 1
+    return Batch(publisher, start, after, records, beginning, at_end)
+
+
+def _envelope(row: Any, is_sqlite: bool) -> Envelope:
+    if is_sqlite:
+        return Envelope(UUID(row[3]), row[4], row[5], row[6], datetime.fromisoformat(row[7]).replace(tzinfo=UTC), row[8], row[9])
+    return Envelope(UUID(int=row[3].int), row[4], row[5], row[6], row[7], row[8], row[9])
+
+
+class SqliteReader:
+    """Another service's file, read-only, one thread's call a batch."""
+
+    def __init__(self, publisher: str, path: Path) -> None:
+        self.publisher, self.path = publisher, path
+        self.connection: sqlite3.Connection | None = None
+        self.inode = 0
+
+    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+        try:
+            rows = await asyncio.to_thread(self._read, start, topics, limit)
+        except (sqlite3.Error, OSError) as error:
+            await self.close()
+            raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
+        return batch_of(self.publisher, start, limit, rows, is_sqlite=True)
+
+    def _read(self, start: int, topics: Sequence[str], limit: int) -> list[Any]:
+        inode = self.path.stat().st_ino  # a file that was moved away is not the log any more, though it can still be read
+        if self.connection is None or inode != self.inode:
+            self._close()
+            self.connection, self.inode = open_read_only(self.path), inode
+        wanted = "[" + ",".join(f'"{topic}"' for topic in topics) + "]"
+        return self.connection.execute(statement("log", dialect="sqlite"), (start, wanted, limit)).fetchall()
+
+    def _close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+
+class PostgresReaders:
+    """The connections by which one service reads the others' logs, under its own role."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.pool: asyncpg.Pool | None = None
+        self.opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        async with self.opening:
+            if self.pool is None:
+                self.pool = await asyncpg.create_pool(
+                    self.url, min_size=0, max_size=2, timeout=5, server_settings={"application_name": "parvis-reader", "TimeZone": "UTC"}
+                )
+        async with self.pool.acquire(timeout=READ_SECONDS_MAX) as conn:
+            yield conn
+
+    def of(self, publisher: str) -> "PostgresReader":
+        return PostgresReader(publisher, self)
+
+    async def close(self) -> None:
+        if self.pool is not None:
+            self.pool.terminate()
+            self.pool = None
+
+
+class PostgresReader:
+    def __init__(self, publisher: str, readers: PostgresReaders) -> None:
+        self.publisher, self.readers = publisher, readers
+
+    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+        query = statement(f"{self.publisher}.log", dialect="postgresql")
+        try:
+            async with self.readers.connection() as conn:
+                rows = await conn.fetch(query, start, list(topics), limit, timeout=READ_SECONDS_MAX)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
+        return batch_of(self.publisher, start, limit, rows, is_sqlite=False)
+
+    async def close(self) -> None:
+        """Its connections are the service's; they are closed with it."""
