@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 
 ARMED: dict[str, list[str]] = {}
+REACHED: Counter[str] = Counter()
 """Name → action and its arguments. Filled by `arm`, from PARVIS_FAIL alone; `parvis doctor` reports it when it is not empty."""
 
 
@@ -13,17 +15,20 @@ class Failed(RuntimeError):
 
 
 def arm(text: str) -> None:
-    """Read `name:sleep:seconds`, `name:kill`, `name:fail`, comma-separated. Raises ValueError on anything else."""
+    """Read `name:sleep:SECONDS`, `name:kill:N` (at the N-th time), `name:fail`, comma-separated. Raises ValueError on anything else."""
     ARMED.clear()
+    REACHED.clear()
     for part in filter(None, text.split(",")):
         name, *action = part.split(":")
         match action:
             case ["sleep", seconds]:
                 float(seconds)
-            case ["kill"] | ["fail"]:
+            case ["kill", times]:
+                int(times)
+            case ["fail"]:
                 pass
             case _:
-                raise ValueError(f"{part!r} is not NAME:sleep:SECONDS, NAME:kill or NAME:fail")
+                raise ValueError(f"{part!r} is not NAME:sleep:SECONDS, NAME:kill:N or NAME:fail")
         ARMED[name] = action
 
 
@@ -34,7 +39,9 @@ async def reach(name: str) -> None:
     match ARMED[name]:
         case ["sleep", seconds]:
             await asyncio.sleep(float(seconds))
-        case ["kill"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+        case ["kill", times]:
+            REACHED[name] += 1
+            if REACHED[name] == int(times):
+                os.kill(os.getpid(), signal.SIGKILL)
         case ["fail"]:
             raise Failed(name)

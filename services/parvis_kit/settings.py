@@ -47,7 +47,7 @@ class Platform(BaseSettings):
     access_log: bool = True
     """One JSON line for each request."""
     fail: str = ""
-    """Failpoints, for tests alone: NAME:sleep:SECONDS, NAME:kill, NAME:fail. `parvis doctor` reports them."""
+    """Failpoints, for tests alone: NAME:sleep:SECONDS, NAME:kill:N, NAME:fail. `parvis doctor` reports them."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None, known: Iterable[str] = ()) -> Self:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from parvis_kit.db.engines import open_engines
+from parvis_kit.db.engines import LEASE_SECONDS, open_engines
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
 
@@ -54,12 +54,12 @@ class Tx:
 class Database:
     """The database of one service, and of it alone."""
 
-    def __init__(self, url: str, service: str, *, synchronous: str = "NORMAL") -> None:
+    def __init__(self, url: str, service: str, *, synchronous: str = "NORMAL", lease_seconds: float = LEASE_SECONDS) -> None:
         self.url, self.service = url, service
         self.is_sqlite = not url.startswith("postgresql")
         self.published: Callable[[], None] = lambda: None
         """Called after a commit that published facts, so that whoever carries them need not wait for its next look."""
-        self.read_engine, self.write_engine = open_engines(url, service, synchronous=synchronous)
+        self.read_engine, self.write_engine = open_engines(url, service, synchronous=synchronous, lease_seconds=lease_seconds)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:

@@ -18,10 +18,12 @@ SQLITE_READERS = 4
 BUSY_MILLISECONDS = 5000
 
 
-def open_engines(url: str, schema: str, *, synchronous: str = "NORMAL") -> tuple[AsyncEngine, AsyncEngine]:
+def open_engines(
+    url: str, schema: str, *, synchronous: str = "NORMAL", lease_seconds: float = LEASE_SECONDS
+) -> tuple[AsyncEngine, AsyncEngine]:
     """(read, write) for `postgresql://…` or for `sqlite:///path`, whose file is attached under the schema's name."""
     if url.startswith("postgresql"):
-        return _postgresql(url, schema)
+        return _postgresql(url, schema, lease_seconds)
     return _sqlite(sqlite_path(url), schema, synchronous)
 
 
@@ -35,15 +37,20 @@ def asyncpg_url(url: str) -> sa.URL:
     return sa.make_url(url).set(drivername="postgresql+asyncpg")
 
 
-def _postgresql(url: str, schema: str) -> tuple[AsyncEngine, AsyncEngine]:
-    settings = {
-        "application_name": f"parvis-{schema}",
-        "idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s",
+def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
+    """For every session of a service: a frozen or unreachable client gives up its locks after the lease."""
+    return {
+        "application_name": name,
+        "idle_in_transaction_session_timeout": f"{int(lease_seconds * 1000)}ms",
         "TimeZone": "UTC",
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
     }
+
+
+def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
+    settings = session_settings(f"parvis-{schema}", lease_seconds)
     common: dict[str, Any] = {
         "connect_args": {"server_settings": settings, "timeout": 5},
         "pool_size": POOL_SIZE,

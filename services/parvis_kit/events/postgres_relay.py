@@ -7,7 +7,7 @@ from functools import cache
 
 import asyncpg
 
-from parvis_kit.db.engines import LEASE_SECONDS
+from parvis_kit.db.engines import LEASE_SECONDS, session_settings
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.ledger import FACT_COLUMNS, lock_of
@@ -79,17 +79,11 @@ def _move(service: str) -> str:
 
 
 @asynccontextmanager
-async def open_carrier(url: str, service: str, bell: Bell, batch_max: int = RELAY_BATCH_MAX) -> AsyncIterator[PostgresCarrier]:
+async def open_carrier(
+    url: str, service: str, bell: Bell, batch_max: int = RELAY_BATCH_MAX, lease_seconds: float = LEASE_SECONDS
+) -> AsyncIterator[PostgresCarrier]:
     """One connection, one try at leading. Raises Gone when the database is away."""
-    settings = {
-        "application_name": f"parvis-relay-{service}",
-        "idle_session_timeout": f"{LEASE_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s",
-        "TimeZone": "UTC",
-        "tcp_keepalives_idle": "5",
-        "tcp_keepalives_interval": "2",
-        "tcp_keepalives_count": "3",
-    }
+    settings = session_settings(f"parvis-relay-{service}", lease_seconds) | {"idle_session_timeout": f"{int(lease_seconds * 1000)}ms"}
     try:
         conn = await asyncpg.connect(url, timeout=5, server_settings=settings)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

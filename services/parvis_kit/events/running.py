@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx, upsert
-from parvis_kit.db.engines import sqlite_path
+from parvis_kit.db.engines import LEASE_SECONDS, sqlite_path
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.consumer import Behind, Consumer
@@ -38,6 +38,8 @@ class Flow:
     """The database URL under which each service opens its own tables (on SQLite it names the file to read)."""
     reactions: Reactions
     projections: Sequence[Projection] = ()
+    lease_seconds: float = LEASE_SECONDS
+    """How long a frozen leader keeps its lock."""
 
     @property
     def service(self) -> str:
@@ -59,7 +61,10 @@ def tasks_of(flow: Flow) -> dict[str, Callable[[], Awaitable[None]]]:
 
 async def run_relay(flow: Flow) -> None:
     """Carry what the service publishes from its outbox to its log."""
-    await relay(partial(open_carrier, flow.url_of(flow.service), flow.service, flow.bell), nap_until_rung(flow.bell))
+    await relay(
+        partial(open_carrier, flow.url_of(flow.service), flow.service, flow.bell, lease_seconds=flow.lease_seconds),
+        nap_until_rung(flow.bell),
+    )
 
 
 async def run_reactions(flow: Flow) -> None:

@@ -31,6 +31,9 @@ class Reader(Protocol):
     async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
         """Facts from `start` on. Raises Gone when the log cannot be read now."""
 
+    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
+        """How many facts there are from `start` on, and when the oldest happened."""
+
     async def close(self) -> None: ...
 
 
@@ -83,6 +86,13 @@ def statement(log: str, *, dialect: str) -> str:
     )
 
 
+@cache
+def count_statement(log: str, *, dialect: str) -> str:
+    wanted = "topic = ANY($2::text[])" if dialect == "postgresql" else "topic IN (SELECT value FROM json_each(?2))"
+    start = "$1" if dialect == "postgresql" else "?1"
+    return f"SELECT count(*), min(at) FROM {log} WHERE seq >= {start} AND {wanted}"
+
+
 def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
     end, beginning = rows[0][0] + 1, rows[0][1]
@@ -107,20 +117,27 @@ class SqliteReader:
         self.inode = 0
 
     async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+        rows = await self._call(statement("log", dialect="sqlite"), start, topics, limit)
+        return batch_of(self.publisher, start, limit, rows, is_sqlite=True)
+
+    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
+        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, topics)
+        return count, datetime.fromisoformat(oldest).replace(tzinfo=UTC) if oldest else None
+
+    async def _call(self, query: str, start: int, topics: Sequence[str], *more: int) -> list[Any]:
+        wanted = "[" + ",".join(f'"{topic}"' for topic in topics) + "]"
         try:
-            rows = await asyncio.to_thread(self._read, start, topics, limit)
+            return await asyncio.to_thread(self._query, query, (start, wanted, *more))
         except (sqlite3.Error, OSError) as error:
             await self.close()
             raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
-        return batch_of(self.publisher, start, limit, rows, is_sqlite=True)
 
-    def _read(self, start: int, topics: Sequence[str], limit: int) -> list[Any]:
+    def _query(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         inode = self.path.stat().st_ino  # a file that was moved away is not the log any more, though it can still be read
         if self.connection is None or inode != self.inode:
             self._close()
             self.connection, self.inode = open_read_only(self.path), inode
-        wanted = "[" + ",".join(f'"{topic}"' for topic in topics) + "]"
-        return self.connection.execute(statement("log", dialect="sqlite"), (start, wanted, limit)).fetchall()
+        return self.connection.execute(query, parameters).fetchall()
 
     def _close(self) -> None:
         if self.connection is not None:
@@ -163,13 +180,19 @@ class PostgresReader:
         self.publisher, self.readers = publisher, readers
 
     async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
-        query = statement(f"{self.publisher}.log", dialect="postgresql")
+        rows = await self._call(statement(f"{self.publisher}.log", dialect="postgresql"), start, list(topics), limit)
+        return batch_of(self.publisher, start, limit, rows, is_sqlite=False)
+
+    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
+        [(count, oldest)] = await self._call(count_statement(f"{self.publisher}.log", dialect="postgresql"), start, list(topics))
+        return count, oldest
+
+    async def _call(self, query: str, *parameters: object) -> list[Any]:
         try:
             async with self.readers.connection() as conn:
-                rows = await conn.fetch(query, start, list(topics), limit, timeout=READ_SECONDS_MAX)
+                return list(await conn.fetch(query, *parameters, timeout=READ_SECONDS_MAX))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
-        return batch_of(self.publisher, start, limit, rows, is_sqlite=False)
 
     async def close(self) -> None:
         """Its connections are the service's; they are closed with it."""

@@ -1,5 +1,7 @@
 """The care of a service's log: what is too old goes, states keep their last row, and the gauges tell how things stand."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,6 +10,10 @@ import sqlalchemy as sa
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 from parvis_kit.events.ledger import tables_of
+from parvis_kit.events.operate import gauge
+from parvis_kit.events.ports import Gone
+from parvis_kit.events.running import Flow
+from parvis_kit.problems import Unavailable
 
 FACTS_KEPT = timedelta(days=400)
 TOMBSTONES_KEPT = timedelta(days=7)
@@ -16,6 +22,8 @@ INBOX_KEPT = timedelta(days=14)
 """The fence refuses old offsets; the inbox has to outlive a relay's re-sending, and the oldest backup that may be restored."""
 STATES_SETTLE = timedelta(hours=1)
 """Superseded states stay this long, so that somebody who looks at the log sees what came and went."""
+TIDY_SECONDS = 3600.0
+GAUGE_SECONDS = 15.0
 DELETE_MAX = 1_000
 """Rows a transaction: short locks, and a WAL that does not swell."""
 
@@ -68,3 +76,16 @@ async def _delete(
         gone += len(rows)
         if len(rows) < DELETE_MAX:
             return gone
+
+
+async def keep(flow: Flow) -> None:
+    """Set the gauges every few seconds and tidy every hour, until cancelled. A database that is away is looked for again."""
+    loop = asyncio.get_running_loop()
+    tidied_at = float("-inf")
+    while True:
+        with suppress(Gone, Unavailable):
+            await gauge(flow)
+            if loop.time() - tidied_at >= TIDY_SECONDS:
+                tidied_at = loop.time()
+                await tidy(flow.database, flow.clock)
+        await asyncio.sleep(GAUGE_SECONDS)

@@ -1,0 +1,185 @@
+"""What an operator does with the log: follow it, see who lags, look at what is parked, replay it, discard it, rebuild."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from parvis_kit.db import Database
+from parvis_kit.events import meters
+from parvis_kit.events.consumer import replay
+from parvis_kit.events.facts import Envelope
+from parvis_kit.events.ledger import SqlLedger, parked_of, tables_of
+from parvis_kit.events.ports import Record
+from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
+from parvis_kit.events.running import Flow, forget, readers_of
+from parvis_kit.events.sql_log import FETCH_MAX, LOOK_SECONDS
+from parvis_kit.problems import Conflict, NotFound
+
+PARKED_SHOWN_MAX = 1_000
+
+Lane = tuple[str, str]
+"""A topic and a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a consumer is behind one publisher."""
+
+    consumer: str
+    publisher: str
+    facts: int
+    seconds: float
+    """Age of the oldest fact it has not handled; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedFact:
+    """A fact that waits, and why. Only the head of its key has failed: those behind it wait for their turn."""
+
+    seq: int
+    consumer: str
+    fact: Envelope
+    reason: str
+    error: str
+    attempts: int
+    parked_at: datetime
+
+
+def tables_by_consumer(flow: Flow) -> dict[str, Reactions]:
+    """Every consumer of the service, by name."""
+    mine: dict[str, Reactions] = {flow.service: flow.reactions} if flow.reactions else {}
+    return mine | {projection.consumer: projection.on for projection in flow.projections}
+
+
+def table_of(flow: Flow, consumer: str) -> Reactions:
+    """Raises NotFound, naming those that there are."""
+    tables = tables_by_consumer(flow)
+    if consumer not in tables:
+        raise NotFound(f"{flow.service} has no consumer {consumer!r}; it has {', '.join(sorted(tables)) or 'none'}")
+    return tables[consumer]
+
+
+async def lag(flow: Flow) -> list[Lag]:
+    """For each consumer of the service and each publisher it listens to."""
+    found = []
+    now = flow.clock()
+    offsets = tables_of(flow.service)["consumer_offset"]
+    async with flow.database.read() as conn:
+        stands = {(row.consumer, row.partition): row.next for row in await conn.execute(sa.select(offsets))}
+    for consumer, table in tables_by_consumer(flow).items():
+        topics = Dispatcher(consumer, table, flow.clock).topics
+        async with readers_of(flow, topics) as readers:
+            for publisher, wanted in topics.items():
+                facts, oldest = await readers[publisher].waiting(stands.get((consumer, publisher), 0), wanted)
+                found.append(Lag(consumer, publisher, facts, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0))
+    return found
+
+
+async def gauge(flow: Flow) -> None:
+    """Set the gauges that tell who lags and what is parked."""
+    for one in await lag(flow):
+        meters.LAG_FACTS.labels(one.consumer, one.publisher).set(one.facts)
+        meters.LAG_SECONDS.labels(one.consumer, one.publisher).set(one.seconds)
+    table = tables_of(flow.service)["parked"]
+    async with flow.database.read() as conn:
+        counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))
+        by_consumer = {row[0]: row[1] for row in counted}
+    for consumer in tables_by_consumer(flow):
+        meters.PARKED_NOW.labels(consumer).set(by_consumer.get(consumer, 0))
+
+
+async def parked(database: Database, consumer: str | None = None, limit: int = PARKED_SHOWN_MAX) -> list[ParkedFact]:
+    """What waits in this service, oldest first."""
+    table = tables_of(database.service)["parked"]
+    query = sa.select(table).order_by(table.c.seq).limit(limit)
+    async with database.read() as conn:
+        rows = await conn.execute(query if consumer is None else query.where(table.c.consumer == consumer))
+        return [
+            ParkedFact(row.seq, row.consumer, parked_of(row).record.fact, row.reason, row.error, row.attempts, row.parked_at)
+            for row in rows
+        ]
+
+
+def lanes_of(facts: Sequence[ParkedFact], key: str | None) -> list[Lane]:
+    """The lanes that wait, in the order in which they were parked; of one key, or all. Raises NotFound when there is none."""
+    lanes = list(dict.fromkeys(one.fact.lane for one in facts if key is None or one.fact.key == key))
+    if not lanes:
+        raise NotFound(f"nothing is parked under key {key!r}" if key is not None else "nothing is parked")
+    return lanes
+
+
+async def replay_lane(flow: Flow, consumer: str, lane: Lane) -> int:
+    """Apply what waits in the lane, in order, in one transaction; how many facts it was. What still fails leaves all of it parked.
+
+    Raises the reaction's own error.
+    """
+    react = Dispatcher(consumer, table_of(flow, consumer), flow.clock)
+    return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, list(react.topics))
+
+
+async def discard_lane(flow: Flow, consumer: str, lane: Lane) -> list[Record]:
+    """Take what waits in the lane away, unapplied; later facts of its key pass again. Returns what was thrown away, for the record."""
+    ledger = SqlLedger(flow.database, consumer, flow.clock)
+    publishers = list(Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics)
+    async with ledger.transaction() as tx:
+        await ledger.lock_offsets(tx, sorted(publishers))
+        return [one.record for one in await ledger.unpark(tx, lane)]
+
+
+def projection_of(flow: Flow, name: str) -> Projection:
+    """By name, with or without its version. Raises Conflict for a consumer with side effects: those are never computed again."""
+    for projection in flow.projections:
+        if name in (projection.name, projection.consumer):
+            return projection
+    if name in tables_by_consumer(flow):
+        raise Conflict(f"{name} is a table of reactions, whose effects reach outside: only projections are rebuilt")
+    raise NotFound(f"{flow.service} has no projection {name!r}; it has {', '.join(one.name for one in flow.projections) or 'none'}")
+
+
+async def rebuild(flow: Flow, name: str) -> Projection:
+    """Have a projection computed again from the beginning of the log, by whichever process runs it."""
+    projection = projection_of(flow, name)
+    await forget(flow.database, projection)
+    return projection
+
+
+async def accept_loss(flow: Flow, consumer: str) -> Mapping[str, int]:
+    """Let a consumer that the log has left behind go on from where the log begins now.
+
+    Returns how many positions it skipped, by publisher.
+    """
+    topics = Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics
+    skipped = {}
+    async with readers_of(flow, topics) as readers:
+        begins = {publisher: (await readers[publisher].read(0, wanted, 1)).beginning for publisher, wanted in topics.items()}
+    ledger = SqlLedger(flow.database, consumer, flow.clock)
+    async with ledger.transaction() as tx:
+        offsets = await ledger.lock_offsets(tx, sorted(topics))
+        for publisher, begin in begins.items():
+            if 0 < offsets[publisher] < begin:
+                skipped[publisher] = begin - offsets[publisher]
+                await ledger.advance(tx, {publisher: begin})
+    return skipped
+
+
+async def tail(
+    flow: Flow, topics: Mapping[str, Sequence[str]], *, since: datetime | None = None, follow: bool = False
+) -> AsyncIterator[tuple[str, int, Envelope]]:
+    """(publisher, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever."""
+    positions = dict.fromkeys(topics, 0)
+    async with readers_of(flow, list(topics)) as readers:
+        while True:
+            heard, came = flow.bell.rings, 0
+            for publisher, wanted in topics.items():
+                batch = await readers[publisher].read(positions[publisher], wanted, FETCH_MAX)
+                positions[publisher] = batch.next
+                came += len(batch.records)
+                for record in batch.records:
+                    if since is None or record.fact.at >= since:
+                        yield publisher, record.offset, record.fact
+            if not came:
+                if not follow:
+                    return
+                await flow.bell.wait(heard, LOOK_SECONDS)

@@ -1,0 +1,261 @@
+"""The log's parts, each as a process of its own, so that anyone can start, kill and check them against a database.
+
+    python -m parvis_kit.testing.probe write   --database URL --seed 1 --facts 1000 --rate 250
+    python -m parvis_kit.testing.probe relay   --database URL          (PostgreSQL; on SQLite the log needs none)
+    python -m parvis_kit.testing.probe consume --database URL          (--unprotected: without fence and inbox, as a control)
+    python -m parvis_kit.testing.probe verify  --database URL          (waits until all is applied, then says what is wrong)
+
+URL: postgresql://…, or sqlite:///FOLDER (a file per service). Writers count up the versions of a few keys and publish each; the
+consumer counts what it is given. So lost, disordered and twice applied facts all show in two tables.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+
+from parvis_kit.clock import utc_now
+from parvis_kit.db import Database, Tx, metadata_for, upsert
+from parvis_kit.db.engines import LEASE_SECONDS
+from parvis_kit.events import Fact, Reactions, log_tables, publish
+from parvis_kit.events.bell import Bell
+from parvis_kit.events.consumer import Consumer
+from parvis_kit.events.ledger import SqlLedger, lock_of, tables_of
+from parvis_kit.events.operate import lag
+from parvis_kit.events.ports import Gone
+from parvis_kit.events.reactions import Dispatcher
+from parvis_kit.events.running import Flow, consumer_of, run_relay
+from parvis_kit.failpoints import arm
+from parvis_kit.problems import Unavailable
+
+KEYS = 20
+ROLLBACKS = 0.1
+PAUSE_SECONDS = 0.2
+
+PROBE, SINK = metadata_for("probe"), metadata_for("sink")
+log_tables(PROBE)
+log_tables(SINK)
+COUNTER = sa.Table("counter", PROBE, sa.Column("key", sa.Text, primary_key=True), sa.Column("version", sa.Integer, nullable=False))
+SEEN = sa.Table(
+    "seen",
+    SINK,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("last", sa.Integer, nullable=False),
+    sa.Column("wrong", sa.Integer, nullable=False),
+)
+
+
+class Counted(Fact):
+    """A counter went up by one."""
+
+    type: ClassVar = "probe.counter.counted.v1"
+    version: int
+
+
+class Refused(Exception):
+    """A rule said no: the transaction rolls back, and nothing may be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database of both services, and how long their locks outlive them."""
+
+    url: str
+    lease_seconds: float = LEASE_SECONDS
+
+    def url_of(self, service: str) -> str:
+        return self.url if self.url.startswith("postgresql") else f"{self.url}/{service}.db"
+
+    @asynccontextmanager
+    async def open(self, metadata: sa.MetaData) -> AsyncIterator[Database]:
+        """With its tables, made by whoever comes first."""
+        service = str(metadata.schema)
+        database = Database(self.url_of(service), service, lease_seconds=self.lease_seconds)
+        try:
+            while True:
+                try:
+                    async with database.transaction() as tx:
+                        if not database.is_sqlite:
+                            await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(lock_of("probe"))))
+                            await tx.execute(sa.schema.CreateSchema(service, if_not_exists=True))
+                        await tx.conn.run_sync(metadata.create_all)
+                    break
+                except Unavailable:
+                    await asyncio.sleep(PAUSE_SECONDS)
+            yield database
+        finally:
+            await database.close()
+
+    def flow(self, database: Database) -> Flow:
+        reactions: Reactions = {Counted: count} if database.service == "sink" else {}
+        return Flow(database, utc_now, Bell(), self.url_of, reactions, lease_seconds=self.lease_seconds)
+
+
+async def count(tx: Tx, fact: Counted) -> None:
+    """Not idempotent, and it minds the order: what is applied twice or early is wrong for ever."""
+    right = SEEN.c.last == fact.version - 1
+    row = upsert(tx, SEEN).values(key=fact.about, count=1, last=fact.version, wrong=int(fact.version != 1))
+    changed = {"count": SEEN.c.count + 1, "last": fact.version, "wrong": SEEN.c.wrong + sa.case((right, 0), else_=1)}
+    await tx.execute(row.on_conflict_do_update(index_elements=["key"], set_=changed))
+
+
+async def write(place: Place, *, seed: int, facts: int, rate: float) -> None:
+    """Publish at this rate until `facts` are acknowledged; a line on standard output for each acknowledged transaction."""
+    random, left = Random(seed), facts
+    loop = asyncio.get_running_loop()
+    async with place.open(PROBE) as database:
+        flow, due = place.flow(database), loop.time()
+        database.published = partial(flow.bell.ring, "probe")
+        while left > 0:
+            keys = sorted(random.sample(range(KEYS), random.randint(1, 3)))
+            with suppress(Unavailable, Refused):
+                async with database.transaction() as tx:
+                    for key in keys:
+                        publish(tx, Counted(at=utc_now(), about=f"k{key}", version=await next_version(tx, f"k{key}")))
+                    if random.random() < ROLLBACKS:
+                        raise Refused
+                left -= len(keys)
+                print("acknowledged", len(keys), flush=True)
+            due = max(due + len(keys) / rate, loop.time() - 1)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+
+async def next_version(tx: Tx, key: str) -> int:
+    row = upsert(tx, COUNTER).values(key=key, version=1)
+    counted = row.on_conflict_do_update(index_elements=["key"], set_={"version": COUNTER.c.version + 1}).returning(COUNTER.c.version)
+    return int((await tx.execute(counted)).scalar_one())
+
+
+async def carry(place: Place) -> None:
+    """Relay until ended."""
+    async with place.open(PROBE) as database:
+        print("ready", flush=True)
+        if database.is_sqlite:
+            print("on SQLite facts are written straight into the log: nothing to relay", flush=True)
+            return
+        await run_relay(place.flow(database))
+
+
+async def consume(place: Place, *, protected: bool) -> None:
+    """Consume until ended."""
+    async with place.open(PROBE), place.open(SINK) as database:
+        flow = place.flow(database)
+        async with consumer_of(flow, "sink", flow.reactions) as consumer:
+            if not protected:
+                ledger = UnprotectedLedger(database, "sink", utc_now)
+                consumer = Consumer("sink", consumer.source, ledger, Dispatcher("sink", flow.reactions, utc_now))
+            stop = asyncio.get_running_loop()
+            stop.add_signal_handler(signal.SIGTERM, partial(setattr, consumer, "stopping", True))
+            print("ready", flush=True)
+            await consumer.run()
+
+
+class UnprotectedLedger(SqlLedger):
+    """What many write: offsets stored after the effects, in a transaction of their own, and no memory of what came before."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        self.ahead: dict[str, int] = {}
+        async with super().transaction() as tx:
+            yield tx
+        if self.ahead:
+            async with super().transaction() as tx:
+                await super().advance(tx, self.ahead)
+
+    async def lock_offsets(self, tx: Tx, partitions: Any) -> dict[str, int]:
+        return {partition: 0 for partition in partitions} | await super().lock_offsets(tx, partitions)
+
+    async def admit(self, tx: Tx, facts: Sequence[Any]) -> Mapping[Any, Any]:
+        return {}
+
+    async def advance(self, tx: Tx, offsets: Mapping[str, int]) -> None:
+        self.ahead = dict(offsets)
+
+
+async def verify(place: Place, *, seconds_max: float) -> list[str]:
+    """Wait until everything written is applied (or nothing moves any more), then say what is wrong; nothing, when all is right."""
+    async with place.open(PROBE) as probe, place.open(SINK) as sink:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds_max
+        while True:
+            with suppress(Unavailable, Gone):
+                wrong = [*await judge(probe, sink), *await unsettled(place, probe, sink)]
+                if not wrong or loop.time() > until:
+                    return wrong
+            if loop.time() > until:
+                return ["the database is away"]
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def judge(probe: Database, sink: Database) -> list[str]:
+    async with probe.read() as conn:
+        truth = {row.key: row.version for row in await conn.execute(sa.select(COUNTER))}
+        log = tables_of("probe")["log"]
+        logged = (await conn.execute(sa.select(log.c.key, log.c.data).order_by(log.c.seq))).all()
+    async with sink.read() as conn:
+        seen = {row.key: row for row in await conn.execute(sa.select(SEEN))}
+    wrong, last, again = [], dict.fromkeys(truth, 0), 0
+    for key, data in logged:
+        version = Counted.model_validate_json(data).version
+        if version <= last.get(key, 0):
+            again += 1
+        elif version != last.get(key, 0) + 1:
+            wrong.append(f"{key}: version {version} follows {last.get(key, 0)} in the log")
+        last[key] = max(version, last.get(key, 0))
+    if again:
+        wrong.append(f"{again} facts are in the log twice")
+    for key, version in sorted(truth.items()):
+        row = seen.get(key)
+        if row is None or row.count != version or row.last != version or row.wrong:
+            found = "nothing applied" if row is None else f"{row.count} applied, the last {row.last}, {row.wrong} out of order or twice"
+            wrong.append(f"{key}: {version} published, {found}")
+    return wrong + [f"{key}: applied, and never published" for key in sorted(seen.keys() - truth.keys())]
+
+
+async def unsettled(place: Place, probe: Database, sink: Database) -> list[str]:
+    """What still waits somewhere."""
+    async with probe.read() as conn:
+        waiting = (await conn.execute(sa.select(sa.func.count()).select_from(tables_of("probe")["outbox"]))).scalar_one()
+    behind = sum(one.facts for one in await lag(place.flow(sink)))
+    return [f"{waiting} in the outbox"] * bool(waiting) + [f"{behind} not consumed"] * bool(behind)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m parvis_kit.testing.probe", description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=["write", "relay", "consume", "verify"])
+    parser.add_argument("--database", required=True, help="postgresql://… or sqlite:///FOLDER")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--facts", type=int, default=1000, help="how many to publish")
+    parser.add_argument("--rate", type=float, default=250, help="facts a second")
+    parser.add_argument("--unprotected", action="store_true", help="consume without fence and inbox: a control that must go wrong")
+    parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds that a frozen process keeps its locks")
+    parser.add_argument("--seconds", type=float, default=30, help="how long verify waits")
+    options = parser.parse_args()
+    arm(os.environ.get("PARVIS_FAIL", ""))
+    place = Place(options.database.rstrip("/"), options.lease)
+    match options.part:
+        case "write":
+            asyncio.run(write(place, seed=options.seed, facts=options.facts, rate=options.rate))
+        case "relay":
+            asyncio.run(carry(place))
+        case "consume":
+            asyncio.run(consume(place, protected=not options.unprotected))
+        case _:
+            wrong = asyncio.run(verify(place, seconds_max=options.seconds))
+            print("\n".join(wrong) or "all right: nothing lost, nothing out of order, nothing applied twice")
+            return int(bool(wrong))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
