@@ -16,10 +16,10 @@ test: setup-dev ## every test, on SQLite and on a real PostgreSQL that it starts
 	@exec $(RUN) -m pytest $(T)
 
 check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabilities: under 3 minutes
-	@exec $(RUN) infra/check.py
+	@exec $(RUN) infra/run-checks.py
 
 bench: setup-dev ## each performance bar beside its floor, measured in the same run
-	@exec $(RUN) infra/bench.py $(T)
+	@exec $(RUN) infra/run-benches.py $(T)
 
 soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill
 	@SOAK=1 exec $(RUN) -m pytest -m soak $(T)
