@@ -171,6 +171,7 @@ def metrics() -> str:
 
 def commands() -> str:
     import click
+
     from parvis_suite.cli import main as parvis
 
     def walk(command: click.Command, context: click.Context) -> Iterator[str]:
