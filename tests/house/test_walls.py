@@ -14,7 +14,7 @@ PLANTED = {
     "a door opens the tables": ("parvis_directory/api.py", "import parvis_directory.store", "Only actions and queries open the tables"),
     "an action knows its door": ("parvis_directory/actions.py", "import parvis_directory.api", "the same rooms on the same floors"),
     "a rule knows SQL": ("parvis_directory/rules.py", "import sqlalchemy", "Rules know no framework"),
-    "a circle in the kit": ("parvis_kit/clock.py", "import parvis_kit.problems\nimport parvis_kit.failpoints", "No circle anywhere"),
+    "a circle in the kit": ("parvis_kit/clock.py", "import parvis_kit.problems", "No circle anywhere"),
 }
 
 
