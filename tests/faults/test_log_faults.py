@@ -7,8 +7,9 @@ from random import Random
 import pytest
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
 
-ROUNDS = int(os.environ.get("PARVIS_TEST_ROUNDS", "3"))
-SEED = int(os.environ.get("PARVIS_TEST_SEED", "0")) or int.from_bytes(os.urandom(3))
+ROUNDS = 20 if os.environ.get("SOAK") else 3
+SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
+"""Drawn anew for each run and printed with each failure; SEED=… runs the same again."""
 
 RELAY_WINDOWS = ["relay.before_move", "relay.before_commit", "relay.after_commit"]
 WINDOWS = [

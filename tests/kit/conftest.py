@@ -1,15 +1,18 @@
 """Where the logs under test lie."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from parvis_kit.testing.databases import EVERY_DATABASE, Place
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def log_url_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """The database URL of each service: files of an empty folder, or one empty database of the real server."""
-    if request.param == "sqlite":
-        return lambda service: f"sqlite:///{tmp_path / service}.db"
-    database: str = request.getfixturevalue("postgres_database")
-    return lambda service: database
+@pytest.fixture
+def log_url_of(place: Place) -> Callable[[str], str]:
+    """The database URL of each service: files of an empty folder, or one empty database of a real server."""
+    return place.url_of
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The log's contract is held on the oldest supported PostgreSQL too."""
+    if "log_url_of" in metafunc.fixturenames:
+        metafunc.parametrize("database_kind", EVERY_DATABASE, indirect=True)
