@@ -1,0 +1,4 @@
+MUTANTS={}; HARMLESS={}
+from contextlib import nullcontext
+def applied(n): return nullcontext()
+def hunt(*a): return 0,""
