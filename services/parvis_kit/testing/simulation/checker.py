@@ -56,6 +56,7 @@ class Checker:
         """The first word counts."""
         if not self.verdict:
             self.verdict, self.detail = verdict, detail
+            self.history.loop.stop()
 
     def outcome(self) -> Outcome:
         history = self.history

@@ -1,8 +1,9 @@
 """What strikes the processes of a history and their servers, each at its time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parvis_kit.testing.simulation.log import SESSION_SECONDS
 from parvis_kit.testing.simulation.loop import OUTSIDE, Process
@@ -50,10 +51,11 @@ class Faults:
         if process.strike is not None:
             process.strike()
             process = self.history.processes[fault.target]
-        process.fuse, process.strike = fault.fuse, partial(self.strike, process, fault)
-        self.later(ARMED_SECONDS_MAX, self.disarm, process, process.strike)
+        strike = partial(self.strike, process, fault)
+        process.fuse, process.strike = fault.fuse, strike
+        self.later(ARMED_SECONDS_MAX, self.disarm, process, strike)
 
-    def disarm(self, process: Process, strike: Any) -> None:
+    def disarm(self, process: Process, strike: Callable[[], None]) -> None:
         if process.strike is strike:
             strike()
 
@@ -113,22 +115,26 @@ class Faults:
             self.history.broker.leave(process)
 
     def strike_server(self, fault: Fault) -> None:
-        self.end_at = max(self.end_at, self.history.loop.now + fault.seconds)
+        history = self.history
+        self.end_at = max(self.end_at, history.loop.now + fault.seconds)
         match fault.kind:
+            case "crash" if fault.target == "publisher":
+                history.random.choice(history.publishers).crash(fault.seconds)
             case "crash":
-                (self.history.random.choice(self.history.publishers) if fault.target == "publisher" else self.history.reader).crash(fault.seconds)
+                history.reader.crash(fault.seconds)
+                self.stood = [(at, offsets) for at, offsets in self.stood if at <= history.loop.now - UNFLUSHED_SECONDS]
             case "cut":
-                for database in self.history.databases:
+                for database in history.databases:
                     if database.sessions:
-                        database.end(self.history.random.choice(list(database.sessions)))
-            case "outage" if self.history.broker is not None:
-                self.history.broker.down_until = self.history.loop.now + fault.seconds
+                        database.end(history.random.choice(list(database.sessions)))
+            case "outage" if history.broker is not None:
+                history.broker.down_until = history.loop.now + fault.seconds
             case "outage":
-                self.history.random.choice(self.history.publishers).unreadable_until = self.history.loop.now + fault.seconds
-            case "rebalance" if self.history.broker is not None:
-                self.history.broker.rebalance()
-            case "rewind" if self.history.broker is not None:
-                self.history.broker.rewind()
+                history.random.choice(history.publishers).unreadable_until = history.loop.now + fault.seconds
+            case "rebalance" if history.broker is not None:
+                history.broker.rebalance()
+            case "rewind" if history.broker is not None:
+                history.broker.rewind()
             case "duplicate" | "conflict":
                 self.repeat(is_forged=fault.kind == "conflict")
             case _:
@@ -180,7 +186,7 @@ class Faults:
                 history.broker.forget(partition, stood if only_read else history.broker.next[partition])
             elif stood > 0:
                 publisher = history.publishers[int(partition[-1])]
-                publisher.beginning = stood if only_read else publisher.tables["head"][0] + 1
+                publisher.beginning = max(publisher.beginning, stood if only_read else publisher.tables["head"][0] + 1)
                 for seq in [seq for seq in publisher.tables["log"] if seq < publisher.beginning]:
                     del publisher.tables["log"][seq]
                 self.cut(only_read)

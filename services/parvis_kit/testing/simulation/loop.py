@@ -38,6 +38,7 @@ class Process:
         self.main: asyncio.Task[None] | None = None
         self.fuse = -1
         self.strike: Callable[[], None] | None = None
+        """The fault that waits for the fuse."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         context = copy_context()
@@ -66,7 +67,7 @@ class Loop(asyncio.AbstractEventLoop):
     """Order comes from the times that were drawn; what falls on one instant runs in the order in which it was asked for."""
 
     def __init__(self) -> None:
-        self.now, self.steps, self.serial = 0.0, 0, 0
+        self.now, self.steps, self.serial, self.stopped = 0.0, 0, 0, False
         self.ready: deque[Handle] = deque()
         self.timers: list[tuple[float, int, Handle]] = []
         self.tasks: list[tuple[asyncio.Task[Any], Coroutine[Any, Any, Any]]] = []
@@ -94,48 +95,55 @@ class Loop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
-        return self.call_at(self.now + delay, callback, *args, context=context)
-
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
         handle = Handle(callback, args, copy_context() if context is None else context)
         self.serial += 1
-        heapq.heappush(self.timers, (when, self.serial, handle))
+        heapq.heappush(self.timers, (self.now + delay, self.serial, handle))
         return handle
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
+        return self.call_later(when - self.now, callback, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Futures of the dead that nobody asks: no news."""
 
-    def run(self, stop: Callable[[], bool], steps_max: int) -> None:
-        """Until `stop`, or nothing is left to do, or too many steps: a busy loop is a bug too."""
+    def stop(self) -> None:
+        """After this step."""
+        self.stopped = True
+
+    def run(self, steps_max: int) -> None:
+        """Until it is stopped, or nothing is left to do, or too many steps: a busy loop is a bug too."""
         asyncio._set_running_loop(self)
+        ready, timers = self.ready, self.timers
         try:
-            while self.steps < steps_max and not stop():
-                if self.ready:
-                    handle = self.ready.popleft()
-                elif self.timers:
-                    when, _, handle = heapq.heappop(self.timers)
-                    self.now = max(self.now, when)
+            while not self.stopped and self.steps < steps_max:
+                if ready:
+                    handle = ready.popleft()
+                elif timers:
+                    when, _, handle = heapq.heappop(timers)
+                    if when > self.now:
+                        self.now = when
                 else:
                     return
-                if not handle.dropped:
-                    self.step(handle)
+                if handle.dropped:
+                    continue
+                context = handle.context
+                if context is OUTSIDE or self.may_step(context.get(PROCESS), handle):
+                    self.steps += 1
+                    context.run(handle.callback, *handle.args)
         finally:
             asyncio._set_running_loop(None)
 
-    def step(self, handle: Handle) -> None:
-        process = handle.context.get(PROCESS)
-        if process is not None:
-            if process.strike is not None:
-                process.fuse -= 1
-                if process.fuse < 0:
-                    process.strike()
-            if not process.alive:
-                return
-            if process.frozen:
-                process.held.append(handle)
-                return
-        self.steps += 1
-        handle.context.run(handle.callback, *handle.args)
+    def may_step(self, process: Process | None, handle: Handle) -> bool:
+        if process is None:
+            return True
+        if process.strike is not None:
+            process.fuse -= 1
+            if process.fuse < 0:
+                process.strike()
+        if process.frozen and process.alive:
+            process.held.append(handle)
+            return False
+        return process.alive
 
     def close(self) -> None:
         """Bury the dead: closing a coroutine runs its `finally`, so every model must refuse by now."""

@@ -6,10 +6,12 @@ from random import Random
 
 ROLES = {"writer": 3, "relay": 2, "consumer": 2, "operator": 1}
 FOREVER_SECONDS = 1e9
+NEVER = 1e9
 FILE_FREEZE_SECONDS_MAX = 4.0
 """Nobody ends the transaction of a frozen process on a file: it has to go on by itself."""
 
-EVERYWHERE = ("kill", "freeze", "stop", "crash", "cut", "outage", "duplicate", "conflict", "tidy", "forget")
+EVERYWHERE = ("kill", "freeze", "freeze", "stop", "crash", "cut", "outage", "duplicate", "conflict", "tidy", "forget")
+"""A leader that freezes for ever is one fault in a hundred: the lease is seen to matter only then."""
 KINDS = {"broker": (*EVERYWHERE, "rebalance", "rewind", "rewind"), "table": EVERYWHERE, "file": EVERYWHERE}
 SHAPES = ("broker", "broker", "broker", "table", "table", "file")
 """A broker's log has the most that can go wrong."""
@@ -44,6 +46,8 @@ class Plan:
     poison: frozenset[tuple[int, int]]
     refused: frozenset[tuple[int, int]]
     fixed_at: float
+    away_at: float
+    """From when on every reaction asks for a later time, for a while."""
     beginning: int
     faults: tuple[Fault, ...]
 
@@ -69,6 +73,7 @@ def draw(seed: int) -> Plan:
         poison=draw_bad(random, lanes, [0, 0, 1, 2]),
         refused=draw_bad(random, lanes, [0, 0, 1]),
         fixed_at=random.uniform(1, 8),
+        away_at=random.choice([NEVER, NEVER, NEVER, random.uniform(0, 4)]),
         beginning=random.choice([0, 0, 0, 7]),
         faults=tuple(draw_fault(random, shape, random.choice(kinds)) for _ in range(random.randint(0, 6))),
     )
@@ -86,7 +91,7 @@ def draw_fault(random: Random, shape: str, kind: str) -> Fault:
         case "kill" | "stop":
             return Fault(at, kind, target, random.uniform(0.1, 2), random.randint(0, 40))
         case "freeze":
-            seconds = random.choice([0.5, 4.0, 7.0, FOREVER_SECONDS])
+            seconds = random.choice([0.5, 4.0, 7.0, FOREVER_SECONDS, FOREVER_SECONDS])
             seconds = min(seconds, FILE_FREEZE_SECONDS_MAX) if shape == "file" else seconds
             return Fault(at, kind, target, seconds, random.randint(0, 40))
         case "crash":
@@ -117,6 +122,7 @@ def smaller(plan: Plan) -> list[Plan]:
     found += [replace(plan, refused=plan.refused - {one}) for one in sorted(plan.refused)]
     found += [replace(plan, send_faults=0)] if plan.send_faults else []
     found += [replace(plan, failures=0)] if plan.failures else []
+    found += [replace(plan, away_at=NEVER)] if plan.away_at != NEVER else []
     found += [replace(plan, beginning=0)] if plan.beginning else []
     found += [replace(plan, changes=n) for n in range(1, plan.changes)]
     found += [replace(plan, publishers=1)] if plan.publishers > 1 else []

@@ -304,7 +304,8 @@ class Store:
 
     def delete(self, session: Session, ids: Sequence[int]) -> None:
         """DELETE … WHERE id = ANY, a transaction of its own and not flushed."""
-        undo = [("outbox", id, self.tables["outbox"].pop(id)) for id in ids if id in self.tables["outbox"]]
+        rows = self.tables["outbox"]
+        undo: list[tuple[str, Hashable, Any]] = [("outbox", id, rows.pop(id)) for id in ids if id in rows]
         self.unflushed.append((self.loop.now, undo))
 
     def move(self, session: Session, limit: int) -> int:
