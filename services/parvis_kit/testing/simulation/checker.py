@@ -110,7 +110,9 @@ class Checker:
             return True
         if history.forged - history.discarded or history.reader.tables["parked"]:
             return True
-        return any(one.tables["outbox"] for one in history.publishers) or any(len(projection.get(lane, ())) != n for lane, n in truth.items())
+        return any(one.tables["outbox"] for one in history.publishers) or any(
+            len(projection.get(lane, ())) != n for lane, n in truth.items()
+        )
 
     def judge_parked(self, parked: Parked) -> str:
         """What is wrong with the reason for which a fact waits."""

@@ -164,7 +164,9 @@ def claim_guarded(self: Any, session: Any, limit: int) -> Any:
 plain_is_idle = Store.is_idle
 mutant("no-lease", (Store, "is_idle", lambda self, session: "leader" not in session.locks and plain_is_idle(self, session)))
 mutant("send-untimed", (relay, "SEND_SECONDS_MAX", 1e9))
-harmless("no-leader", "the inbox drops what two leaders send; of a log table, the head's lock orders them", (Store, "try_lead", lead_always))
+harmless(
+    "no-leader", "the inbox drops what two leaders send; of a log table, the head's lock orders them", (Store, "try_lead", lead_always)
+)
 
 
 # the relay to a log table, and a file's log: numbers in the order of commits
