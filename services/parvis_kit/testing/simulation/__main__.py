@@ -79,7 +79,8 @@ def report(outcomes: list[Outcome], wrong: list[int], seconds: float, digest: st
     steps, virtual = sum(one.steps for one in outcomes), sum(one.seconds for one in outcomes)
     print(f"{number} histories, {len(wrong)} wrong, {seconds:.1f} s of CPU: {number / seconds:.0f} histories/s; digest {digest}")
     print(
-        f"a history: {steps / number:.0f} steps, {virtual / number:.1f} virtual s, {sum(one.facts for one in outcomes) / number:.0f} facts, "
+        f"a history: {steps / number:.0f} steps, {virtual / number:.1f} virtual s, "
+        f"{sum(one.facts for one in outcomes) / number:.0f} facts, "
         f"{sum(one.records for one in outcomes) / number:.0f} records in the log"
     )
     print(f"{steps / seconds:.0f} steps/s; virtual time runs {virtual / seconds:.0f} times real time")
