@@ -9,7 +9,7 @@ from parvis_kit.testing.simulation.loop import OUTSIDE, Loop, Process
 
 IDLE_SECONDS_MAX = 2.0
 """idle_session_timeout (the lease) and idle_in_transaction_session_timeout."""
-REAP_SECONDS = 0.25
+REAP_SECONDS = 0.5
 UNFLUSHED_SECONDS = 0.6
 """Three times wal_writer_delay: what synchronous_commit=off may lose."""
 TABLES = ("aggregate", "outbox", "log", "head", "offsets", "inbox", "projection", "parked")
@@ -41,12 +41,13 @@ class Blocked(Exception):
 class Session:
     """One connection and its open transaction."""
 
+    __slots__ = ("alive", "busy", "facts", "ids", "locks", "process", "snapshot", "store", "touched_at", "waits_for", "writes", "xid")
+
     def __init__(self, store: "Store", process: Process) -> None:
         self.store, self.process = store, process
         self.alive, self.busy, self.touched_at = store.up, 0, store.loop.now
         self.writes: dict[tuple[str, Hashable], Any] = {}
         self.locks: dict[Hashable, None] = {}
-        self.leads = False
         self.waits_for: Hashable = None
         self.xid: int | None = None
         self.snapshot: list[int] | None = None
