@@ -105,6 +105,8 @@ class Broker:
         if member not in self.members:
             self.members.append(member)
             self.rebalance()
+            if not member.process.alive:  # its last request came after its farewell
+                self.loop.call_later(SESSION_SECONDS, self.leave, member.process, context=OUTSIDE)
         return self.generation, {one: self.committed.get(one, self.beginnings[one]) for one in self.assigned[member]}
 
     def leave(self, process: Process) -> None:

@@ -268,18 +268,21 @@ class Store:
 
     def append(self, session: Session, facts: Sequence[Fact]) -> None:
         self.lock_lanes(session, facts)
-        facts = [fact if fact.version else replace(fact, version=self.bump(session, fact.lane)) for fact in facts]
         if self.is_file:
-            self.write_log(session, self.get(session, "head", 0), facts)
+            self.write_log(session, facts)
             return
-        for fact in facts:
+        for fact in self.stamped(session, facts):
             row = Row(self.next_id(session), self.partition_of(fact.lane), fact)
             self.put(session, "outbox", row.id, row)
 
-    def write_log(self, session: Session, head: int, facts: Sequence[Fact]) -> None:
-        numbered = list(enumerate(facts, head + 1))
-        self.lock_numbers(session, [seq for seq, _ in numbered])
-        for seq, fact in numbered:
+    def stamped(self, session: Session, facts: Sequence[Fact]) -> list[Fact]:
+        """With the version that the lane's lock lets them take."""
+        return [fact if fact.version else replace(fact, version=self.bump(session, fact.lane)) for fact in facts]
+
+    def write_log(self, session: Session, facts: Sequence[Fact]) -> None:
+        head: int = self.get(session, "head", 0)
+        self.lock_numbers(session, range(head + 1, head + len(facts) + 1))
+        for seq, fact in enumerate(self.stamped(session, facts), head + 1):
             self.put(session, "log", seq, fact)
         if facts:
             self.put(session, "head", 0, head + len(facts))
@@ -325,7 +328,7 @@ class Store:
         self.lock(session, "head")
 
     def number(self, session: Session, rows: Sequence[Row]) -> None:
-        self.write_log(session, self.get(session, "head", 0), [row.fact for row in rows])
+        self.write_log(session, [row.fact for row in rows])
 
     # the consumer
 
