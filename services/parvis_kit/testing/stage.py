@@ -90,7 +90,7 @@ class Stage:
     @asynccontextmanager
     async def running(self, *flows: Flow) -> AsyncIterator[None]:
         """Alpha's relay (where there is one) and these flows, until the end of the block. What fails in them fails the block."""
-        tasks = [
+        tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(run(), name=name)  # type: ignore[arg-type]
             for flow in (Flow(self.alpha, self.clock, self.bell, self.url_of, {}), *flows)
             for name, run in tasks_of(flow).items()

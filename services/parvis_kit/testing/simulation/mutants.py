@@ -273,7 +273,7 @@ async def admit_apart(self: Any, tx: Any, facts: Any) -> Any:
 async def settle_once(self: Any, batches: Any) -> bool:
     try:
         async with self.ledger.transaction() as tx:
-            return bool(await self.apply(tx, batches, False))
+            return bool(await self.apply(tx, batches, set()))
     except Gone:
         return True
     except Exception:
