@@ -80,8 +80,7 @@ def report(outcomes: list[Outcome], wrong: list[int], seconds: float, digest: st
     print(f"{number} histories, {len(wrong)} wrong, {seconds:.1f} s of CPU: {number / seconds:.0f} histories/s; digest {digest}")
     print(
         f"a history: {steps / number:.0f} steps, {virtual / number:.1f} virtual s, "
-        f"{sum(one.facts for one in outcomes) / number:.0f} facts, "
-        f"{sum(one.records for one in outcomes) / number:.0f} records in the log"
+        f"{sum(one.facts for one in outcomes) / number:.0f} facts, {sum(one.records for one in outcomes) / number:.0f} records in the log"
     )
     print(f"{steps / seconds:.0f} steps/s; virtual time runs {virtual / seconds:.0f} times real time")
     if wrong:
@@ -106,7 +105,7 @@ def hunt_all(histories_max: int) -> int:
         firsts = [APART * place for place in range(1 if name in HARMLESS else HUNTS)]
         found = [hunt(name, first, histories_max) for first in firsts]
         seconds = (time.process_time() - started) / len(found)
-        tries = [tried for tried, _ in found]
+        tries = [seed - first + 1 for first, (seed, _) in zip(firsts, found, strict=True)]
         verdicts = ", ".join(f"{verdict} {times}" for verdict, times in Counter(verdict for _, verdict in found).most_common())
         surprises += (RIGHT in verdicts) != (name in HARMLESS)
         print(f"{name:26} median {statistics.median(tries):5.0f}  worst {max(tries):5}  {seconds:6.2f} s each  {verdicts}", flush=True)

@@ -15,9 +15,9 @@ HEALED_SECONDS = 10.0
 INBOX_SECONDS = 16.0
 """Longer than any sender is held up; a day's rewind is longer than this."""
 SETTLE_SECONDS_MAX = 40.0
-LINGER_SECONDS = 4.0
+LINGER_SECONDS = 3.6
 """Longer than a late append."""
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.4
 PURGE_SECONDS = 1.0
 RIGHT = "right"
 
@@ -110,9 +110,9 @@ class Checker:
             return True
         if history.forged - history.discarded or history.reader.tables["parked"]:
             return True
-        return any(one.tables["outbox"] for one in history.publishers) or any(
-            len(projection.get(lane, ())) != n for lane, n in truth.items()
-        )
+        if any(one.tables["outbox"] for one in history.publishers):
+            return True
+        return any(len(projection.get(lane, ())) != n for lane, n in truth.items())
 
     def judge_parked(self, parked: Parked) -> str:
         """What is wrong with the reason for which a fact waits."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parvis_kit.testing.simulation.log import SESSION_SECONDS
+from parvis_kit.testing.simulation.log import SESSION_SECONDS, Broker
 from parvis_kit.testing.simulation.loop import OUTSIDE, Process
 from parvis_kit.testing.simulation.plan import FOREVER_SECONDS, Fault
 from parvis_kit.testing.simulation.store import UNFLUSHED_SECONDS, Fact
@@ -141,28 +141,28 @@ class Faults:
                 self.forget(only_read=fault.kind == "tidy")
 
     def repeat(self, *, is_forged: bool) -> None:
-        """The log has a record of its last few again: a relay's duplicate, or other content under the same id."""
+        """The log has one of its last records again: a relay's duplicate, or other content under the same id."""
         history = self.history
         if history.broker is not None:
-            grown = [partition for partition, records in history.broker.partitions.items() if records]
-            if grown:
-                partition = history.random.choice(grown)
-                fact = history.random.choice(history.broker.partitions[partition][-REPEATED_MAX:]).fact
-                offset = history.broker.next[partition]
-                history.broker.append(partition, [self.copy(fact, is_forged)])
-                self.remember(partition, offset, is_forged and history.broker.next[partition] > offset)
+            self.repeat_at_the_broker(history.broker, is_forged)
             return
         place = history.random.randrange(len(history.publishers))
-        publisher, head = history.publishers[place], history.publishers[place].tables["head"][0]
-        if not publisher.tables["log"]:
-            return
-        if {"head", "writer"} & publisher.locks.keys():
+        publisher = history.publishers[place]
+        log, head = publisher.tables["log"], publisher.tables["head"][0]
+        if {"head", "writer", ("log", head + 1)} & publisher.locks.keys():
             self.later(AGAIN_SECONDS, partial(self.repeat, is_forged=is_forged))
-            return
-        fact = publisher.tables["log"][history.random.randint(max(head - REPEATED_MAX + 1, min(publisher.tables["log"])), head)]
-        publisher.tables["log"][head + 1] = self.copy(fact, is_forged)
-        publisher.tables["head"][0] = head + 1
-        self.remember(history.name_of(place), head + 1, is_forged)
+        elif log:
+            fact = log[history.random.randint(max(head - REPEATED_MAX + 1, min(log)), head)]
+            log[head + 1], publisher.tables["head"][0] = self.copy(fact, is_forged), head + 1
+            self.remember(history.name_of(place), head + 1, is_forged)
+
+    def repeat_at_the_broker(self, broker: Broker, is_forged: bool) -> None:
+        grown = [partition for partition, records in broker.partitions.items() if records]
+        if grown and not broker.is_down():
+            partition = self.history.random.choice(grown)
+            fact = self.history.random.choice(broker.partitions[partition][-REPEATED_MAX:]).fact
+            self.remember(partition, broker.next[partition], is_forged)
+            broker.append(partition, [self.copy(fact, is_forged)])
 
     def copy(self, fact: Fact, is_forged: bool) -> Fact:
         return replace(fact, digest=self.history.random.randint(1, 2)) if is_forged else fact

@@ -26,9 +26,11 @@ from parvis_kit.testing.simulation.store import Fact, Session, Store
 BACKOFF_SECONDS_MAX = 1.0
 REPORT_SECONDS = 1.0
 """The cores' own waits, in proportion to the model's lease."""
-NAP_SECONDS = 0.2
-OPERATOR_SECONDS = 0.4
+NAP_SECONDS = 0.3
+OPERATOR_SECONDS = 0.5
 AWAY_SECONDS = 2.0
+LONG = 0.03
+"""How often a call takes up to twenty times the latency."""
 STEPS_MAX = 60_000
 RINGS_LOST = 0.2
 """How often a ring is lost between processes."""
@@ -79,8 +81,8 @@ class History:
 
     def delay(self) -> float:
         """Mostly short; sometimes long enough for anything to pass by."""
-        random = self.random.random
-        return self.plan.latency * (random() if random() > 0.03 else 20 * random())
+        drawn = self.random.random()
+        return self.plan.latency * (drawn if drawn > LONG else 20 * drawn / LONG)
 
     def note(self, text: str) -> None:
         if self.trace is not None:

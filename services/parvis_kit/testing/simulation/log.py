@@ -13,7 +13,7 @@ from parvis_kit.testing.simulation.store import Fact, Store
 PARTITIONS = ("p0", "p1", "p2")
 SESSION_SECONDS = 3.0
 """session.timeout.ms: how long the group waits for a member that says nothing."""
-LONG_POLL_SECONDS = 0.5
+LONG_POLL_SECONDS = 0.7
 LATE_SECONDS_MAX = 3.0
 """A request that its sender has given up, and the broker has not."""
 AWAY_SECONDS = 0.5
@@ -105,6 +105,8 @@ class Broker:
         if member not in self.members:
             self.members.append(member)
             self.rebalance()
+            if not member.process.alive:  # its last request came after its farewell
+                self.loop.call_later(SESSION_SECONDS, self.leave, member.process, context=OUTSIDE)
         return self.generation, {one: self.committed.get(one, self.beginnings[one]) for one in self.assigned[member]}
 
     def leave(self, process: Process) -> None:

@@ -13,7 +13,7 @@ from parvis_kit.testing.simulation import checker
 from parvis_kit.testing.simulation.adapters import ModelLedger, TableCarrier
 from parvis_kit.testing.simulation.history import History
 from parvis_kit.testing.simulation.log import Broker, TableReader
-from parvis_kit.testing.simulation.plan import draw
+from parvis_kit.testing.simulation.plan import SHAPES, draw
 from parvis_kit.testing.simulation.store import Store
 
 Patches = list[tuple[Any, str, Any]]
@@ -21,6 +21,8 @@ MUTANTS: dict[str, Patches] = {}
 """Name → what takes the place of what: (owner, attribute, value)."""
 HARMLESS: dict[str, str] = {}
 """Those that are not caught, and rightly: the protection that stands in."""
+SHAPES_OF: dict[str, tuple[str, ...]] = {}
+"""Where a mutant differs at all from the right code; everywhere when it is not named."""
 
 
 def mutant(name: str, *patches: tuple[Any, str, Any]) -> None:
@@ -50,14 +52,18 @@ def applied(name: str | None) -> Iterator[None]:
         yield
 
 
-def hunt(name: str, first: int, histories_max: int) -> tuple[int, str]:
-    """How many seeds from `first` on until the mutant is caught, and as what; `right` when it was not."""
+def hunt(name: str, first: int, seeds_max: int) -> tuple[int, str]:
+    """The first seed from `first` on that catches the mutant, and as what; `right` when none does.
+
+    Seeds of shapes where the mutant changes nothing are passed over: they cost no time, and they count.
+    """
+    shapes = SHAPES_OF.get(name, SHAPES)
     with applied(name):
-        for tried in range(1, histories_max + 1):
-            verdict = History(draw(first + tried - 1)).run().verdict
-            if verdict != checker.RIGHT:
-                return tried, verdict
-    return histories_max, checker.RIGHT
+        for seed in range(first, first + seeds_max):
+            plan = draw(seed)
+            if plan.shape in shapes and (verdict := History(plan).run().verdict) != checker.RIGHT:
+                return seed, verdict
+    return first + seeds_max, checker.RIGHT
 
 
 class Never(Exception):
@@ -164,9 +170,8 @@ def claim_guarded(self: Any, session: Any, limit: int) -> Any:
 plain_is_idle = Store.is_idle
 mutant("no-lease", (Store, "is_idle", lambda self, session: "leader" not in session.locks and plain_is_idle(self, session)))
 mutant("send-untimed", (relay, "SEND_SECONDS_MAX", 1e9))
-harmless(
-    "no-leader", "the inbox drops what two leaders send; of a log table, the head's lock orders them", (Store, "try_lead", lead_always)
-)
+NO_LEADER = (Store, "try_lead", lead_always)
+harmless("no-leader", "the inbox drops what two leaders send; of a log table, the head's lock orders movers", NO_LEADER)
 
 
 # the relay to a log table, and a file's log: numbers in the order of commits
@@ -182,7 +187,7 @@ async def begin_deferred(self: Any, tx: Any) -> None:
 
 HEAD_UNLOCKED, KEY_UNCHECKED = (Store, "lock_head", nothing_locked), (Store, "lock_numbers", nothing_locked)
 WRITER_UNLOCKED = (ModelLedger, "begin", begin_deferred)
-mutant("numbered-by-two", HEAD_UNLOCKED, KEY_UNCHECKED, (Store, "try_lead", lead_always))
+mutant("numbered-by-two", HEAD_UNLOCKED, KEY_UNCHECKED, NO_LEADER)
 mutant("two-writers", WRITER_UNLOCKED, KEY_UNCHECKED)
 harmless("head-unlocked", "the leader's lock, of the same connection as the move; then the log's primary key", HEAD_UNLOCKED)
 harmless("log-key-unchecked", "the leader's lock and the head's; on a file, the writer's", KEY_UNCHECKED)
@@ -359,3 +364,10 @@ async def replay_unfenced(ledger: Any, react: Any, lane: Any, partitions: Any) -
 
 
 HARMLESS["replay-unfenced"] = "the consumer asks the database for the lanes that wait, and sees this one until the replay is committed"
+
+SHAPES_OF |= dict.fromkeys(("cursor", "delete-up-to", "delete-unacked", "acks-one-by-one", "skip-locked", "send-untimed"), ("broker",))
+SHAPES_OF |= dict.fromkeys(("reported-before-commit", "hole-unseen-when-quiet"), ("broker",))
+SHAPES_OF |= dict.fromkeys(("head-unlocked", "move-unflushed", "moved-in-two", "numbered-by-two", "numbered-at-insert"), ("table",))
+SHAPES_OF |= dict.fromkeys(("id-before-lock", "id-cached", "no-lease", "no-leader", "claim-unordered"), ("broker", "table"))
+SHAPES_OF |= dict.fromkeys(("two-writers", "writer-unlocked"), ("file",))
+SHAPES_OF |= dict.fromkeys(("log-key-unchecked", "end-read-apart"), ("table", "file"))

@@ -9,7 +9,7 @@ from parvis_kit.testing.simulation.loop import OUTSIDE, Loop, Process
 
 IDLE_SECONDS_MAX = 2.0
 """idle_session_timeout (the lease) and idle_in_transaction_session_timeout."""
-REAP_SECONDS = 0.25
+REAP_SECONDS = 0.5
 UNFLUSHED_SECONDS = 0.6
 """Three times wal_writer_delay: what synchronous_commit=off may lose."""
 TABLES = ("aggregate", "outbox", "log", "head", "offsets", "inbox", "projection", "parked")
@@ -41,12 +41,13 @@ class Blocked(Exception):
 class Session:
     """One connection and its open transaction."""
 
+    __slots__ = ("alive", "busy", "facts", "ids", "locks", "process", "snapshot", "store", "touched_at", "waits_for", "writes", "xid")
+
     def __init__(self, store: "Store", process: Process) -> None:
         self.store, self.process = store, process
         self.alive, self.busy, self.touched_at = store.up, 0, store.loop.now
         self.writes: dict[tuple[str, Hashable], Any] = {}
         self.locks: dict[Hashable, None] = {}
-        self.leads = False
         self.waits_for: Hashable = None
         self.xid: int | None = None
         self.snapshot: list[int] | None = None
@@ -267,18 +268,21 @@ class Store:
 
     def append(self, session: Session, facts: Sequence[Fact]) -> None:
         self.lock_lanes(session, facts)
-        facts = [fact if fact.version else replace(fact, version=self.bump(session, fact.lane)) for fact in facts]
         if self.is_file:
-            self.write_log(session, self.get(session, "head", 0), facts)
+            self.write_log(session, facts)
             return
-        for fact in facts:
+        for fact in self.stamped(session, facts):
             row = Row(self.next_id(session), self.partition_of(fact.lane), fact)
             self.put(session, "outbox", row.id, row)
 
-    def write_log(self, session: Session, head: int, facts: Sequence[Fact]) -> None:
-        numbered = list(enumerate(facts, head + 1))
-        self.lock_numbers(session, [seq for seq, _ in numbered])
-        for seq, fact in numbered:
+    def stamped(self, session: Session, facts: Sequence[Fact]) -> list[Fact]:
+        """With the version that the lane's lock lets them take."""
+        return [fact if fact.version else replace(fact, version=self.bump(session, fact.lane)) for fact in facts]
+
+    def write_log(self, session: Session, facts: Sequence[Fact]) -> None:
+        head: int = self.get(session, "head", 0)
+        self.lock_numbers(session, range(head + 1, head + len(facts) + 1))
+        for seq, fact in enumerate(self.stamped(session, facts), head + 1):
             self.put(session, "log", seq, fact)
         if facts:
             self.put(session, "head", 0, head + len(facts))
@@ -324,7 +328,7 @@ class Store:
         self.lock(session, "head")
 
     def number(self, session: Session, rows: Sequence[Row]) -> None:
-        self.write_log(session, self.get(session, "head", 0), [row.fact for row in rows])
+        self.write_log(session, [row.fact for row in rows])
 
     # the consumer
 
