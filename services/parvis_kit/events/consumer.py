@@ -201,9 +201,8 @@ class Consumer:
             error = failure.__cause__ if isinstance(failure, Failed) and failure.__cause__ else failure
             if isinstance(error, Refuse):
                 return Parked(record, error.reason, str(error)[:ERROR_CHARACTERS_MAX], 1)
-            self.attempts[record.fact.id] += 1
-            if self.attempts[record.fact.id] < ATTEMPTS_MAX:
-                raise
+            if self.attempts[record.fact.id] + 1 < ATTEMPTS_MAX:
+                raise Failed([record]) from error
             log.error("%s: %s is parked after %d attempts", self.name, record.fact.id, ATTEMPTS_MAX, exc_info=error)
             return Parked(record, "failed", repr(error)[:ERROR_CHARACTERS_MAX], ATTEMPTS_MAX)
         return None
@@ -218,10 +217,16 @@ class Consumer:
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:
-    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing."""
+    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing.
+
+    Raises the reaction's own error.
+    """
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, sorted(partitions))
         waiting = await ledger.unpark(tx, lane)
-        for parked in waiting:
-            await react(tx, [parked.record])
+        try:
+            for parked in waiting:
+                await react(tx, [parked.record])
+        except Failed as failed:
+            raise (failed.__cause__ or failed) from None
     return len(waiting)

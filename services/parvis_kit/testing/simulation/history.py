@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from parvis_kit.events import consumer, relay
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Refuse, Retry
+from parvis_kit.events.consumer import Failed, Refuse, Retry
 from parvis_kit.events.ports import Gone, Record, Source
 from parvis_kit.events.sql_log import SqlSource
 from parvis_kit.testing.simulation import log
@@ -174,7 +174,12 @@ class History:
         """The effect first: what fails afterwards must take it along."""
         await self.reader.call(tx, self.reader.apply, [record.fact for record in records])
         for record in records:
-            self.stumble(record.fact)
+            try:
+                self.stumble(record.fact)
+            except (ValueError, RuntimeError, Refuse) as error:
+                if self.plan.seed % 2:  # half of the histories have a reaction that says whose fact it was
+                    raise Failed([record]) from error
+                raise
 
     def stumble(self, fact: Fact) -> None:
         if self.plan.away_at <= self.loop.now < self.plan.away_at + AWAY_SECONDS:
