@@ -73,8 +73,7 @@ def with_parts(name: str) -> Iterator[ModuleType]:
 
 def routes(modules: Mapping[str, Sequence[ModuleType]]) -> str:
     """From the OpenAPI documents, which hold all the rest."""
-    from parvis_kit.http import Routes
-    from parvis_kit.http.openapi import openapi
+    from parvis_kit.http import Routes, openapi
 
     parts = []
     for service, rooms in modules.items():
@@ -165,7 +164,7 @@ def metrics() -> str:
     for name in ("parvis_kit.http.meters", "parvis_kit.metrics", "parvis_kit.events.meters"):
         importlib.import_module(name)
     found = {one.name: one for one in REGISTRY.collect() if one.name.startswith("parvis_")}
-    rows = [(f"`{name}`", one.type, one.documentation) for name, one in sorted(found.items())]
+    rows = [(f"`{name}{'_total' if one.type == 'counter' else ''}`", one.type, one.documentation) for name, one in sorted(found.items())]
     return table(("metric", "kind", "what it says"), rows)
 
 
