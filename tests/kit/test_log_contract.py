@@ -20,8 +20,11 @@ from parvis_kit.events.publish import seal
 from parvis_kit.events.running import consumer_of, prepare
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.problems import Conflict, NotFound, TooLarge
+from parvis_kit.testing.databases import EVERY_DATABASE
 from parvis_kit.testing.stage import TOLD, Stage, ThingChanged, ThingLost, ThingState, changed, copies, state, tell
 from parvis_kit.testing.waiting import until
+
+pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
 
 LANE = ("parvis.alpha.thing", "k")
 

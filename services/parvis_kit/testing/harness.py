@@ -5,8 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -14,17 +13,9 @@ from random import Random
 LEASE_SECONDS = 2.0
 RATE = 250
 FACTS_PER_KILL = 400
+MORE_FACTS = 50
 WAIT_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS_MAX) -> None:
-    """Poll a condition; the deadline is a verdict, not a schedule."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain until {what}")
-        time.sleep(0.02)
 
 
 @dataclass
@@ -151,18 +142,17 @@ class Troupe:
 
     def kill_at(self, name: str, window: str, random: Random) -> None:
         """While facts are written, kill one part at the n-th time that it reaches the window, then start it again."""
-        seed = random.randrange(10**6)
         if name == "write":
-            victim = self.log.write(FACTS_PER_KILL, seed).start(f"{window}:kill:{random.randint(2, 60)}")
+            victim = self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start(f"{window}:kill:{random.randint(2, 60)}")
         else:
             self.running[name].stop()
-            victim = self.start(name, f"{window}:kill:{random.randint(2, 15)}")
-        writer = self.log.write(FACTS_PER_KILL, seed + 1).start()
-        until(victim.is_dead, f"{name} dies at {window}")
+            victim = self.start(name, f"{window}:kill:{random.randint(3, 6)}")  # the first two transactions make tables
+        self.log.finish(self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start())
+        while not victim.is_dead():
+            self.log.finish(self.log.write(MORE_FACTS, random.randrange(10**6)).start())
         if victim.exit_status != -signal.SIGKILL:
             raise AssertionError(f"{name} ended by itself with {victim.exit_status}")
         if name == "write":
             self.log.finish(victim)
         else:
             self.start(name)
-        self.log.finish(writer)
