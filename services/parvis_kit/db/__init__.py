@@ -2,5 +2,19 @@
 
 from parvis_kit.db.columns import Json, Moment, Serial, metadata_for
 from parvis_kit.db.database import Connection, Database, Tx, is_transient, unique_violation, upsert
+from parvis_kit.db.text import BinaryText, fold
 
-__all__ = ["Connection", "Database", "Json", "Moment", "Serial", "Tx", "is_transient", "metadata_for", "unique_violation", "upsert"]
+__all__ = [
+    "BinaryText",
+    "Connection",
+    "Database",
+    "Json",
+    "Moment",
+    "Serial",
+    "Tx",
+    "fold",
+    "is_transient",
+    "metadata_for",
+    "unique_violation",
+    "upsert",
+]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -39,6 +40,13 @@ class Tx:
         rows: Rows = await self.conn.execute(statement, parameters)
         return rows
 
+    async def run_in_driver(self, statement: str, *parameters: Any) -> None:
+        """One statement by asyncpg itself, inside this transaction (PostgreSQL only): for what every commit pays."""
+        driver: Any = self.conn.sync_connection and self.conn.sync_connection.connection.driver_connection
+        if not driver.is_in_transaction():  # SQLAlchemy sends BEGIN with its own first statement
+            await self.conn.exec_driver_sql("SELECT 1")
+        await driver.execute(statement, *parameters)
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """What fails inside undoes itself alone: rows and buffered facts. PostgreSQL would refuse all that follows otherwise."""
@@ -72,7 +80,7 @@ class Database:
                     await hook()
                 await reach("transaction.before_commit")
             await reach("transaction.after_commit")
-        except (DBAPIError, PoolTimeout, OSError) as error:
+        except DATABASE_ERRORS as error:
             if is_transient(error):
                 raise Unavailable(AWAY, retry_after_seconds=2) from error
             raise
@@ -85,7 +93,7 @@ class Database:
         try:
             async with self.read_engine.connect() as conn:
                 yield conn
-        except (DBAPIError, PoolTimeout, OSError) as error:
+        except DATABASE_ERRORS as error:
             if is_transient(error):
                 raise Unavailable(AWAY, retry_after_seconds=2) from error
             raise
@@ -95,6 +103,7 @@ class Database:
         await self.write_engine.dispose()
 
 
+DATABASE_ERRORS = (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 AWAY = "The database is away or too busy: ask again in a moment."
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "55P03", "57P0", "25P03", "58")
 """Connection lost, serialisation, deadlock, no resources, lock not available, shutdown, idle in transaction, system error."""
@@ -105,9 +114,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether the very same transaction may succeed later. Decided by code, never by message."""
     if isinstance(error, (OSError, PoolTimeout, TimeoutError)):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     for cause in _causes(error):
         if state := getattr(cause, "sqlstate", None):
@@ -116,11 +123,11 @@ def is_transient(error: BaseException) -> bool:
             return str(name).startswith(TRANSIENT_SQLITE)
         if isinstance(cause, OSError):
             return True
-    return isinstance(error, sa.exc.InterfaceError)
+    return isinstance(error, (sa.exc.InterfaceError, asyncpg.InterfaceError))
 
 
-def _causes(error: DBAPIError) -> Iterable[BaseException]:
-    cause: BaseException | None = error.orig
+def _causes(error: BaseException) -> Iterable[BaseException]:
+    cause = error.orig if isinstance(error, DBAPIError) else error
     while cause is not None:
         yield cause
         cause = cause.__cause__

@@ -1,8 +1,9 @@
 """How facts become effects: each once, in the order of its lane, whatever dies."""
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence, Set
 from contextlib import suppress
 
 from parvis_kit.events import meters
@@ -17,8 +18,10 @@ PARKED_LANES_MAX = 1_000
 """More is a bug in the reaction, not poison in the facts: stop rather than park the world."""
 ERROR_CHARACTERS_MAX = 2_000
 
+log = logging.getLogger(__name__)
+
 React = Callable[[AnyTx, Sequence[Record]], Awaitable[None]]
-"""Apply these, in order within each lane."""
+"""Apply these, in order within each lane. An error that is not Failed may lie in any of them."""
 
 
 class Retry(Exception):
@@ -35,6 +38,14 @@ class Undecodable(Refuse):
     """The bytes are not what the type promises, or the type's major version is not known here."""
 
     reason = "undecodable"
+
+
+class Failed(Exception):
+    """A reaction's bug, with the records that it may lie in; its cause is the error itself."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        super().__init__(f"{len(records)} records")
+        self.records = records
 
 
 class Behind(Exception):
@@ -72,11 +83,12 @@ class Consumer:
 
         False when nothing was applied, because the source has to be read again elsewhere.
         """
-        one_by_one, pause = False, BACKOFF_SECONDS
+        suspects: set[Hashable] = set()
+        pause = BACKOFF_SECONDS
         while True:
             try:
                 async with self.ledger.transaction() as tx:
-                    applied = await self.apply(tx, batches, one_by_one)
+                    applied = await self.apply(tx, batches, suspects)
                     await reach("consumer.before_commit")
                 await reach("consumer.after_commit")
                 self.attempts.clear()
@@ -86,14 +98,22 @@ class Consumer:
                 self.meters.stalled.set(1)
             except Behind:
                 raise
-            except Exception:  # a reaction's bug: find out whose fact it is
-                one_by_one = True
+            except Failed as failed:
+                suspects |= self.suspected(failed.records)
+            except Exception:  # a reaction's bug, and it does not say whose fact it is
+                suspects |= {record.fact.lane for batch in batches for record in batch.records}
             if self.stopping:
                 return False
             await asyncio.sleep(pause)
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
-    async def apply(self, tx: AnyTx, batches: Sequence[Batch], one_by_one: bool) -> bool:
+    def suspected(self, records: Sequence[Record]) -> set[Hashable]:
+        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt."""
+        if len(records) == 1:
+            self.attempts[records[0].fact.id] += 1
+        return {record.fact.lane for record in records}
+
+    async def apply(self, tx: AnyTx, batches: Sequence[Batch], suspects: Set[Hashable]) -> bool:
         offsets = await self.ledger.lock_offsets(tx, sorted(batch.partition for batch in batches))
         self.check_kept(offsets, batches)
         if self.is_elsewhere(offsets, batches):
@@ -102,13 +122,13 @@ class Consumer:
             return False
         records = self.fenced(offsets, batches)
         if records:
-            await self.take(tx, records, one_by_one)
+            await self.take(tx, records, suspects)
         ahead = {batch.partition: batch.next for batch in batches if batch.next > offsets[batch.partition]}
         if ahead:
             await self.ledger.advance(tx, ahead)
         return True
 
-    async def take(self, tx: AnyTx, records: Sequence[Record], one_by_one: bool) -> None:
+    async def take(self, tx: AnyTx, records: Sequence[Record], suspects: Set[Hashable]) -> None:
         first = self.first_of_each(records)
         seen = await self.ledger.admit(tx, [record.fact for record in first.values()])
         waiting = await self.waiting_lanes(tx)
@@ -121,7 +141,7 @@ class Consumer:
                 self.meters.duplicates.inc()
             elif record.fact.lane in waiting:
                 await self.park(tx, Parked(record, "behind"), waiting)
-            elif not one_by_one:
+            elif record.fact.lane not in suspects:
                 ready.append(record)
             elif (parked := await self.attempt(tx, record)) is not None:
                 waiting.add(record.fact.lane)
@@ -177,13 +197,14 @@ class Consumer:
                 await self.react(tx, [record])
         except (Gone, TimeoutError, Retry):
             raise
-        except Refuse as refusal:
-            return Parked(record, refusal.reason, str(refusal)[:ERROR_CHARACTERS_MAX], 1)
-        except Exception as error:
-            self.attempts[record.fact.id] += 1
-            if self.attempts[record.fact.id] < ATTEMPTS_MAX:
-                raise
-            return Parked(record, "failed", repr(error)[:ERROR_CHARACTERS_MAX], self.attempts[record.fact.id])
+        except Exception as failure:
+            error = failure.__cause__ if isinstance(failure, Failed) and failure.__cause__ else failure
+            if isinstance(error, Refuse):
+                return Parked(record, error.reason, str(error)[:ERROR_CHARACTERS_MAX], 1)
+            if self.attempts[record.fact.id] + 1 < ATTEMPTS_MAX:
+                raise Failed([record]) from error
+            log.error("%s: %s is parked after %d attempts", self.name, record.fact.id, ATTEMPTS_MAX, exc_info=error)
+            return Parked(record, "failed", repr(error)[:ERROR_CHARACTERS_MAX], ATTEMPTS_MAX)
         return None
 
     async def report(self, batches: Sequence[Batch]) -> None:
@@ -196,10 +217,16 @@ class Consumer:
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:
-    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing."""
+    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing.
+
+    Raises the reaction's own error.
+    """
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, sorted(partitions))
         waiting = await ledger.unpark(tx, lane)
-        for parked in waiting:
-            await react(tx, [parked.record])
+        try:
+            for parked in waiting:
+                await react(tx, [parked.record])
+        except Failed as failed:
+            raise (failed.__cause__ or failed) from None
     return len(waiting)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
@@ -51,6 +52,7 @@ class StateFact(Fact):
     """The whole state of a thing: its topic keeps the last one per key, and `erased` takes it away."""
 
 
+@cache
 def topic_of(kind: str) -> str:
     """`parvis.files.file` of `files.file.stored.v1`; `parvis.directory.agent.state` of `directory.agent.state.v1`."""
     found = _parsed(kind)
@@ -61,6 +63,7 @@ def is_state(topic: str) -> bool:
     return topic.endswith(".state")
 
 
+@cache
 def _parsed(kind: str) -> re.Match[str]:
     found = TYPE.match(kind)
     if not found:

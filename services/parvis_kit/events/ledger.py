@@ -43,14 +43,27 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
     if tx.database.is_sqlite:
         await tx.execute(_insert_log(service), [_values(fact) for fact in facts])
         return
+    if len(facts) == 1:
+        [f] = facts
+        await tx.run_in_driver(_insert_one(service), lock_of(f.lane), f.id, f.type, f.topic, f.key, f.at, f.head, f.data)
+        return
     locks = sorted({lock_of(fact.lane) for fact in facts})
     columns = list(zip(*((f.id, f.type, f.topic, f.key, f.at, f.head, f.data) for f in facts), strict=True))
-    await tx.conn.exec_driver_sql(_insert_outbox(service), (locks, *map(list, columns)))
+    await tx.run_in_driver(_insert_outbox(service), locks, *columns)
 
 
 @cache
 def _insert_log(service: str) -> sa.Insert:
     return sa.insert(tables_of(service)["log"])
+
+
+@cache
+def _insert_one(service: str) -> str:
+    """As below; one fact is the most frequent number, and arrays cost a third more to send."""
+    columns = ", ".join(FACT_COLUMNS)
+    return (
+        f"INSERT INTO {service}.outbox ({columns}) SELECT $2, $3, $4, $5, $6, $7, $8 FROM (SELECT count(pg_advisory_xact_lock($1))) locked"
+    )
 
 
 @cache

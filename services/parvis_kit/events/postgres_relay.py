@@ -41,7 +41,7 @@ class PostgresCarrier:
         try:
             await reach("relay.before_move")
             async with self.conn.transaction():
-                moved: int = await self.conn.fetchval(_move(self.service), self.batch_max, timeout=MOVE_SECONDS_MAX)
+                moved = await move(self.conn, self.service, self.batch_max)
                 await reach("relay.before_commit")
             await reach("relay.after_commit")
             await self.gauge()
@@ -63,18 +63,26 @@ class PostgresCarrier:
         meters.OUTBOX_AGE.labels(self.service).set(oldest)
 
 
+async def move(conn: "asyncpg.Connection[asyncpg.Record]", service: str, limit: int) -> int:
+    """Number the oldest facts of the outbox and put them into the log; how many they were. To be called in a transaction.
+
+    The head's row lock orders movers: a second leader waits for it, and its next statement sees what the first has left.
+    """
+    head: int = await conn.fetchval(f"SELECT seq FROM {service}.log_head FOR UPDATE", timeout=MOVE_SECONDS_MAX)
+    done = await conn.execute(_take(service), head, limit, timeout=MOVE_SECONDS_MAX)
+    moved = int(done.rpartition(" ")[2])
+    if moved:
+        await conn.execute(f"UPDATE {service}.log_head SET seq = $1", head + moved)
+    return moved
+
+
 @cache
-def _move(service: str) -> str:
-    """The head's row lock orders movers: a second leader waits, then finds the rows gone, or moves younger ones."""
+def _take(service: str) -> str:
     columns = ", ".join(FACT_COLUMNS)
     return (
-        f"WITH head AS MATERIALIZED (SELECT seq FROM {service}.log_head FOR UPDATE), "
-        f"oldest AS MATERIALIZED (SELECT id FROM {service}.outbox, head ORDER BY id LIMIT $1), "
-        f"taken AS (DELETE FROM {service}.outbox USING oldest WHERE outbox.id = oldest.id RETURNING outbox.*), "
-        f"added AS (INSERT INTO {service}.log (seq, {columns}) "
-        f"SELECT head.seq + row_number() OVER (ORDER BY taken.id), {columns} FROM taken, head RETURNING seq), "
-        f"moved AS (UPDATE {service}.log_head SET seq = (SELECT max(seq) FROM added) WHERE EXISTS (SELECT FROM added)) "
-        "SELECT count(*) FROM added"
+        f"WITH taken AS (DELETE FROM {service}.outbox "
+        f"WHERE id = ANY(ARRAY(SELECT id FROM {service}.outbox ORDER BY id LIMIT $2)) RETURNING *) "
+        f"INSERT INTO {service}.log (seq, {columns}) SELECT $1 + row_number() OVER (ORDER BY id), {columns} FROM taken"
     )
 
 

@@ -1,7 +1,7 @@
 """Tables of what a service does when others' facts arrive, and how one batch of facts walks through them."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from parvis_kit.clock import Clock
 from parvis_kit.context import CAUSE, Cause, child_span
-from parvis_kit.db import Tx
+from parvis_kit.db import Tx, is_transient
 from parvis_kit.events import meters
-from parvis_kit.events.consumer import Undecodable
+from parvis_kit.events.consumer import Failed, Retry, Undecodable
 from parvis_kit.events.facts import Envelope, Erased, Fact, StateFact, declared, family_of
-from parvis_kit.events.ports import Record
+from parvis_kit.events.ports import Gone, Record
 
 F = TypeVar("F", bound=Fact)
 Handler = Callable[[Tx, Any], Awaitable[None]]
@@ -88,33 +88,36 @@ class Dispatcher:
     async def __call__(self, tx: Tx, records: Sequence[Record]) -> None:
         """Facts of one kind go together as far as the order of each lane allows."""
         now = self.clock()
-        groups: dict[tuple[str, bool], list[tuple[Envelope, Any]]] = {}
+        groups: dict[tuple[str, bool], list[tuple[Record, Any]]] = {}
         lanes: dict[tuple[str, str], tuple[str, bool]] = {}
         for record in records:
             envelope: Envelope = record.fact
             kind = envelope.type, envelope.data is None
             if kind not in self.handlers:
-                self.pass_by(envelope)
+                with blamed_on([record]):
+                    self.pass_by(envelope)
                 continue
+            with blamed_on([record]):
+                fact = self.decode(envelope)
             if lanes.setdefault(envelope.lane, kind) != kind:
                 await self.handle(tx, groups, now)
                 groups, lanes = {}, {envelope.lane: kind}
-            groups.setdefault(kind, []).append((envelope, self.decode(envelope)))
+            groups.setdefault(kind, []).append((record, fact))
         await self.handle(tx, groups, now)
 
-    async def handle(self, tx: Tx, groups: Mapping[tuple[str, bool], list[tuple[Envelope, Any]]], now: datetime) -> None:
+    async def handle(self, tx: Tx, groups: Mapping[tuple[str, bool], list[tuple[Record, Any]]], now: datetime) -> None:
         for kind, group in groups.items():
             handler = self.handlers[kind]
             if isinstance(handler, Many):
-                with because_of(group[0][0], self.consumer):
+                with blamed_on([record for record, _ in group]), because_of(group[0][0].fact, self.consumer):
                     await handler.handler(tx, [fact for _, fact in group])
             else:
-                for envelope, fact in group:
-                    with because_of(envelope, self.consumer):
+                for record, fact in group:
+                    with blamed_on([record]), because_of(record.fact, self.consumer):
                         await handler(tx, fact)
             self.meters.applied.inc(len(group))
-            for envelope, _ in group:
-                self.meters.delivery.observe(max(0.0, (now - envelope.at).total_seconds()))
+            for record, _ in group:
+                self.meters.delivery.observe(max(0.0, (now - record.fact.at).total_seconds()))
 
     def pass_by(self, envelope: Envelope) -> None:
         """Facts that nobody here waits for are skipped; a major version that nobody here can read is not."""
@@ -134,7 +137,20 @@ class Dispatcher:
 
 
 @contextmanager
-def because_of(envelope: Envelope, consumer: str) -> Any:
+def blamed_on(records: Sequence[Record]) -> Iterator[None]:
+    """Say in whose facts an error may lie. What asks to wait, and what the database says, lies in none of them."""
+    try:
+        yield
+    except (Gone, TimeoutError, Retry, Failed):
+        raise
+    except Exception as error:
+        if is_transient(error):
+            raise Gone(str(error)) from error
+        raise Failed(records) from error
+
+
+@contextmanager
+def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
     """What is published and logged inside says which fact it follows from, and stays in that fact's trace."""
     head = json.loads(envelope.head)
     trace = head.get("traceparent", "")

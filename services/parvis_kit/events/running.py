@@ -83,37 +83,34 @@ async def run_reactions(flow: Flow) -> None:
 async def run_projection(flow: Flow, projection: Projection) -> None:
     """Keep a projection; compute it from the beginning when its version is new, or when the log has left it behind."""
     await prepare(flow.database, projection)
-    async with consumer_of(flow, projection.consumer, projection.on) as consumer:
+    async with consumer_of(flow, projection.consumer, projection.on) as consumer, asyncio.TaskGroup() as marking:
         built = False
-
-        async def mark_built() -> None:
-            async with flow.database.transaction() as tx:
-                await tx.execute(_mark_built(flow, projection))
-
-        marking: set[asyncio.Task[None]] = set()
 
         def reached_end() -> None:
             nonlocal built
             if not built:
                 built = True
-                meters.PROJECTION.labels(projection.name, "active").set(projection.version)
-                meters.PROJECTION.labels(projection.name, "building").set(0)
-                task = asyncio.create_task(mark_built())
-                marking.add(task)
-                task.add_done_callback(marking.discard)
+                marking.create_task(mark_built(flow, projection))
             projection.reached_end()
 
         consumer.at_end = reached_end
-        try:
-            await consumer.run()
-        except Behind as behind:
-            log.warning("%s: rebuilding", behind)
-            await forget(flow.database, projection)
+        while not consumer.stopping:
+            try:
+                await consumer.run()
+            except Behind as behind:
+                log.warning("%s: rebuilding", behind)
+                built = False
+                await forget(flow.database, projection)
 
 
-def _mark_built(flow: Flow, projection: Projection) -> sa.Update:
+async def mark_built(flow: Flow, projection: Projection) -> None:
+    """It has reached the end of the log once: from now on it is complete, give or take the lag."""
     table = tables_of(flow.service)["projection"]
-    return sa.update(table).where(table.c.name == projection.name, table.c.built_at.is_(None)).values(built_at=flow.clock())
+    building = sa.and_(table.c.name == projection.name, table.c.built_at.is_(None))
+    async with flow.database.transaction() as tx:
+        await tx.execute(sa.update(table).where(building).values(built_at=flow.clock()))
+    meters.PROJECTION.labels(projection.name, "active").set(projection.version)
+    meters.PROJECTION.labels(projection.name, "building").set(0)
 
 
 @asynccontextmanager

@@ -34,9 +34,10 @@ def log_tables(metadata: sa.MetaData) -> None:
     head = sa.Table(
         "log_head",
         metadata,
-        sa.Column("one", sa.SmallInteger, sa.CheckConstraint("one = 1", name="one_row"), primary_key=True, autoincrement=False),
+        sa.Column("one", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("beginning", sa.BigInteger, nullable=False),
+        sa.CheckConstraint("one = 1", name="one_row"),
     )
     sa.event.listen(
         head,

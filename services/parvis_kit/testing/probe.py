@@ -34,7 +34,7 @@ from parvis_kit.events.operate import lag
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.reactions import Dispatcher
 from parvis_kit.events.running import Flow, consumer_of, run_relay
-from parvis_kit.failpoints import arm
+from parvis_kit.failpoints import arm, reach
 from parvis_kit.problems import Unavailable
 
 KEYS = 20
@@ -169,6 +169,7 @@ class UnprotectedLedger(SqlLedger):
         async with super().transaction() as tx:
             yield tx
         if self.ahead:
+            await reach("probe.between_effects_and_offsets")
             async with super().transaction() as tx:
                 await super().advance(tx, self.ahead)
 

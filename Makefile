@@ -1,0 +1,40 @@
+# `make help` lists what there is to do. Python 3.11 (or newer) and make are all it takes.
+SHELL := /bin/sh
+PYTHON ?= python3
+RUN := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench soak new-service lock setup setup-dev
+MAKEFLAGS += --no-print-directory
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: setup ## the whole suite in one process, with three demonstration ministries (PARVIS_PORT, PARVIS_DATA)
+	@exec .venv/bin/parvis up --demo
+
+test: setup-dev ## every test, on SQLite and on a real PostgreSQL that it starts itself (T=tests/kit for a part, T="-k words")
+	@exec $(RUN) -m pytest $(T)
+
+check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabilities: under 3 minutes
+	@exec $(RUN) infra/run-checks.py
+
+bench: setup-dev ## each performance bar beside its floor, measured in the same run
+	@exec $(RUN) infra/run-benches.py $(T)
+
+soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill
+	@SOAK=1 exec $(RUN) -m pytest -m soak $(T)
+
+new-service: setup-dev ## NAME=x: a service that runs, publishes, reacts and is tested
+	@exec $(RUN) -m parvis_suite.new_service $(NAME)
+
+lock: setup-dev ## resolve the dependencies of pyproject.toml anew into the two locks
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --group setup pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+setup:
+	@$(PYTHON) infra/set-up.py run
+
+setup-dev:
+	@$(PYTHON) infra/set-up.py dev

@@ -1,0 +1,35 @@
+"""What `make check` runs: every step to its end, then which of them failed."""
+
+import os
+import subprocess  # noqa: S404
+import sys
+import time
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = {
+    "style": ["ruff", "check", "--quiet", "."],
+    "format": ["ruff", "format", "--check", "--quiet", "."],
+    "types": ["mypy"],
+    "walls": ["lint-imports", "--no-logo"],
+    "house and schemas": ["python", "-m", "pytest", "-q", "--no-header", "tests/house", "tests/contracts"],
+    "vulnerabilities": ["python", "infra/known-vulnerabilities.py"],
+}
+
+
+def main() -> int:
+    failed = []
+    for name, (tool, *arguments) in STEPS.items():
+        began = time.monotonic()
+        print(f"── {name}", flush=True)
+        done = subprocess.run([str(BIN / tool), *arguments], cwd=ROOT, env={**os.environ, "FORCE_COLOR": ""})  # noqa: S603
+        print(f"   {'ok' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - began:.1f} s", flush=True)
+        if done.returncode:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""A service's tables through time: one Alembic tree per service, its version kept beside its tables."""
+
+import importlib.util
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import autogenerate, command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from parvis_kit.db.engines import open_engines
+
+ENVIRONMENT = Path(__file__).with_name("environment")
+LOCK_SECONDS_MAX = 5
+"""A migration that waits for a table makes all who come after it wait too: it gives up, and is run again at a quieter time."""
+TURN_SECONDS_MAX = 60
+"""How long `parvis migrate` waits for another one that is at work on the same service."""
+IDLE_SECONDS_MAX = 600
+"""A migration may compute for a while between two statements, longer than any request."""
+
+Told = Callable[[str, str], None]
+"""Is told (revision, its caption) after each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The migrations of one service, and where they go."""
+
+    service: str
+    url: str
+    metadata: sa.MetaData
+    package: str
+    """As `parvis_directory.migrations`: a folder that holds `versions/`."""
+    owner: str = ""
+    """The PostgreSQL role that what is made shall belong to, when the URL is an administrator's."""
+
+
+async def upgrade(tree: Tree, told: Told = lambda revision, caption: None) -> None:
+    """Bring the tables to the newest version; nothing to do when they are there. Each migration is one transaction."""
+    await _run(tree, partial(command.upgrade, revision="heads"), told)
+
+
+async def downgrade(tree: Tree, told: Told = lambda revision, caption: None) -> None:
+    """Undo the last migration."""
+    await _run(tree, partial(command.downgrade, revision="-1"), told)
+
+
+async def draft(tree: Tree, caption: str) -> list[Path]:
+    """Write the next migration as far as it follows from the metadata; the database must be at head. To be read before it is kept."""
+    number = f"{len(list(ScriptDirectory.from_config(config_of(tree)).walk_revisions())) + 1:04}"
+    written: list[Path] = []
+
+    def revise(config: Config) -> None:
+        made = command.revision(config, caption, autogenerate=True, rev_id=number)
+        written.extend(Path(one.path) for one in (made if isinstance(made, list) else [made]) if one is not None)
+
+    await _run(tree, revise)
+    return written
+
+
+async def differences(tree: Tree) -> list[str]:
+    """What the metadata has and the migrated tables have not, or the other way round; empty when they agree."""
+
+    def compare(connection: sa.Connection) -> list[str]:
+        context = MigrationContext.configure(connection, opts=_options(tree) | {"target_metadata": tree.metadata})
+        found = [str(one) for one in autogenerate.compare_metadata(context, tree.metadata)]
+        return found + [f"check constraint {one}" for one in sorted(_checks(connection, tree) ^ _checks_of(tree.metadata))]
+
+    async with _connection(tree) as conn:
+        return await conn.run_sync(compare)
+
+
+def _checks(connection: sa.Connection, tree: Tree) -> set[str]:
+    """Alembic does not compare check constraints; their names are enough to see one that was forgotten."""
+    found = sa.inspect(connection).get_multi_check_constraints(schema=tree.service)
+    return {f"{table}.{check['name']}" for (_, table), checks in found.items() for check in checks}
+
+
+def _checks_of(metadata: sa.MetaData) -> set[str]:
+    return {
+        f"{table.name}.{sa.schema.conv(str(constraint.name))}"
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, sa.CheckConstraint)
+    }
+
+
+async def current(tree: Tree) -> str | None:
+    """The version that the tables have; None when there are none yet."""
+    async with _connection(tree) as conn:
+        return await conn.run_sync(partial(version_in, tree.service))
+
+
+def version_in(service: str, connection: sa.Connection) -> str | None:
+    """The version that the tables of a service have, on a connection that is open already."""
+    heads = MigrationContext.configure(connection, opts={"version_table_schema": service}).get_current_heads()
+    return ",".join(heads) or None
+
+
+@cache
+def heads(package: str) -> tuple[str, ...]:
+    """The newest version that this code knows; more than one when two changes were merged without one following the other."""
+    return tuple(ScriptDirectory(str(ENVIRONMENT), version_locations=[str(_versions(package))]).get_heads())
+
+
+async def at_head(tree: Tree) -> bool:
+    """Whether the tables are what this code expects."""
+    return await current(tree) == ",".join(heads(tree.package))
+
+
+def _versions(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is no package: the migrations of a service are in its folder `migrations/versions`")
+    return Path(next(iter(spec.submodule_search_locations))) / "versions"
+
+
+def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | None = None) -> Config:
+    """What Alembic reads instead of an alembic.ini."""
+    config = Config(attributes={"tree": tree, "connection": connection, "told": told})
+    config.set_main_option("script_location", str(ENVIRONMENT).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(_versions(tree.package)).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return config
+
+
+async def _run(tree: Tree, action: Callable[[Config], object], told: Told | None = None) -> None:
+    async with _connection(tree) as conn:
+        await conn.run_sync(lambda connection: action(config_of(tree, connection, told)))
+
+
+def run(context: EnvironmentContext | Any) -> None:
+    """What `environment/env.py` does."""
+    attributes = context.config.attributes
+    tree: Tree = attributes["tree"]
+    told: Told | None = attributes["told"]
+
+    def applied(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:
+        if told is not None:
+            told(step.up_revision_id or "", getattr(step.up_revision, "doc", ""))
+
+    context.configure(attributes["connection"], target_metadata=tree.metadata, on_version_apply=applied, **_options(tree))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _options(tree: Tree) -> dict[str, Any]:
+    """SQLite's DDL is transactional too, since we open its transactions ourselves."""
+
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        return name == tree.service if kind == "schema" else True
+
+    return {
+        "version_table_schema": tree.service,
+        "include_schemas": True,
+        "include_name": is_ours,
+        "compare_type": True,
+        "compare_server_default": True,
+        "transaction_per_migration": True,
+        "transactional_ddl": True,
+    }
+
+
+@asynccontextmanager
+async def _connection(tree: Tree) -> AsyncIterator[AsyncConnection]:
+    """Alone at work on this service, as the owner of its tables, and with no transaction open."""
+    engines = open_engines(tree.url, tree.service, lease_seconds=IDLE_SECONDS_MAX)
+    try:
+        async with engines[1].connect() as conn:
+            if conn.dialect.name == "postgresql":
+                for statement in _manners(tree):
+                    await conn.execute(sa.text(statement))
+                await conn.commit()
+            yield conn
+    finally:
+        for engine in engines:
+            await engine.dispose()
+
+
+def _manners(tree: Tree) -> Sequence[str]:
+    return (
+        f"SET lock_timeout = '{TURN_SECONDS_MAX}s'",
+        f"SELECT pg_advisory_lock(hashtext('parvis migrate {tree.service}'))",
+        f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'",
+        *([f"SET ROLE {tree.owner}"] if tree.owner else [f"CREATE SCHEMA IF NOT EXISTS {tree.service}"]),
+    )
+
+
+def quiet() -> None:
+    """Alembic tells each step on its own logger; `told` says it once."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,133 @@
+"""Databases for tests: a fresh one each, quickly; what was asked of it, counted."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from parvis_kit.db import Database
+
+T = TypeVar("T")
+
+DATABASES = ("sqlite", "postgresql")
+EVERY_DATABASE = (*DATABASES, "debian")
+"""For the suites that say what a store and a log are: the oldest PostgreSQL supported as well."""
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """A real server; its databases are copied from templates, which takes a twentieth of the time of making tables."""
+
+    url: str
+    """Of the database `postgres`, as its superuser."""
+    version: str = ""
+    templates: dict[int, tuple[sa.MetaData, str]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def create(self, metadata: sa.MetaData | None = None) -> str:
+        """The URL of a fresh database, with these tables in it."""
+        return _apart(self._create(metadata))
+
+    def drop(self, url: str) -> None:
+        """Whoever is still connected is cut off."""
+        _apart(self._run(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)"))
+
+    async def _create(self, metadata: sa.MetaData | None) -> str:
+        template = "template1"
+        if metadata is not None:
+            if id(metadata) not in self.templates:
+                made = await self._copy("template1", "template")
+                database = Database(self.at(made), metadata.schema or "public")
+                await make_tables(database, metadata)
+                await database.close()
+                self.templates[id(metadata)] = (metadata, made)  # kept alive, or its id could become another's
+            template = self.templates[id(metadata)][1]
+        return self.at(await self._copy(template, "test"))
+
+    async def _copy(self, template: str, prefix: str) -> str:
+        name = f"{prefix}_{next(self.numbers)}"
+        # A server given by PARVIS_TEST_POSTGRES_URL keeps what an interrupted run left.
+        await self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
+
+    async def _run(self, *statements: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def at(self, name: str) -> str:
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+
+def _apart(work: Coroutine[object, object, T]) -> T:
+    """Run it on a loop of its own, whether or not one is running here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+class Place:
+    """Where the services of one test have their tables: on PostgreSQL one database with a schema each, on SQLite a file each."""
+
+    def __init__(self, folder: Path, server: PostgresServer | None, stack: AsyncExitStack) -> None:
+        self.folder, self.server, self.stack = folder, server, stack
+        self.url = ""
+
+    def url_of(self, service: str) -> str:
+        """The URL under which a service opens its tables."""
+        if self.server is None:
+            return f"sqlite:///{self.folder / service}.db"
+        return self.url or self._make(self.server, None)
+
+    def _make(self, server: PostgresServer, metadata: sa.MetaData | None) -> str:
+        self.url = server.create(metadata)
+        self.stack.callback(server.drop, self.url)
+        return self.url
+
+    async def open(self, service: str, metadata: sa.MetaData | None = None) -> Database:
+        """A service's database with its tables. The first one opened in a test takes its tables from a template."""
+        if self.server is not None and not self.url:
+            self._make(self.server, metadata)
+            metadata = None
+        database = Database(self.url_of(service), service)
+        self.stack.push_async_callback(database.close)
+        if metadata is not None:
+            await make_tables(database, metadata)
+        return database
+
+
+async def make_tables(database: Database, metadata: sa.MetaData) -> None:
+    """The schema and the tables of a service, without its migrations."""
+    async with database.write_engine.begin() as connection:
+        if not database.is_sqlite:
+            await connection.execute(sa.schema.CreateSchema(database.service, if_not_exists=True))
+        await connection.run_sync(metadata.create_all)
+
+
+@contextmanager
+def queries(*databases: Database) -> Iterator[list[str]]:
+    """What is sent to these databases while the body runs; BEGIN, COMMIT and ROLLBACK aside."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            sent.append(statement)
+
+    engines: Sequence[AsyncEngine] = [engine for one in databases for engine in (one.read_engine, one.write_engine)]
+    for engine in engines:
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        for engine in engines:
+            sa.event.remove(engine.sync_engine, "before_cursor_execute", note)

@@ -1,0 +1,110 @@
+"""Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, and a fixture `postgres_script`."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import cast
+
+import pytest
+import pytest_asyncio
+
+from parvis_kit.db import Database
+from parvis_kit.testing.clocks import FrozenClock
+from parvis_kit.testing.databases import DATABASES, Place, PostgresServer
+from parvis_kit.testing.servers import ServerMissing, started
+
+OpenDatabase = Callable[..., Awaitable[Database]]
+NOT_TESTED: dict[str, str] = {}
+"""What could not be tried on this machine, and why."""
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+ASKED = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PARVIS_")}
+"""Taken out of the environment: what somebody set for their own Parvis must not change a test's."""
+
+
+def missing(what: str, why: str) -> None:
+    """A server cannot be had: a failure under CI=true, otherwise a skip that the last lines of the run repeat."""
+    NOT_TESTED[what] = why
+    if IN_CI:
+        pytest.fail(f"{what} cannot be had, and CI=true makes that a failure: {why}", pytrace=False)
+    pytest.skip(f"not tested on {what}: {why.splitlines()[0]}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for what, why in NOT_TESTED.items():
+        terminalreporter.section(f"NOT TESTED on {what}", red=True, bold=True)
+        terminalreporter.write_line(why)
+
+
+@pytest.fixture(scope="session")
+def postgres_servers(postgres_script: Path) -> Iterator[Callable[[str], PostgresServer]]:
+    """A server of each kind, started when the first test wants it and stopped with the run."""
+    with ExitStack() as stack:
+        running: dict[str, PostgresServer | ServerMissing] = {}
+
+        def server(kind: str) -> PostgresServer:
+            if kind not in running:
+                running[kind] = _start(stack, postgres_script, kind)
+            found = running[kind]
+            if isinstance(found, ServerMissing):
+                missing(f"PostgreSQL ({kind})", str(found))
+            return cast(PostgresServer, found)
+
+        yield server
+
+
+def _start(stack: ExitStack, script: Path, kind: str) -> PostgresServer | ServerMissing:
+    if kind == "postgresql" and (url := ASKED.get("PARVIS_TEST_POSTGRES_URL")):
+        return PostgresServer(url)
+    source = "debian" if kind == "debian" else ASKED.get("PARVIS_TEST_POSTGRES", "pypi")
+    try:
+        said = stack.enter_context(started(script, "--source", source))
+    except ServerMissing as reason:
+        return reason
+    return PostgresServer(said["url"], said["version"])
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_servers: Callable[[str], PostgresServer]) -> PostgresServer:
+    """The real PostgreSQL of this run (PARVIS_TEST_POSTGRES_URL, or PARVIS_TEST_POSTGRES=debian, choose another)."""
+    return postgres_servers("postgresql")
+
+
+@pytest.fixture
+def postgres_database(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database of the real PostgreSQL."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(params=DATABASES)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Every test that touches it runs once for each. `parametrize("database_kind", EVERY_DATABASE, indirect=True)` adds Debian's."""
+    return cast(str, request.param)
+
+
+@pytest_asyncio.fixture
+async def place(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """Where the services of one test have their tables; nothing of it is left afterwards."""
+    make = request.getfixturevalue("postgres_servers") if database_kind != "sqlite" else None
+    async with AsyncExitStack() as stack:
+        yield Place(tmp_path, make(database_kind) if make else None, stack)
+
+
+@pytest.fixture
+def database_url(place: Place) -> str:
+    """A fresh, empty database, for a test that needs but one."""
+    return place.url_of("parvis")
+
+
+@pytest.fixture
+def open_database(place: Place) -> OpenDatabase:
+    """`await open_database("directory", metadata)`: a service's database with its tables, closed and dropped at the end."""
+    return place.open
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """Nine o'clock on a Monday, until the test moves it."""
+    return FrozenClock()

@@ -1,0 +1,15 @@
+"""What every test of Parvis may ask for: the kit's fixtures, on the servers that infra/servers starts."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["parvis_kit.testing.plugin"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def postgres_script() -> Path:
+    """How a real PostgreSQL is started here."""
+    return ROOT / "infra/servers/postgres.py"

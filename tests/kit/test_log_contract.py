@@ -1,0 +1,480 @@
+"""What every log promises, whichever database carries it: one suite, entered by `publish` and by tables of reactions."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from parvis_kit import context
+from parvis_kit.db import Tx
+from parvis_kit.events import Erased, Fact, Refuse, Retry, batch, publish
+from parvis_kit.events.facts import FACT_BYTES_MAX, Envelope, declared
+from parvis_kit.events.ledger import append, tables_of
+from parvis_kit.events.operate import accept_loss, discard_lane, lag, lanes_of, parked, rebuild, replay_lane, tail
+from parvis_kit.events.publish import seal
+from parvis_kit.events.running import consumer_of, prepare
+from parvis_kit.events.upkeep import tidy
+from parvis_kit.problems import Conflict, NotFound, TooLarge
+from parvis_kit.testing.databases import EVERY_DATABASE
+from parvis_kit.testing.stage import TOLD, Stage, ThingChanged, ThingLost, ThingState, changed, copies, state, tell
+from parvis_kit.testing.waiting import until
+
+pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
+
+LANE = ("parvis.alpha.thing", "k")
+
+
+@pytest.fixture
+async def stage(log_url_of: Callable[[str], str]) -> AsyncIterator[Stage]:
+    stage = Stage(log_url_of)
+    await stage.make_tables()
+    yield stage
+    await stage.close()
+
+
+class Broken:
+    """A reaction that fails on some versions, until it is mended."""
+
+    def __init__(self, *versions: int, error: Exception | None = None) -> None:
+        self.versions, self.error, self.calls = set(versions), error or ValueError("a bug"), 0
+
+    async def __call__(self, tx: Tx, fact: ThingChanged) -> None:
+        self.calls += 1
+        if fact.version in self.versions:
+            raise self.error
+        await tell(tx, fact)
+
+
+async def put_in_log(stage: Stage, *envelopes: Envelope) -> None:
+    """As a relay does that sends again, or a publisher of another version of Parvis."""
+    async with stage.alpha.transaction() as tx:
+        await append(tx, envelopes)
+
+
+# publishing
+
+
+async def test_facts_of_one_key_arrive_in_the_order_of_their_commits(stage: Stage) -> None:
+    async with stage.running(stage.flow()):
+        for version in range(1, 31):
+            await stage.change(f"k{version % 3}", version)
+        for key in range(3):
+            await stage.until_told(f"k{key}", *(version for version in range(1, 31) if version % 3 == key))
+
+
+async def test_what_is_rolled_back_is_never_told(stage: Stage) -> None:
+    async with stage.running(stage.flow()):
+        with suppress(ZeroDivisionError):
+            async with stage.alpha.transaction() as tx:
+                publish(tx, changed("k", 1))
+                raise ZeroDivisionError
+        await stage.change("k", 2)
+        await stage.until_told("k", 2)
+
+
+async def test_what_a_savepoint_undoes_is_not_told(stage: Stage) -> None:
+    async with stage.running(stage.flow()):
+        async with stage.alpha.transaction() as tx:
+            publish(tx, changed("k", 1))
+            with suppress(ZeroDivisionError):
+                async with tx.savepoint():
+                    publish(tx, changed("k", 2))
+                    raise ZeroDivisionError
+            publish(tx, changed("k", 3))
+        await stage.until_told("k", 1, 3)
+
+
+async def test_nothing_is_told_before_its_commit(stage: Stage) -> None:
+    async with stage.running(stage.flow()):
+        async with stage.alpha.transaction() as tx:
+            publish(tx, changed("k", 1))
+            assert (await tx.execute(sa.select(tables_of("alpha")["log"]))).all() == []
+            assert await stage.story("k") == []
+        await stage.until_told("k", 1)
+
+
+async def test_a_fact_that_is_too_large_fails_its_own_transaction(stage: Stage) -> None:
+    class ThingDescribed(Fact):
+        type = "alpha.thing.described.v1"
+        text: str
+
+    with pytest.raises(TooLarge, match="at most 262144"):
+        await stage.publish(ThingDescribed(at=datetime.now(UTC), about="k", text="x" * FACT_BYTES_MAX))
+    async with stage.running(stage.flow()):
+        await stage.change("k", 1)
+        await stage.until_told("k", 1)
+
+
+async def test_a_fact_has_one_publisher(stage: Stage) -> None:
+    with pytest.raises(TypeError, match="beta does not publish alpha"):
+        async with stage.beta.transaction() as tx:
+            publish(tx, changed("k", 1))
+
+
+async def test_writers_of_one_key_take_their_places_in_the_order_of_their_commits(stage: Stage) -> None:
+    """Neither has locked a row: the key's own lock keeps the second from taking a place before the first has committed."""
+    if stage.alpha.is_sqlite:
+        async with stage.alpha.transaction() as tx:
+            publish(tx, changed("k", 1))
+            second = asyncio.create_task(stage.change("k", 2))
+        await second
+    else:
+        async with stage.alpha.transaction() as tx:
+            await append(tx, [seal(changed("k", 1), "alpha")])
+            second = asyncio.create_task(stage.change("k", 2))
+            await until(lambda: is_waiting_for_a_lock(stage), "the second writer waits for the key")
+        await second
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", 1, 2)
+
+
+async def is_waiting_for_a_lock(stage: Stage) -> bool:
+    async with stage.beta.read() as conn:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        return bool((await conn.exec_driver_sql(waiting)).scalar())
+
+
+# what travels along
+
+
+async def test_a_fact_carries_its_cause_from_request_to_reaction(stage: Stage) -> None:
+    seen: list[context.Cause] = []
+
+    async def look(tx: Tx, fact: ThingChanged) -> None:
+        seen.append(context.CAUSE.get())
+        await tell(tx, fact)
+
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    token = context.CAUSE.set(context.Cause(request_id="r-1", traceparent=trace, actor="agent-7"))
+    await stage.change("k", 1)
+    context.CAUSE.reset(token)
+    async with stage.running(stage.flow({ThingChanged: look})):
+        await stage.until_told("k", 1)
+    [cause] = seen
+    assert cause.request_id == "r-1" and cause.actor == "beta"
+    assert cause.traceparent.split("-")[1] == trace.split("-")[1] and cause.traceparent != trace
+    async for _, _, fact in tail(stage.flow(), {"alpha": [ThingChanged.topic()]}):
+        assert UUID(cause.fact_id) == fact.id
+        assert json.loads(fact.head) == {"source": "/parvis/alpha", "actor": "agent-7", "correlationid": "r-1", "traceparent": trace}
+
+
+# consuming
+
+
+async def test_two_consumers_each_get_every_fact(stage: Stage) -> None:
+    async with stage.running(stage.flow(TOLD, copies())):
+        await stage.publish(changed("k", 1), state("k", 1))
+        await stage.until_told("k", 1)
+        await until(lambda: is_copied(stage, k=1), "the state is copied")
+
+
+async def is_copied(stage: Stage, **versions: int) -> bool:
+    return await stage.copied() == versions
+
+
+async def test_a_latecomer_begins_at_the_beginning(stage: Stage) -> None:
+    await stage.change("k", 1, 2, 3)
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", 1, 2, 3)
+
+
+async def test_a_duplicate_is_applied_once(stage: Stage) -> None:
+    twice = seal(changed("k", 1), "alpha")
+    await put_in_log(stage, twice, twice, seal(changed("k", 2), "alpha"))
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", 1, 2)
+        await put_in_log(stage, twice)
+        await stage.change("k", 3)
+        await stage.until_told("k", 1, 2, 3)
+
+
+async def test_a_consumer_that_starts_again_goes_on_where_it_stood(stage: Stage) -> None:
+    for version in (1, 2, 3):
+        async with stage.running(stage.flow()):
+            await stage.change("k", version)
+            await stage.until_told("k", *range(1, version + 1))
+
+
+async def test_kinds_that_nobody_waits_for_are_passed_by(stage: Stage) -> None:
+    async with stage.running(stage.flow()):
+        await stage.publish(ThingLost(at=datetime.now(UTC), about="k", version=9), changed("k", 1))
+        await stage.until_told("k", 1)
+    assert await parked(stage.beta) == []
+
+
+async def test_a_batch_reaction_takes_many_and_keeps_the_order_of_each_key(stage: Stage) -> None:
+    sizes: list[int] = []
+
+    async def tell_all(tx: Tx, facts: list[ThingChanged]) -> None:
+        sizes.append(len(facts))
+        for fact in facts:
+            await tell(tx, fact)
+
+    for version in range(1, 21):
+        await stage.publish(changed("a", version), changed("b", version))
+    await stage.publish(ThingLost(at=datetime.now(UTC), about="a", version=21))
+    await stage.publish(changed("a", 22), changed("b", 22))
+    async with stage.running(stage.flow({ThingChanged: batch(tell_all), ThingLost: tell})):
+        await stage.until_told("a", *range(1, 23))
+        await stage.until_told("b", *range(1, 21), 22)
+    assert max(sizes) >= 20
+
+
+async def test_stopping_finishes_the_batch_in_hand(stage: Stage) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(tx: Tx, fact: ThingChanged) -> None:
+        entered.set()
+        await leave.wait()
+        await tell(tx, fact)
+
+    await stage.change("k", 1)
+    async with stage.running(stage.flow({})), consumer_of(stage.flow({ThingChanged: slow}), "beta", {ThingChanged: slow}) as consumer:
+        running = asyncio.create_task(consumer.run())
+        await entered.wait()
+        consumer.stopping = True
+        leave.set()
+        await running
+    assert await stage.story("k") == [1]
+
+
+# failing
+
+
+async def test_poison_parks_its_key_and_no_other(stage: Stage) -> None:
+    broken = Broken(2)
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        await stage.change("k", 1, 2, 3)
+        await stage.change("other", 1, 2 + 1)
+        await stage.until_told("other", 1, 3)
+        waiting = await stage.until_parked(2)
+        assert [(one.reason, one.fact.key) for one in waiting] == [("failed", "k"), ("behind", "k")]
+        assert "a bug" in waiting[0].error and waiting[0].attempts == 3
+        assert await stage.story("k") == [1]
+        await stage.change("k", 4)
+        await stage.until_parked(3)
+        broken.versions = set()
+        assert await replay_lane(stage.flow({ThingChanged: broken}), "beta", LANE) == 3
+        await stage.change("k", 5)
+        await stage.until_told("k", 1, 2, 3, 4, 5)
+
+
+async def test_a_replay_that_fails_leaves_all_of_it_parked(stage: Stage) -> None:
+    broken = Broken(1)
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        await stage.change("k", 1, 2)
+        await stage.until_parked(2)
+        broken.versions = {2}
+        with pytest.raises(ValueError, match="a bug"):
+            await replay_lane(stage.flow({ThingChanged: broken}), "beta", LANE)
+        assert await stage.story("k") == [] and len(await parked(stage.beta)) == 2
+
+
+async def test_what_is_discarded_is_gone_and_its_key_goes_on(stage: Stage) -> None:
+    broken = Broken(1)
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        await stage.change("k", 1, 2)
+        waiting = await stage.until_parked(2)
+        assert lanes_of(waiting, "k") == [LANE]
+        gone = await discard_lane(stage.flow({ThingChanged: broken}), "beta", LANE)
+        assert [record.fact.id for record in gone] == [one.fact.id for one in waiting]
+        await stage.change("k", 3)
+        await stage.until_told("k", 3)
+
+
+async def test_refused_is_parked_at_once_with_its_reason(stage: Stage) -> None:
+    broken = Broken(1, error=Refuse("no such space"))
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        await stage.change("k", 1)
+        [head] = await stage.until_parked(1)
+    assert (head.reason, head.error, head.attempts) == ("refused", "no such space", 1)
+
+
+async def test_retry_waits_and_parks_nothing(stage: Stage) -> None:
+    broken = Broken(1, error=Retry("the homeserver is away"))
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        await stage.change("k", 1, 2)
+
+        async def tried_often() -> bool:
+            return broken.calls >= 4
+
+        await until(tried_often, "it is tried more often than a bug would be")
+        assert await parked(stage.beta) == [] and await stage.story("k") == []
+        broken.versions = set()
+        await stage.until_told("k", 1, 2)
+
+
+async def test_bytes_that_are_not_the_type_they_say_are_parked(stage: Stage) -> None:
+    await put_in_log(stage, replace(seal(changed("k", 1), "alpha"), data=b"\xff{"), seal(changed("other", 1), "alpha"))
+    async with stage.running(stage.flow()):
+        await stage.until_told("other", 1)
+        [head] = await stage.until_parked(1)
+    assert head.reason == "undecodable" and "alpha.thing.changed.v1 about k" in head.error
+
+
+async def test_a_major_version_that_nobody_here_knows_is_parked(stage: Stage) -> None:
+    await put_in_log(stage, replace(seal(changed("k", 1), "alpha"), type="alpha.thing.changed.v2"))
+    assert "alpha.thing.changed.v2" not in declared()
+    async with stage.running(stage.flow()):
+        [head] = await stage.until_parked(1)
+    assert head.reason == "undecodable" and "newer than what this version of Parvis reads" in head.error
+
+
+async def test_the_same_id_with_other_content_is_parked_as_a_conflict(stage: Stage) -> None:
+    first = seal(changed("k", 1), "alpha")
+    async with stage.running(stage.flow()):
+        await put_in_log(stage, first)
+        await stage.until_told("k", 1)
+        await put_in_log(stage, replace(first, data=changed("k", 7).model_dump_json().encode()))
+        [head] = await stage.until_parked(1)
+    assert head.reason == "conflict" and await stage.story("k") == [1]
+
+
+async def test_a_conflict_inside_one_batch_is_seen_too(stage: Stage) -> None:
+    first = seal(changed("k", 1), "alpha")
+    await put_in_log(stage, first, replace(first, data=changed("k", 7).model_dump_json().encode()))
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", 1)
+        [head] = await stage.until_parked(1)
+    assert head.reason == "conflict"
+
+
+# projections
+
+
+async def test_a_tombstone_erases(stage: Stage) -> None:
+    async with stage.running(stage.flow({}, copies())):
+        await stage.publish(state("a", 1), state("b", 1))
+        await until(lambda: is_copied(stage, a=1, b=1), "both are copied")
+        await stage.publish(Erased(ThingState, "a", datetime.now(UTC)))
+        await until(lambda: is_copied(stage, b=1), "the erased one is forgotten")
+
+
+async def test_a_new_version_of_a_projection_is_computed_from_the_beginning(stage: Stage) -> None:
+    async with stage.running(stage.flow({}, copies(1))):
+        await stage.publish(state("a", 1), state("b", 2))
+        await until(lambda: is_copied(stage, a=1, b=2), "both are copied")
+    await prepare(stage.beta, copies(2))
+    assert await stage.copied() == {}
+    async with stage.running(stage.flow({}, copies(2))):
+        await until(lambda: is_copied(stage, a=1, b=2), "both are copied again")
+
+
+async def test_a_projection_rebuilt_while_it_runs_equals_the_one_kept_live(stage: Stage) -> None:
+    flow = stage.flow(TOLD, copies())
+    async with stage.running(flow):
+        for version in range(1, 40):
+            await stage.publish(state(f"k{version % 7}", version))
+            if version == 20:
+                await rebuild(flow, "beta.copies")
+        await until(lambda: is_copied(stage, **{f"k{v % 7}": v for v in range(33, 40)}), "the rebuilt copy is complete")
+    with pytest.raises(Conflict, match="only projections are rebuilt"):
+        await rebuild(flow, "beta")
+    with pytest.raises(NotFound, match="it has beta.copies"):
+        await rebuild(flow, "beta.nothing")
+
+
+async def test_it_says_when_it_has_reached_the_end(stage: Stage) -> None:
+    reached = asyncio.Event()
+    await stage.publish(state("a", 1))
+    async with stage.running(stage.flow({}, copies(1, reached.set))):
+        await asyncio.wait_for(reached.wait(), 10)
+        assert await stage.copied() == {"a": 1} or stage.alpha.is_sqlite is False
+
+
+# operating
+
+
+async def test_lag_tells_the_truth(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    async with stage.running(stage.flow()):
+        await stage.change("k", 1)
+        await stage.until_told("k", 1)
+    await stage.publish(changed("k", 2, now - timedelta(minutes=5)), changed("k", 3, now), state("k", 3))
+    async with stage.running():
+        await until(lambda: is_lagging(stage, 2), "two facts of its topics wait, and the state is none of them")
+        [one] = await lag(stage.flow())
+    assert (one.consumer, one.publisher) == ("beta", "alpha") and 300 <= one.seconds < 360
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", 1, 2, 3)
+        await until(lambda: is_lagging(stage, 0), "nothing waits")
+
+
+async def is_lagging(stage: Stage, facts: int) -> bool:
+    return [one.facts for one in await lag(stage.flow())] == [facts]
+
+
+async def test_tail_shows_what_came_since(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    await stage.publish(changed("k", 1, now - timedelta(hours=2)), changed("k", 2, now))
+    async with stage.running():
+        await until(lambda: is_lagging(stage, 2), "both are in the log")
+        topics = {"alpha": [ThingChanged.topic()]}
+        seen = [fact async for _, _, fact in tail(stage.flow(), topics, since=now - timedelta(hours=1))]
+    assert [json.loads(fact.data or b"")["version"] for fact in seen] == [2]
+
+
+async def test_retention_keeps_the_last_state_of_each_key_and_young_facts(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    old, ancient = now - timedelta(days=10), now - timedelta(days=401)
+    await stage.publish(
+        changed("k", 1, ancient), changed("k", 2, old), state("k", 1, ancient), state("k", 2, old),
+        Erased(ThingState, "gone", old), state("other", 5, ancient),
+    )  # fmt: skip
+    async with stage.running(stage.flow({}, copies())):
+        await until(lambda: is_copied(stage, k=2, other=5), "the states are copied")
+    gone = await tidy(stage.alpha, stage.clock)
+    assert (gone.facts, gone.states) == (1, 2)
+    async with stage.alpha.read() as conn:
+        left = {(row.type, row.key, row.at) for row in await conn.execute(sa.select(tables_of("alpha")["log"]))}
+    assert left == {("alpha.thing.changed.v1", "k", old), ("alpha.thing.state.v1", "k", old), ("alpha.thing.state.v1", "other", ancient)}
+
+
+async def test_who_was_left_behind_by_the_log_is_told_or_computed_again(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    async with stage.running(stage.flow(TOLD, copies())):
+        await stage.publish(changed("k", 1, now), state("k", 1, now))
+        await stage.until_told("k", 1)
+        await until(lambda: is_copied(stage, k=1), "the state is copied")
+    ancient = now - timedelta(days=401)
+    await stage.publish(changed("k", 2, ancient), changed("k", 3, ancient), state("k", 3, now), changed("k", 4, now))
+    async with stage.running():
+        await until(lambda: is_lagging(stage, 3), "three facts wait")
+    assert (await tidy(stage.alpha, stage.clock)).facts == 2
+    assert sum((await accept_loss(stage.flow(), "beta")).values()) > 0
+    async with stage.running(stage.flow(TOLD, copies())):
+        await stage.until_told("k", 1, 4)
+        await until(lambda: is_copied(stage, k=3), "the projection is computed again")
+
+
+async def test_new_facts_wake_who_waits_for_them(stage: Stage) -> None:
+    """A consumer that only looked every second could not have been told thirty times in ten."""
+    async with stage.running(stage.flow()):
+        began = asyncio.get_running_loop().time()
+        for version in range(1, 31):
+            await stage.change("k", version)
+            await stage.until_told("k", *range(1, version + 1))
+        assert asyncio.get_running_loop().time() - began < 10
+
+
+async def test_too_many_parked_keys_stop_the_consumer_rather_than_park_the_world(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parvis_kit.events.consumer.PARKED_LANES_MAX", 3)
+    broken = Broken(1)
+    async with stage.running(stage.flow({ThingChanged: broken})):
+        for key in range(3):
+            await stage.change(f"k{key}", 1)
+        await stage.until_parked(3)
+        await stage.change("k3", 1)
+        await stage.change("good", 2)
+        calls = broken.calls
+
+        async def tries_again() -> bool:
+            return broken.calls > calls + 3
+
+        await until(tries_again, "it tries again and again")
+        assert len(await parked(stage.beta)) == 3 and await stage.story("good") == []

@@ -1,0 +1,106 @@
+"""The real servers start from one command, stop when told, and never outlive whoever started them."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+from parvis_kit.testing.databases import PostgresServer
+from parvis_kit.testing.servers import ServerMissing, started
+
+SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
+WAIT_SECONDS_MAX = 15.0
+
+
+@pytest.fixture
+def installed(source: str, postgres_servers: Callable[[str], PostgresServer]) -> None:
+    """Skips, or fails under CI=true, where this server cannot be had."""
+    postgres_servers("postgresql" if source == "pypi" else "debian")
+
+
+@SOURCES
+@pytest.mark.usefixtures("installed")
+async def test_postgresql_answers_and_leaves_nothing_behind(postgres_script: Path, source: str) -> None:
+    with started(postgres_script, "--source", source) as said:
+        connection = await asyncpg.connect(said["url"])
+        assert str(await connection.fetchval("SHOW server_version")).startswith(said["version"])
+        await connection.close()
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
+@SOURCES
+@pytest.mark.usefixtures("installed")
+async def test_postgresql_does_not_outlive_a_starter_that_was_killed(postgres_script: Path, source: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(postgres_script), "--source", source, "--dir", str(reachable(tmp_path))]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    await until_gone(int(said["pid"]))
+
+
+async def test_a_starter_does_not_outlive_its_parent(postgres_script: Path, postgres: PostgresServer) -> None:
+    code = "import os, subprocess, sys; subprocess.Popen([sys.executable, sys.argv[1]]); os.read(0, 1)"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(postgres_script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdin and parent.stdout
+    said = dict(part.split("=", 1) for part in parent.stdout.readline().split()[1:])
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    await until_gone(int(said["pid"]))
+    assert parent.stdout.read() == ""  # the starter has closed its end: it is gone, and has cleaned up
+    assert not Path(said["dir"]).exists()
+
+
+def test_a_port_that_is_taken_is_refused_by_name(postgres_script: Path, postgres: PostgresServer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerMissing, match=f"port {port} is taken"), started(postgres_script, "--port", str(port)):
+            pass
+
+
+def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: PostgresServer, tmp_path: Path) -> None:
+    place = reachable(tmp_path)
+
+    async def remembered(url: str, statement: str) -> object:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    with started(postgres_script, "--durable", "--dir", str(place)) as said:
+        asyncio.run(remembered(said["url"], "CREATE TABLE kept AS SELECT 7 AS seven"))
+    with started(postgres_script, "--durable", "--dir", str(place)) as said:
+        assert asyncio.run(remembered(said["url"], "SELECT seven FROM kept")) == 7
+
+
+def reachable(folder: Path) -> Path:
+    """Root's server runs as nobody, who must be allowed to walk down to its folder."""
+    for one in (folder, *list(folder.parents)[:2]):
+        one.chmod(0o711)
+    return folder / "server"
+
+
+def alive(pid: int) -> bool:
+    """A zombie, which nobody has waited for, is not alive."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def until_gone(pid: int) -> None:
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while alive(pid):
+            await asyncio.sleep(0.05)
