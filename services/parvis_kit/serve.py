@@ -63,8 +63,6 @@ class Serving:
     limits: Limits = LIMITS
     reuse_port: bool = False
     """Other processes listen on the same port."""
-    before_background: Sequence[Run] = ()
-    """Done once, before anything runs."""
 
 
 async def serve(serving: Serving) -> None:
@@ -76,8 +74,6 @@ async def serve(serving: Serving) -> None:
     metrics = web.AppRunner(metrics_app(), access_log=None, shutdown_timeout=1, keepalive_timeout=serving.limits.idle_seconds)
     with stop_signals() as stopping:
         try:
-            for run in serving.before_background:
-                await run()
             loop_time = asyncio.get_running_loop().time
             background.start({"process.loop": lambda: watch_loop(loop_time), **serving.background})
             for service in serving.services:
