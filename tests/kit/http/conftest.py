@@ -16,7 +16,6 @@ from parvis_kit.http import (
     LOCATION,
     Authenticate,
     Body,
-    Header,
     IdempotencyKey,
     IfMatch,
     Limits,
@@ -158,6 +157,3 @@ class Gate:
             yield
         finally:
             self.inside -= 1
-
-
-__all__ = ["Gate", "Header", "Knock", "ONE", "Open", "THINGS", "Things"]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from aiohttp import web
-from parvis_kit.http import Body, Header, IdempotencyKey, Page, Query, Reply, Request, Routes
+from parvis_kit.http import Body, Header, IdempotencyKey, Query, Reply, Request, Routes
 
 from .conftest import ONE, Knock, Open, Things
 
@@ -197,5 +197,3 @@ async def test_optional_headers_mixed_answers_and_raw_doors(open_house: Open) ->
     )
     found = await client.request("PROPFIND", "/dav/a/b")
     assert (found.status, await found.text()) == (207, "a/b")
-
-
