@@ -25,8 +25,6 @@ FIELD_BYTES_MAX = 4096
 """Of one header line; a cookie or a token fits."""
 HEADERS_MAX = 64
 """aiohttp has no limit on their sum: 64 × 4 KiB is the most that a head can take."""
-LINGER_SECONDS = 2.0
-"""How long what is still being sent is read after its refusal, so that the refusal arrives."""
 BACKLOG = 1024
 """Connections that the kernel holds while the loop is busy."""
 SETTLE_SECONDS_MAX = 0.5
@@ -114,7 +112,7 @@ def runner_options(limits: Limits) -> dict[str, Any]:
         "keepalive_timeout": limits.idle_seconds,
         "max_field_size": FIELD_BYTES_MAX,
         "max_headers": HEADERS_MAX,
-        "lingering_time": LINGER_SECONDS,
+        "lingering_time": limits.linger_seconds,
         "shutdown_timeout": limits.shutdown_seconds,
         "auto_decompress": False,
     }

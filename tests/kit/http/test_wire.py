@@ -13,7 +13,7 @@ from parvis_kit.settings import Platform
 
 from .conftest import Things
 
-LIMITS = Limits(idle_seconds=0.3, body_seconds=0.15, body_bytes=10_000, shutdown_seconds=1)
+LIMITS = Limits(idle_seconds=0.3, body_seconds=0.15, body_bytes=10_000, linger_seconds=0.1, shutdown_seconds=1)
 HOST = b"Host: localhost\r\n"
 POST = b"POST /api/things/v1/things HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nIdempotency-Key: k\r\n"
 
@@ -98,7 +98,7 @@ SMUGGLED = {
 async def test_what_two_parsers_could_read_in_two_ways_is_refused(wire: Wire, sent: bytes) -> None:
     answer = await wire.send(sent + b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n")
     assert status_of(answer) == 400
-    assert b"smuggled" not in answer and answer.count(b"HTTP/1.1") == 1
+    assert answer.count(b"\r\n\r\n") == 1
 
 
 async def test_an_honest_request_is_answered_on_the_same_wire(wire: Wire) -> None:
