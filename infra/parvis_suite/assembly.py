@@ -18,6 +18,7 @@ from parvis_kit.http import Check
 from parvis_kit.serve import Addresses, Serving, serve
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform, role_of
+
 from parvis_suite.services import BUILDERS
 
 DEMO_FILE = "demo.json"
@@ -40,21 +41,21 @@ def tree_of(service: Service, platform: Platform) -> migrations.Tree:
     """The migrations of a service: on PostgreSQL made by the administrator for the service's role."""
     if platform.is_sqlite:
         return migrations.Tree(service.name, platform.database_url_of(service.name), service.metadata, service.migrations)
-    return migrations.Tree(service.name, admin_url(platform), service.metadata, service.migrations, role_of(service.name))
-
-
-def admin_url(platform: Platform) -> str:
-    return platform.database_admin_url.get_secret_value() or platform.database_url.get_secret_value()
+    return migrations.Tree(service.name, platform.admin_url, service.metadata, service.migrations, role_of(service.name))
 
 
 async def migrate(services: Sequence[Service], platform: Platform, told: Told = lambda service, step: None) -> None:
     """Roles and schemas, each service's tables, and who may read whose log. Done twice, it is done once."""
     if not platform.is_sqlite:
-        await make_roles(admin_url(platform), list(BUILDERS), platform.password)
+        await make_roles(platform.admin_url, list(BUILDERS), platform.password)
     for service in services:
-        await migrations.upgrade(tree_of(service, platform), lambda _, caption, name=service.name: told(name, caption))
+        await migrations.upgrade(tree_of(service, platform), partial(_tell, told, service.name))
     if not platform.is_sqlite:
-        await grant_logs(admin_url(platform), list(BUILDERS))
+        await grant_logs(platform.admin_url, list(BUILDERS))
+
+
+def _tell(told: Told, service: str, revision: str, caption: str | None) -> None:
+    told(service, caption or revision)
 
 
 async def refuse_behind_head(services: Sequence[Service], platform: Platform) -> None:
@@ -107,7 +108,9 @@ async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | No
         demo.unlink(missing_ok=True)
 
 
-def serving(services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False) -> Serving:
+def serving(
+    services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False
+) -> Serving:
     """What a process serves; `shared` when others of its kind listen on the same port."""
     return Serving(
         services=services,

@@ -33,6 +33,7 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         from parvis_kit.events.ports import Gone
         from parvis_kit.problems import Problem
         from parvis_kit.settings import SettingsRefused
+
         from parvis_suite.assembly import CannotStart
 
         try:
@@ -45,9 +46,14 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 def platform_of() -> Platform:
     """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
-    from parvis_kit import failpoints
-    from parvis_kit.settings import Platform, SettingsRefused
+    import os
 
+    from parvis_kit import failpoints
+    from parvis_kit.settings import Platform, SettingsRefused, refuse_unknown
+
+    from parvis_suite.services import settings_classes
+
+    refuse_unknown(os.environ, [Platform, *settings_classes()])
     platform = Platform.read()
     try:
         failpoints.arm(platform.fail)
@@ -81,13 +87,14 @@ def main() -> None:
 @plainly
 def up(demo: bool) -> None:
     """Run every service in this process, on SQLite files or on one PostgreSQL."""
-    from parvis_kit.logs import set_up
+    from parvis_kit.logs import set_up_logs
     from parvis_kit.serve import run
+
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
 
     platform = platform_of()
-    set_up(platform.log_level)
+    set_up_logs(platform.log_level)
     with own(platform.data):
         run(run_up(chosen(None, platform), platform, seed=_seed() if demo else None, told=_say_step))
 
@@ -108,11 +115,11 @@ def _say_step(service: str, step: str) -> None:
 @plainly
 def serve(service: str, workers: int) -> None:
     """Run one service, as often as there are workers."""
-    from parvis_kit.logs import set_up
+    from parvis_kit.logs import set_up_logs
     from parvis_kit.serve import run
 
     platform = platform_of()
-    set_up(platform.log_level)
+    set_up_logs(platform.log_level)
     if workers > 1:
         asyncio.run(_serve_workers(service, workers, platform))
     else:
@@ -123,6 +130,7 @@ async def _serve(name: str, platform: Platform) -> None:
     import os
 
     from parvis_kit.serve import serve as serve_until_told
+
     from parvis_suite.assembly import refuse_behind_head, serving
 
     services = chosen(name, platform)
@@ -130,11 +138,12 @@ async def _serve(name: str, platform: Platform) -> None:
 
     async def ready(_: object) -> None: ...
 
-    await serve_until_told(serving(services, platform, ready, shared="PARVIS_WORKER" in os.environ))
+    await serve_until_told(serving(services, platform, ready, shared=shared))
 
 
 async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
     from parvis_kit.workers import hold_port, run_workers
+
     from parvis_suite.assembly import refuse_behind_head
 
     await refuse_behind_head(chosen(name, platform), platform)
@@ -143,7 +152,7 @@ async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
 
         def environment_of(number: int) -> dict[str, str]:
-            return {"PARVIS_WORKER": str(number), "PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
+            return {"PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
 
         await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", name], environment_of)
 
@@ -198,16 +207,17 @@ def doctor() -> None:
 @plainly
 def config(service: str | None) -> None:
     """Show the effective settings, secrets masked; of one service too when it is named."""
+    import os
+
+    from parvis_kit.settings import described
+
     platform = platform_of()
     shown: list[Any] = [platform]
     if service is not None:
         shown += [each.settings for each in chosen(service, platform) if each.settings is not None]
     for settings in shown:
-        prefix = settings.model_config.get("env_prefix", "")
-        for name in type(settings).model_fields:
-            value = getattr(settings, name)
-            set_here = "" if name in settings.model_fields_set else "  (default)"
-            click.echo(f"{prefix}{name.upper()}={'' if value is None else value}{set_here}")
+        for one in described(settings, os.environ):
+            click.echo(f"{one.name}={one.value}  ({one.origin})\n    {one.sentence}")
 
 
 @main.command()
@@ -232,6 +242,7 @@ def asyncapi() -> None:
     from importlib.metadata import version
 
     from parvis_kit.events.asyncapi import document
+
     from parvis_suite.contracts import kinds
 
     tables: dict[str, Any] = {}

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-
 from parvis_kit.clock import utc_now
 from parvis_kit.db import migrations
 from parvis_kit.events.bell import Bell
@@ -16,6 +15,7 @@ from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
+
 from parvis_suite.assembly import flow_of
 
 FREE_BYTES_MIN = 2**30

@@ -1,11 +1,12 @@
 """Which services there are, and how each is built; nothing of them is imported before it is asked for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import cast
 
 from parvis_kit.service import Service
-from parvis_kit.settings import Platform
+from parvis_kit.settings import Platform, Settings
 
 BUILDERS = {
     "directory": "parvis_directory.app",
@@ -16,6 +17,15 @@ BUILDERS = {
 def build(name: str, platform: Platform) -> Service:
     """Raises KeyError for a name that is not in BUILDERS."""
     return cast(Service, import_module(BUILDERS[name]).build(platform))
+
+
+def settings_classes() -> list[type[Settings]]:
+    """What the services themselves may be set to."""
+    found = []
+    for module in BUILDERS.values():
+        with suppress(ModuleNotFoundError):
+            found.append(import_module(module.replace(".app", ".settings")).Settings)
+    return found
 
 
 def build_all(platform: Platform, names: Sequence[str] = ()) -> list[Service]:

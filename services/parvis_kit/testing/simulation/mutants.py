@@ -357,10 +357,7 @@ async def settle_whatever_comes(self: Any, batches: Any) -> bool:
 @instead("replay-unfenced", consumer, "replay")
 async def replay_unfenced(ledger: Any, react: Any, lane: Any, partitions: Any) -> Any:
     async with ledger.transaction() as tx:
-        waiting = await ledger.unpark(tx, lane)
-        for parked in waiting:
-            await react(tx, [parked.record])
-    return len(waiting)
+        return await consumer.apply_parked(ledger, tx, react, lane)
 
 
 HARMLESS["replay-unfenced"] = "the consumer asks the database for the lanes that wait, and sees this one until the replay is committed"
