@@ -18,7 +18,6 @@ GUARD = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
 }
 """On every answer that does not say otherwise itself: an answer of an API is not to be stored, guessed at, framed or run."""
 BARE = CIMultiDict(GUARD)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from aiohttp import hdrs, web
+from multidict import istr
 
 from parvis_kit.context import CAUSE, TRACEPARENT, Cause
 from parvis_kit.http.answers import GUARD, Answer, http_error_answer, problem_answer
@@ -24,6 +25,7 @@ Handler = Callable[[Request], Awaitable[web.StreamResponse]]
 Authenticate = Callable[[Request, str], Awaitable[None]]
 """Sets who asks on the request. Raises Unauthorized for nobody known, Forbidden for somebody who lacks the scope."""
 
+REQUEST_ID_HEADER, TRACEPARENT_HEADER = istr("X-Request-Id"), istr("traceparent")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,64}")
 LOOK_SECONDS_MAX = 1.0
 """How late a request may be found late."""
@@ -144,14 +146,12 @@ class Chain:
                         del deadlines[task]
                         at_work.late.discard(task)
                 status = response.status
-                if not response.prepared:
-                    headers = response.headers
-                    if type(response) is not Answer:
-                        for name, text in GUARD.items():
-                            headers.setdefault(name, text)
-                    headers["X-Request-Id"] = cause.request_id
-                    if process.draining:
-                        response.force_close()
+                if type(response) is not Answer and not response.prepared:
+                    for name, text in GUARD.items():
+                        response.headers.setdefault(name, text)
+                response.headers[REQUEST_ID_HEADER] = cause.request_id
+                if process.draining:
+                    response.force_close()
                 return response
             finally:
                 seconds = monotonic() - began
@@ -185,10 +185,11 @@ def _not_begun(request: Request) -> None:
 
 def cause_of(headers: Mapping[str, str]) -> Cause:
     """The caller's request id and trace when they are sane, else new ones; the span is ours."""
-    came = headers.get("X-Request-Id")
-    trace = headers.get("traceparent")
+    came, trace = headers.get(REQUEST_ID_HEADER), headers.get(TRACEPARENT_HEADER)
     noise = os.urandom(24).hex()
-    found = TRACEPARENT.match(trace) if trace is not None else None
+    if came is None and trace is None:
+        return Cause(noise[:32], f"00-{noise[:32]}-{noise[32:]}-01")
+    found = TRACEPARENT.match(trace or "")
     trace_id, flags = (found[1], found[3]) if found else (noise[:32], "01")
     request_id = came if came is not None and REQUEST_ID.fullmatch(came) else trace_id
     return Cause(request_id, f"00-{trace_id}-{noise[32:]}-{flags}")

@@ -12,7 +12,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 """Seconds."""
 
 AT_WORK = Gauge("parvis_http_requests_at_work", "Requests being handled; at PARVIS_IN_FLIGHT_MAX the next is refused.", ["service"])
-REFUSED = Counter("parvis_http_refused_total", "Requests answered 503 by the chain: the service was full, or too late.", ["service", "why"])
+REFUSED = Counter("parvis_http_refused_total", "Requests without an answer of a door: full, late, or unreadable (400).", ["service", "why"])
 
 
 class Meter:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_origin
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -141,10 +141,11 @@ def body_reader(model: type[Body], limits: Limits) -> Callable[[web.Request], Aw
     validate = model.__pydantic_validator__.validate_json
 
     async def read(request: web.Request) -> Any:
-        if request.content_type not in JSON_TYPES or request.headers.get("Content-Encoding", "identity") != "identity":
-            raise UnsupportedMediaType(f"Send {JSON_TYPES[0]}, not compressed.")
-        if (request.content_length or 0) > limits.body_bytes:
-            raise TooLarge(f"At most {limits.body_bytes} bytes.", headers=CLOSING)
+        headers = request.headers
+        if headers.get(hdrs.CONTENT_TYPE) not in JSON_TYPES and request.content_type not in JSON_TYPES:
+            raise UnsupportedMediaType(f"Send {JSON_TYPES[0]}.")
+        if headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+            raise UnsupportedMediaType("Send it as it is, not compressed.")
         raw = await read_whole(request, limits)
         if NUL_ESCAPED in raw and holds_nul(raw):
             raise Invalid("No value may hold a NUL character.")
@@ -164,6 +165,8 @@ async def read_whole(request: web.Request, limits: Limits) -> bytes:
         if request.content.is_eof():  # nearly always: a small body comes with its head, and a timeout costs 4 µs
             raw = await request.read()
         else:
+            if (request.content_length or 0) > limits.body_bytes:
+                raise TooLarge(f"At most {limits.body_bytes} bytes.", headers=CLOSING)
             async with asyncio.timeout(limits.body_seconds):
                 raw = await request.read()
     except TimeoutError:

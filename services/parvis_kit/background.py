@@ -1,0 +1,69 @@
+"""Work that goes on beside the requests: started, watched, started again when it ends, stopped in the end."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+
+from parvis_kit.logs import SERVICE
+from parvis_kit.service import Service, Sweep
+
+Run = Callable[[], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
+
+PAUSE_SECONDS_MIN = 0.2
+PAUSE_SECONDS_MAX = 30.0
+"""Between two failures in a row the pause doubles up to this: a database that is away is not hammered."""
+STEADY_SECONDS = 60.0
+"""What has run for this long failed for a new reason: the pause begins again at its least."""
+
+log = logging.getLogger(__name__)
+
+
+async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Callable[[], float] = monotonic) -> None:
+    """Run it for ever. A failure is logged and followed by a pause; an end without one, by the least pause."""
+    SERVICE.set(name.partition(".")[0])
+    pause = PAUSE_SECONDS_MIN
+    while True:
+        began = time()
+        try:
+            await run()
+            failed = False
+        except Exception:  # whatever fails here must neither end the process nor stay unsaid
+            log.exception("%s failed; it is started again", name)
+            failed = True
+        if not failed or time() - began >= STEADY_SECONDS:
+            pause = PAUSE_SECONDS_MIN
+        await sleep(pause)
+        pause = min(2 * pause, PAUSE_SECONDS_MAX)
+
+
+def sweeps_of(service: Service) -> dict[str, Run]:
+    """A service's sweeps, as work to supervise."""
+    return {f"{service.name}.{sweep.name}": _every(sweep) for sweep in service.sweeps}
+
+
+def _every(sweep: Sweep, sleep: Sleep = asyncio.sleep) -> Run:
+    async def run() -> None:
+        while True:
+            await sleep(sweep.every_seconds)
+            await sweep.action()
+
+    return run
+
+
+class Background:
+    """The tasks of a process."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Mapping[str, Run]) -> None:
+        self.tasks += [asyncio.create_task(supervise(name, run), name=name) for name, run in work.items()]
+
+    async def stop(self) -> None:
+        """All of them, and wait until they have let go of what they hold."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
