@@ -99,7 +99,7 @@ class Consumer:
             except Behind:
                 raise
             except Failed as failed:
-                suspects |= self.suspected(failed.records)
+                suspects |= self.suspected(failed.records, suspects)
             except Exception:  # a reaction's bug, and it does not say whose fact it is
                 suspects |= {record.fact.lane for batch in batches for record in batch.records}
             if self.stopping:
@@ -107,9 +107,12 @@ class Consumer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
-    def suspected(self, records: Sequence[Record]) -> set[Hashable]:
-        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt."""
-        if len(records) == 1:
+    def suspected(self, records: Sequence[Record], suspects: Set[Hashable]) -> set[Hashable]:
+        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt.
+
+        In a lane that was suspected before, `attempt` has counted it.
+        """
+        if len(records) == 1 and records[0].fact.lane not in suspects:
             self.attempts[records[0].fact.id] += 1
         return {record.fact.lane for record in records}
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from random import Random
@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from parvis_kit.events import consumer, relay
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Refuse, Retry
+from parvis_kit.events.consumer import Failed, Refuse, Retry
 from parvis_kit.events.ports import Gone, Record, Source
 from parvis_kit.events.sql_log import SqlSource
 from parvis_kit.testing.simulation import log
@@ -89,7 +89,10 @@ class History:
             self.trace.append(f"{self.loop.now:8.3f} {text}")
 
     def run(self) -> Outcome:
-        with patch.object(consumer, "BACKOFF_SECONDS_MAX", BACKOFF_SECONDS_MAX), patch.object(consumer, "REPORT_SECONDS", REPORT_SECONDS):
+        with ExitStack() as stack:
+            for name, value in (("BACKOFF_SECONDS_MAX", BACKOFF_SECONDS_MAX), ("REPORT_SECONDS", REPORT_SECONDS)):
+                stack.enter_context(patch.object(consumer, name, value))
+            stack.enter_context(patch.object(consumer.log, "disabled", True))  # what it parks here is no news to anybody
             self.loop.call_soon(self.begin, context=OUTSIDE)
             self.loop.run(STEPS_MAX)
             if not self.checker.verdict:
@@ -172,9 +175,16 @@ class History:
 
     async def react(self, tx: Session, records: Sequence[Record]) -> None:
         """The effect first: what fails afterwards must take it along."""
-        await self.reader.call(tx, self.reader.apply, [record.fact for record in records])
-        for record in records:
-            self.stumble(record.fact)
+        groups = [[record] for record in records] if self.plan.blame == "one" else [records]
+        for group in groups:
+            await self.reader.call(tx, self.reader.apply, [record.fact for record in group])
+            try:
+                for record in group:
+                    self.stumble(record.fact)
+            except (RuntimeError, ValueError, Refuse) as error:
+                if self.plan.blame == "nobody":
+                    raise
+                raise Failed(group) from error
 
     def stumble(self, fact: Fact) -> None:
         if self.plan.away_at <= self.loop.now < self.plan.away_at + AWAY_SECONDS:
@@ -196,7 +206,7 @@ class History:
         ledger = ModelLedger(self.reader, process)
         while True:
             for lane in sorted({parked.record.fact.lane for parked in self.reader.tables["parked"].values()}):
-                with suppress(Gone, ValueError, RuntimeError, Retry, Refuse):
+                with suppress(Gone, ValueError, RuntimeError, Retry, Refuse, Failed):
                     await consumer.replay(ledger, self.react_or_discard, lane, [self.reader.partition_of(lane)])
             await asyncio.sleep(OPERATOR_SECONDS)
 
