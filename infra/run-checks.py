@@ -13,7 +13,7 @@ STEPS = {
     "format": ["ruff", "format", "--check", "--quiet", "."],
     "types": ["mypy"],
     "walls": ["lint-imports", "--no-logo"],
-    "house": ["python", "-m", "pytest", "-q", "--no-header", "tests/house"],
+    "house and schemas": ["python", "-m", "pytest", "-q", "--no-header", "tests/house", "tests/contracts"],
     "vulnerabilities": ["python", "infra/known-vulnerabilities.py"],
 }
 

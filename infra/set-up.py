@@ -87,7 +87,7 @@ def same_python() -> bool:
     return done.stdout.strip() == f"{sys.version} {os.path.realpath(sys.executable)}"
 
 
-def install_by_uv(lock: str, environ: dict) -> bool:  # type: ignore[type-arg]
+def install_by_uv(lock: str, environ: dict) -> bool:
     """Three times as fast as pip alone, which brings it. It knows the certificates and the index only by names of its own."""
     pinned = os.path.join(CACHE, "uv-pinned.txt")
     found = re.search(r"^uv==.*?(?=^\S|\Z)", read(lock), re.MULTILINE | re.DOTALL)
@@ -107,14 +107,14 @@ def install_by_uv(lock: str, environ: dict) -> bool:  # type: ignore[type-arg]
     )
 
 
-def answers(command: list, environ: "dict | None" = None) -> bool:  # type: ignore[type-arg]
+def answers(command: list, environ: "dict | None" = None) -> bool:
     try:
         return subprocess.run(command, env=environ, stdout=subprocess.DEVNULL).returncode == 0  # noqa: S603
     except OSError:
         return False
 
 
-def run(command: list, environ: dict) -> None:  # type: ignore[type-arg]
+def run(command: list, environ: dict) -> None:
     if subprocess.run(command, env=environ).returncode:  # noqa: S603
         say(f"this failed, see above: {' '.join(command)}")
         if command[1:3] == ["-m", "venv"]:

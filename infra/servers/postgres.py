@@ -10,6 +10,7 @@ import subprocess  # noqa: S404
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from recipe import CannotStart, cache, finish, free_port, hand_over, hold, is_free, ready, server, stoppable, told, unprivileged, workplace
@@ -107,7 +108,7 @@ def version_of(binaries: Path) -> str:
 
 
 @contextlib.contextmanager
-def run(binaries: Path, place: Path, port: int, asked: argparse.Namespace):  # type: ignore[no-untyped-def]
+def run(binaries: Path, place: Path, port: int, asked: argparse.Namespace) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     owner = unprivileged()  # postgres refuses to run as root
     data, sockets, log = place / "data", place / "sockets", place / "postgres.log"
     place.chmod(0o711)

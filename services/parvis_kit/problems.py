@@ -45,6 +45,12 @@ class NotFound(Problem):
     status, code = 404, "not-found"
 
 
+class RequestTimeout(Problem):
+    """The request did not come whole in time: send it again."""
+
+    status, code = 408, "request-timeout"
+
+
 class Conflict(Problem):
     """What is asked contradicts what is there."""
 

@@ -3,22 +3,76 @@
 import difflib
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+PREFIX = "PARVIS_"
+AROUND = ("PARVIS_TEST_", "PARVIS_CACHE")
+"""How names begin that the tools around Parvis read, and Parvis itself does not."""
 
 
 class SettingsRefused(Exception):
     """A setting is unknown or has no acceptable value; the message says which, and what would do."""
 
 
-class Platform(BaseSettings):
-    """What every service of one installation shares."""
+class Settings(BaseSettings):
+    """Subclass it in a service's settings.py: `model_config = SettingsConfigDict(env_prefix="PARVIS_FILES_")`, then ≤ 10 fields,
+    each with a sentence. Only `read` looks at the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="PARVIS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """From the environment. Raises SettingsRefused. Names that nobody knows are for `refuse_unknown`, which knows all classes."""
+        try:
+            return cls(**_Environment(cls, os.environ if environ is None else environ)())
+        except ValidationError as error:
+            raise SettingsRefused("; ".join(f"{cls._name_of(str(one['loc'][0]))}: {one['msg']}" for one in error.errors())) from None
+        except SettingsError as error:
+            raise SettingsRefused(f"{error}: lists and tables are written as JSON") from None
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Environment name → field."""
+        return {cls._name_of(field): field for field in cls.model_fields}
+
+    @classmethod
+    def _name_of(cls, field: str) -> str:
+        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+
+class _Environment(EnvSettingsSource):
+    """The reader of pydantic-settings, on an environment that is handed to it."""
+
+    def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        super().__init__(settings, case_sensitive=False)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self.environ.items() if value}
+
+
+class Platform(Settings):
+    """What every service of one installation shares."""
 
     data: Path = Path("data")
     """Where Parvis keeps all that it writes: SQLite files, blobs, demo.json. Nothing is written elsewhere."""
@@ -49,18 +103,12 @@ class Platform(BaseSettings):
     fail: str = ""
     """Failpoints, for tests alone: NAME:sleep:SECONDS, NAME:kill:N, NAME:fail. `parvis doctor` reports them."""
 
+    @field_validator("database_url", "database_admin_url")
     @classmethod
-    def read(cls, environ: Mapping[str, str] | None = None, known: Iterable[str] = ()) -> Self:
-        """From the environment. `known`: names that the services' own settings add. Raises SettingsRefused."""
-        refuse_unknown(os.environ if environ is None else environ, {*names_of(cls), *known})
-        try:
-            return (
-                cls()
-                if environ is None
-                else cls(**{name: environ[key] for name in cls.model_fields if (key := f"PARVIS_{name.upper()}") in environ})
-            )  # type: ignore[arg-type]
-        except ValidationError as error:
-            raise SettingsRefused("; ".join(f"PARVIS_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())) from None
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith("postgresql://"):
+            raise ValueError("postgresql://HOST/DB is what it takes; left empty, Parvis keeps SQLite files in PARVIS_DATA")
+        return value
 
     @cached_property
     def is_sqlite(self) -> bool:
@@ -72,18 +120,30 @@ class Platform(BaseSettings):
             return f"sqlite:///{self.data.absolute() / service}.db"
         return self.postgresql_url_as(role_of(service))
 
+    @property
+    def admin_url(self) -> str:
+        """Under which schemas, roles and grants are made on PostgreSQL."""
+        return self.database_admin_url.get_secret_value() or self.database_url.get_secret_value()
+
     def postgresql_url_as(self, role: str) -> str:
         """PARVIS_DATABASE_URL for another role. A user written in it is the administrator's: roles derive from service names."""
-        from urllib.parse import quote, urlsplit, urlunsplit
-
         parts = urlsplit(self.database_url.get_secret_value())
         host = parts.netloc.rpartition("@")[2]
-        password = self.password
-        return urlunsplit(parts._replace(netloc=f"{role}{':' + quote(password, safe='') if password else ''}@{host}"))
+        password = f":{quote(self.password, safe='')}" if self.password else ""
+        return urlunsplit(parts._replace(netloc=f"{role}{password}@{host}"))
 
     @cached_property
     def password(self) -> str:
-        return self.database_password_file.read_text().strip() if self.database_password_file else ""
+        """Of the services' roles. Raises SettingsRefused when its file cannot be read."""
+        if self.database_password_file is None:
+            return ""
+        try:
+            password = self.database_password_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeError) as error:
+            raise SettingsRefused(f"PARVIS_DATABASE_PASSWORD_FILE: {self.database_password_file} cannot be read: {error}") from None
+        if not password or not password.isprintable():
+            raise SettingsRefused(f"PARVIS_DATABASE_PASSWORD_FILE: {self.database_password_file} holds no password of printable ASCII")
+        return password
 
 
 def role_of(service: str) -> str:
@@ -91,15 +151,49 @@ def role_of(service: str) -> str:
     return f"parvis_{service}"
 
 
-def names_of(settings: type[BaseSettings]) -> set[str]:
-    """The environment names that a class of settings reads."""
-    prefix = settings.model_config.get("env_prefix", "")
-    return {f"{prefix}{name}".upper() for name in settings.model_fields}
-
-
-def refuse_unknown(environ: Mapping[str, str], known: set[str]) -> None:
-    """A misspelt setting would silently not count."""
+def refuse_unknown(environ: Mapping[str, str], classes: Iterable[type[Settings]]) -> None:
+    """A misspelt setting would silently not count. Raises SettingsRefused."""
+    known = {name for one in classes for name in one.names()}
     for name in sorted(environ):
-        if name.startswith("PARVIS_") and name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.0)
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(AROUND) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), sorted(known), 1, 0.0)
             raise SettingsRefused(f"{name} is no setting of Parvis; did you mean {near[0]}? `parvis config` lists them all.")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A setting as it stands."""
+
+    name: str
+    value: str
+    origin: Literal["environment", "default"]
+    sentence: str
+
+
+def described(settings: Settings, environ: Mapping[str, str]) -> list[Described]:
+    """Every setting of a class with its effective value, secrets masked."""
+    given = {name.upper() for name, value in environ.items() if value}
+    return [
+        Described(
+            name,
+            masked(getattr(settings, field)),
+            "environment" if name in given else "default",
+            " ".join((type(settings).model_fields[field].description or "").split()),
+        )
+        for name, field in settings.names().items()
+    ]
+
+
+def masked(value: Any) -> str:
+    """As text; of a secret that is a URL, whom it reaches and nothing more."""
+    if not isinstance(value, SecretStr):
+        return "" if value is None else str(value)
+    secret = value.get_secret_value()
+    parts = urlsplit(secret)
+    if not secret or not parts.scheme or not parts.hostname:
+        return "***" if secret else ""
+    user, _, host = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return urlunsplit(
+        (parts.scheme, f"{name}{':***' if ':' in user else ''}@{host}" if user else host, parts.path, parts.query and "***", "")
+    )

@@ -15,7 +15,7 @@ MACHINE = re.compile(r"(?<![\w.])/(work|root|home/\w+|Users/\w+|tmp/v)/")
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"])
 def test_the_pages_that_everybody_looks_for_are_there(name: str) -> None:
-    assert (ROOT / name).read_text().count("\n") > 10
+    assert (ROOT / name).read_text().count("\n") > 5
 
 
 def test_the_licence_is_the_one_that_is_announced() -> None:

@@ -8,9 +8,15 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from parvis_kit.db import BinaryText, Database, Json, Moment, Serial, fold, metadata_for, unique_violation, upsert
+from parvis_kit.http import DB, Body, Request, Routes, mount
 from parvis_kit.ids import new_id
 from parvis_kit.problems import Unavailable
+from parvis_kit.service import Service
+from parvis_kit.settings import Platform
+from parvis_kit.testing.clocks import FrozenClock
 from parvis_kit.testing.databases import EVERY_DATABASE, Place
 from parvis_kit.testing.plugin import OpenDatabase
 from sqlalchemy.exc import IntegrityError
@@ -31,6 +37,20 @@ BOOK = sa.Table(
     sa.Column("notes", Json),
     sqlite_autoincrement=True,
 )
+
+ROUTES = Routes("shelf", "1")
+
+
+class NewBook(Body):
+    title: str
+    price_cents: int
+
+
+@ROUTES.post("/api/shelf/v1/books", scope=None)
+async def add_book(request: Request, body: NewBook) -> None:
+    """Keep a book."""
+    async with request[DB].transaction() as tx:
+        await tx.execute(sa.insert(BOOK), body.model_dump())
 
 
 @pytest.fixture
@@ -202,3 +222,19 @@ async def test_a_database_that_is_away_is_unavailable_not_broken(place: Place, t
         async with away.read() as conn:
             await conn.execute(sa.select(1))
     await away.close()
+
+
+@pytest.mark.parametrize(
+    "title, price_cents, status",
+    [("Candide", 700, 204), ("Can\0dide", 700, 422), ("Candide", "700", 422), ("Candide", 7.5, 422)],
+    ids=["a book", "a NUL, which PostgreSQL cannot keep", "text, which SQLite would keep as a number", "a fraction"],
+)
+async def test_what_only_one_database_would_keep_is_refused_at_the_door(
+    shelf: Database, clock: FrozenClock, title: str, price_cents: object, status: int
+) -> None:
+    app = web.Application()
+    mount(app, Service(name="shelf", database=shelf, clock=clock, metadata=METADATA, migrations="", routes=[ROUTES]), Platform())
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/api/shelf/v1/books", json={"title": title, "price_cents": price_cents})
+        assert answer.status == status, await answer.text()
+    assert await column(shelf, sa.select(BOOK.c.title)) == ([title] if status == 204 else [])

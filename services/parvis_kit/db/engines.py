@@ -33,8 +33,10 @@ def sqlite_path(url: str) -> Path:
 
 
 def asyncpg_url(url: str) -> sa.URL:
-    """The URL with the driver that Parvis uses."""
-    return sa.make_url(url).set(drivername="postgresql+asyncpg")
+    """The URL with the driver that Parvis uses, whose `ssl` is everybody else's `sslmode`."""
+    made = sa.make_url(url).set(drivername="postgresql+asyncpg")
+    mode = made.query.get("sslmode")
+    return made if mode is None else made.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
 
 
 def session_settings(name: str, lease_seconds: float) -> dict[str, str]:

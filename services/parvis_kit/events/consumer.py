@@ -99,7 +99,7 @@ class Consumer:
             except Behind:
                 raise
             except Failed as failed:
-                suspects |= self.suspected(failed.records, suspects)
+                suspects |= self.suspected(failed.records)
             except Exception:  # a reaction's bug, and it does not say whose fact it is
                 suspects |= {record.fact.lane for batch in batches for record in batch.records}
             if self.stopping:
@@ -107,12 +107,9 @@ class Consumer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
-    def suspected(self, records: Sequence[Record], suspects: Set[Hashable]) -> set[Hashable]:
-        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt.
-
-        In a lane that was suspected before, `attempt` has counted it.
-        """
-        if len(records) == 1 and records[0].fact.lane not in suspects:
+    def suspected(self, records: Sequence[Record]) -> set[Hashable]:
+        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt."""
+        if len(records) == 1:
             self.attempts[records[0].fact.id] += 1
         return {record.fact.lane for record in records}
 
@@ -204,9 +201,8 @@ class Consumer:
             error = failure.__cause__ if isinstance(failure, Failed) and failure.__cause__ else failure
             if isinstance(error, Refuse):
                 return Parked(record, error.reason, str(error)[:ERROR_CHARACTERS_MAX], 1)
-            self.attempts[record.fact.id] += 1
-            if self.attempts[record.fact.id] < ATTEMPTS_MAX:
-                raise
+            if self.attempts[record.fact.id] + 1 < ATTEMPTS_MAX:
+                raise Failed([record]) from error
             log.error("%s: %s is parked after %d attempts", self.name, record.fact.id, ATTEMPTS_MAX, exc_info=error)
             return Parked(record, "failed", repr(error)[:ERROR_CHARACTERS_MAX], ATTEMPTS_MAX)
         return None
@@ -221,10 +217,16 @@ class Consumer:
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:
-    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing."""
+    """Apply a parked lane in order, under the fence: nothing new of it passes meanwhile. All of it, or nothing.
+
+    Raises the reaction's own error.
+    """
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, sorted(partitions))
         waiting = await ledger.unpark(tx, lane)
-        for parked in waiting:
-            await react(tx, [parked.record])
+        try:
+            for parked in waiting:
+                await react(tx, [parked.record])
+        except Failed as failed:
+            raise (failed.__cause__ or failed) from None
     return len(waiting)

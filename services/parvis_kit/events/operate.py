@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from parvis_kit.db import Database
 from parvis_kit.events import meters
-from parvis_kit.events.consumer import Failed, replay
+from parvis_kit.events.consumer import replay
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, tables_of
 from parvis_kit.events.ports import Record
@@ -116,10 +116,7 @@ async def replay_lane(flow: Flow, consumer: str, lane: Lane) -> int:
     Raises the reaction's own error.
     """
     react = Dispatcher(consumer, table_of(flow, consumer), flow.clock)
-    try:
-        return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, list(react.topics))
-    except Failed as failed:
-        raise (failed.__cause__ or failed) from None
+    return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, list(react.topics))
 
 
 async def discard_lane(flow: Flow, consumer: str, lane: Lane) -> list[Record]:

@@ -70,6 +70,14 @@ def postgres(postgres_servers: Callable[[str], PostgresServer]) -> PostgresServe
     return postgres_servers("postgresql")
 
 
+@pytest.fixture
+def postgres_database(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database of the real PostgreSQL."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
 @pytest.fixture(params=DATABASES)
 def database_kind(request: pytest.FixtureRequest) -> str:
     """Every test that touches it runs once for each. `parametrize("database_kind", EVERY_DATABASE, indirect=True)` adds Debian's."""

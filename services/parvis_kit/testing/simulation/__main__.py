@@ -1,9 +1,9 @@
 """Many histories, each from a seed; or one of them, step by step; or hunts for what each removed protection lets through.
 
-    python -m parvis_kit.testing.simulation --histories 2000 --seed 1
-    python -m parvis_kit.testing.simulation --seed 17 --trace [--shrink]      one history, its faults and its verdict
-    python -m parvis_kit.testing.simulation --mutant no-fence --shrink        the first that goes wrong without the fence
-    python -m parvis_kit.testing.simulation --mutants                         how many seeds until each is caught
+python -m parvis_kit.testing.simulation --histories 2000 --seed 1
+python -m parvis_kit.testing.simulation --seed 17 --trace [--shrink]      one history, its faults and its verdict
+python -m parvis_kit.testing.simulation --mutant no-fence --shrink        the first that goes wrong without the fence
+python -m parvis_kit.testing.simulation --mutants                         how many seeds until each is caught
 """
 
 import argparse

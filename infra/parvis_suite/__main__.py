@@ -1,0 +1,5 @@
+"""`python -m parvis_suite` is `parvis`."""
+
+from parvis_suite.cli import main
+
+main()

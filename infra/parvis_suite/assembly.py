@@ -1,0 +1,146 @@
+"""Services put together: migrated, fed with each other's facts, served, and described to whoever starts the demonstration."""
+
+import fcntl
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from parvis_kit.db import migrations
+from parvis_kit.db.roles import grant_logs, make_roles
+from parvis_kit.events import upkeep
+from parvis_kit.events.bell import Bell
+from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.http import Check
+from parvis_kit.serve import Addresses, Serving, serve
+from parvis_kit.service import Service
+from parvis_kit.settings import Platform, role_of
+from parvis_suite.services import BUILDERS
+
+DEMO_FILE = "demo.json"
+
+Told = Callable[[str, str], None]
+"""Told of each migration: the service, and what it does."""
+Seed = Callable[[Sequence[Service], Addresses], Awaitable[dict[str, Any]]]
+
+
+class CannotStart(Exception):
+    """Something has to be done first; the message says what."""
+
+
+def flow_of(service: Service, platform: Platform, bell: Bell) -> Flow:
+    """The facts of a service, as the kit runs them."""
+    return Flow(service.database, service.clock, bell, platform.database_url_of, service.reactions, service.projections)
+
+
+def tree_of(service: Service, platform: Platform) -> migrations.Tree:
+    """The migrations of a service: on PostgreSQL made by the administrator for the service's role."""
+    if platform.is_sqlite:
+        return migrations.Tree(service.name, platform.database_url_of(service.name), service.metadata, service.migrations)
+    return migrations.Tree(service.name, admin_url(platform), service.metadata, service.migrations, role_of(service.name))
+
+
+def admin_url(platform: Platform) -> str:
+    return platform.database_admin_url.get_secret_value() or platform.database_url.get_secret_value()
+
+
+async def migrate(services: Sequence[Service], platform: Platform, told: Told = lambda service, step: None) -> None:
+    """Roles and schemas, each service's tables, and who may read whose log. Done twice, it is done once."""
+    if not platform.is_sqlite:
+        await make_roles(admin_url(platform), list(BUILDERS), platform.password)
+    for service in services:
+        await migrations.upgrade(tree_of(service, platform), lambda _, caption, name=service.name: told(name, caption))
+    if not platform.is_sqlite:
+        await grant_logs(admin_url(platform), list(BUILDERS))
+
+
+async def refuse_behind_head(services: Sequence[Service], platform: Platform) -> None:
+    """Raises CannotStart when the tables are not those that this version expects."""
+    for service in services:
+        if not await migrations.at_head(tree_of(service, platform)):
+            raise CannotStart(f"the tables of {service.name} are behind this version of Parvis: run `parvis migrate` first")
+
+
+def background_of(services: Sequence[Service], platform: Platform) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Relays, consumers and the upkeep of each service's log, over one bell."""
+    bell = Bell()
+    work: dict[str, Callable[[], Awaitable[None]]] = {}
+    for service in services:
+        flow = flow_of(service, platform, bell)
+        work |= tasks_of(flow)
+        work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow)
+    if not platform.is_sqlite and services:
+        work[f"{services[0].name}.bell"] = partial(bell.bridge, platform.database_url_of(services[0].name))
+    return work
+
+
+def checks_of(services: Sequence[Service], platform: Platform) -> Mapping[str, Check]:
+    """For /readyz: the tables are those that this version expects."""
+
+    def at_head(service: Service) -> Check:
+        async def check() -> str:
+            async with service.database.read() as conn:
+                version = await conn.run_sync(partial(migrations.version_in, service.name))
+            return "" if version in migrations.heads(service.migrations) else "behind this version: run `parvis migrate`"
+
+        return check
+
+    return {f"{service.name}.migrations": at_head(service) for service in services}
+
+
+async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | None = None, told: Told = lambda service, step: None) -> None:
+    """All services in this process, until SIGTERM. With `seed`, demo.json is written last: when it is there, everything is."""
+    demo = platform.data / DEMO_FILE
+    demo.unlink(missing_ok=True)
+    await migrate(services, platform, told)
+
+    async def ready(addresses: Addresses) -> None:
+        if seed is not None:
+            write_private(demo, await seed(services, addresses))
+
+    try:
+        await serve(serving(services, platform, ready))
+    finally:
+        demo.unlink(missing_ok=True)
+
+
+def serving(services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False) -> Serving:
+    """What a process serves; `shared` when others of its kind listen on the same port."""
+    return Serving(
+        services=services,
+        platform=platform,
+        background=background_of(services, platform),
+        checks=checks_of(services, platform),
+        ready=ready,
+        reuse_port=shared,
+    )
+
+
+def write_private(path: Path, content: Mapping[str, Any]) -> None:
+    """For its owner alone, and whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+@contextmanager
+def own(folder: Path) -> Iterator[None]:
+    """The data folder, for this process alone. Raises CannotStart when another one works in it, or it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = open(folder / "lock", "w")  # noqa: SIM115 (held to the end)
+    except OSError as error:
+        raise CannotStart(f"{folder} cannot be written: {error.strerror}; PARVIS_DATA names another folder") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"another Parvis is at work in {folder}: stop it, or name another folder by PARVIS_DATA") from None
+        yield

@@ -1,0 +1,245 @@
+"""The `parvis` command. Everything heavy is imported inside the commands: `parvis --help` answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from parvis_suite import event_commands
+
+if TYPE_CHECKING:
+    from parvis_kit.service import Service
+    from parvis_kit.settings import Platform
+
+P = ParamSpec("P")
+
+
+class Refusal(click.ClickException):
+    """What the person at the keyboard can mend: one line, exit status 2."""
+
+    exit_code = 2
+
+
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
+    """Say in one line what has a name; anything else is a bug and keeps its traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from parvis_kit.events.ports import Gone
+        from parvis_kit.problems import Problem
+        from parvis_kit.settings import SettingsRefused
+        from parvis_suite.assembly import CannotStart
+
+        try:
+            command(*args, **kwargs)
+        except (SettingsRefused, CannotStart, Problem, Gone, OSError) as error:
+            raise Refusal(str(error)) from None
+
+    return run
+
+
+def platform_of() -> Platform:
+    """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
+    from parvis_kit import failpoints
+    from parvis_kit.settings import Platform, SettingsRefused
+
+    platform = Platform.read()
+    try:
+        failpoints.arm(platform.fail)
+    except ValueError as error:
+        raise SettingsRefused(f"PARVIS_FAIL: {error}") from None
+    return platform
+
+
+def chosen(name: str | None, platform: Platform) -> list[Service]:
+    """The service of this name, or all."""
+    from parvis_suite.services import BUILDERS, build_all
+
+    if name is not None and name not in BUILDERS:
+        raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
+    return build_all(platform, [name] if name else [])
+
+
+def run_here(work: Coroutine[Any, Any, None]) -> None:
+    """A short command's loop; a server's is uvloop's."""
+    asyncio.run(work)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="parvis")
+def main() -> None:
+    """Parvis: files, agendas, messages and their cost, for ministries that share one suite."""
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="Three fictitious ministries, and demo.json for scripts.")
+@plainly
+def up(demo: bool) -> None:
+    """Run every service in this process, on SQLite files or on one PostgreSQL."""
+    from parvis_kit.logs import set_up
+    from parvis_kit.serve import run
+    from parvis_suite.assembly import own
+    from parvis_suite.assembly import up as run_up
+
+    platform = platform_of()
+    set_up(platform.log_level)
+    with own(platform.data):
+        run(run_up(chosen(None, platform), platform, seed=_seed() if demo else None, told=_say_step))
+
+
+def _seed() -> Any:
+    from parvis_suite.demo import seed
+
+    return seed
+
+
+def _say_step(service: str, step: str) -> None:
+    click.echo(f"{service}: {step}", err=True)
+
+
+@main.command()
+@click.argument("service")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port.")
+@plainly
+def serve(service: str, workers: int) -> None:
+    """Run one service, as often as there are workers."""
+    from parvis_kit.logs import set_up
+    from parvis_kit.serve import run
+
+    platform = platform_of()
+    set_up(platform.log_level)
+    if workers > 1:
+        asyncio.run(_serve_workers(service, workers, platform))
+    else:
+        run(_serve(service, platform))
+
+
+async def _serve(name: str, platform: Platform) -> None:
+    import os
+
+    from parvis_kit.serve import serve as serve_until_told
+    from parvis_suite.assembly import refuse_behind_head, serving
+
+    services = chosen(name, platform)
+    await refuse_behind_head(services, platform)
+
+    async def ready(_: object) -> None: ...
+
+    await serve_until_told(serving(services, platform, ready, shared="PARVIS_WORKER" in os.environ))
+
+
+async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
+    from parvis_kit.workers import hold_port, run_workers
+    from parvis_suite.assembly import refuse_behind_head
+
+    await refuse_behind_head(chosen(name, platform), platform)
+    with hold_port(platform.host, platform.port) as held:
+        port: int = held.getsockname()[1]
+        first = platform.metrics_port if platform.metrics_port is not None else port + 1
+
+        def environment_of(number: int) -> dict[str, str]:
+            return {"PARVIS_WORKER": str(number), "PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
+
+        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", name], environment_of)
+
+
+@main.command()
+@click.argument("service", required=False)
+@plainly
+def migrate(service: str | None) -> None:
+    """Bring the tables of all services (or of one) to this version; on PostgreSQL their roles and grants too."""
+    from parvis_suite import assembly
+
+    platform = platform_of()
+    steps: list[str] = []
+
+    async def work() -> None:
+        services = chosen(service, platform)
+        try:
+            await assembly.migrate(services, platform, told)
+        finally:
+            for each in services:
+                await each.database.close()
+
+    def told(name: str, step: str) -> None:
+        steps.append(step)
+        click.echo(f"{name}: {step}")
+
+    run_here(work())
+    click.echo(f"{len(steps)} steps done" if steps else "nothing to do: all tables are at this version")
+
+
+@main.command()
+@plainly
+def doctor() -> None:
+    """Say what is wrong with this installation, and what to do. Exit status 1 when something is."""
+    from parvis_suite.doctor import examine
+
+    platform = platform_of()
+    wrong = 0
+
+    async def work() -> None:
+        nonlocal wrong
+        async for finding in examine(chosen(None, platform), platform):
+            wrong += not finding.well
+            click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
+
+    run_here(work())
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
+@click.argument("service", required=False)
+@plainly
+def config(service: str | None) -> None:
+    """Show the effective settings, secrets masked; of one service too when it is named."""
+    platform = platform_of()
+    shown: list[Any] = [platform]
+    if service is not None:
+        shown += [each.settings for each in chosen(service, platform) if each.settings is not None]
+    for settings in shown:
+        prefix = settings.model_config.get("env_prefix", "")
+        for name in type(settings).model_fields:
+            value = getattr(settings, name)
+            set_here = "" if name in settings.model_fields_set else "  (default)"
+            click.echo(f"{prefix}{name.upper()}={'' if value is None else value}{set_here}")
+
+
+@main.command()
+@click.argument("service", required=False)
+@plainly
+def openapi(service: str | None) -> None:
+    """Print the OpenAPI 3.1 document of a service, or of each."""
+    import json
+
+    from parvis_kit.http import openapi as document
+
+    services = chosen(service, platform_of())
+    made = {each.name: document(each.name, each.routes) for each in services}
+    click.echo(json.dumps(made[service] if service else made, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@plainly
+def asyncapi() -> None:
+    """Print the AsyncAPI 3 document of what the services tell each other."""
+    import json
+    from importlib.metadata import version
+
+    from parvis_kit.events.asyncapi import document
+    from parvis_suite.contracts import kinds
+
+    tables: dict[str, Any] = {}
+    for each in chosen(None, platform_of()):
+        if each.reactions:
+            tables[each.name] = each.reactions
+        tables |= {projection.consumer: projection.on for projection in each.projections}
+    click.echo(json.dumps(document(kinds(), tables, version("parvis")), indent=2, ensure_ascii=False))
+
+
+main.add_command(event_commands.events)

@@ -1,0 +1,99 @@
+"""What may be wrong with an installation, looked at one by one, each with what to do."""
+
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from parvis_kit.clock import utc_now
+from parvis_kit.db import migrations
+from parvis_kit.events.bell import Bell
+from parvis_kit.events.operate import lag, parked
+from parvis_kit.events.ports import Gone
+from parvis_kit.problems import Unavailable
+from parvis_kit.service import Service
+from parvis_kit.settings import Platform
+from parvis_suite.assembly import flow_of
+
+FREE_BYTES_MIN = 2**30
+CLOCK_SECONDS_MAX = 2.0
+LAG_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    well: bool
+    todo: str = ""
+
+
+async def examine(services: Sequence[Service], platform: Platform) -> AsyncIterator[Finding]:
+    """Ends early only for what is behind something that is wrong already. Closes the services' databases."""
+    yield Finding("failpoints are off", not platform.fail, f"PARVIS_FAIL={platform.fail} is for tests alone: unset it")
+    folder = next(place for place in (platform.data.absolute(), *platform.data.absolute().parents) if place.exists())
+    yield Finding(f"{platform.data} can be written", os.access(folder, os.W_OK), "give it to whoever runs Parvis, or set PARVIS_DATA")
+    free = shutil.disk_usage(folder).free
+    yield Finding(f"{free / 2**30:.0f} GiB are free there", free >= FREE_BYTES_MIN, "make room: below 1 GiB uploads will soon be refused")
+    for name, port in (("PARVIS_PORT", platform.port), ("PARVIS_METRICS_PORT", platform.metrics_port or platform.port + 1)):
+        yield Finding(f"port {port} is free, or Parvis is running", _is_free(platform.host, port), f"set {name} to another one")
+    for service in services:
+        async for finding in _examine(service, platform):
+            yield finding
+        await service.database.close()
+
+
+async def _examine(service: Service, platform: Platform) -> AsyncIterator[Finding]:
+    name = service.name
+    try:
+        async with service.database.read() as conn:
+            now = (await conn.execute(sa.select(sa.func.now()))).scalar_one() if not service.database.is_sqlite else utc_now()
+            version = await conn.run_sync(lambda sync: migrations.version_in(name, sync))
+    except Unavailable as away:
+        yield Finding(f"{name}: the database answers", False, f"{away.__cause__}; see PARVIS_DATABASE_URL")
+        return
+    yield Finding(f"{name}: the database answers", True)
+    apart = abs((utc_now() - now).total_seconds())
+    yield Finding(f"{name}: its clock agrees with ours", apart <= CLOCK_SECONDS_MAX, f"they are {apart:.1f} s apart: set both by NTP")
+    at_head = version in migrations.heads(service.migrations)
+    yield Finding(f"{name}: its tables are of this version", at_head, "run `parvis migrate`")
+    if not at_head:
+        return
+    try:
+        lags = await lag(flow_of(service, platform, Bell()))
+    except Gone as gone:
+        yield Finding(f"{name}: the log can be read", False, f"{gone}; `parvis migrate` makes the grants")
+        return
+    for one in lags:
+        what = f"{one.consumer}: {one.facts} facts of {one.publisher} to handle, the oldest {one.seconds:.0f} s old"
+        yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stalled` in the logs and metrics")
+    waiting = len(await parked(service.database))
+    yield Finding(f"{name}: {waiting} facts are parked", not waiting, f"`parvis events parked {name}` tells why")
+
+
+def _is_free(host: str, port: int) -> bool:
+    """A running Parvis counts as well: something that answers on the port is asked for its health elsewhere."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            return False
+        except OSError:
+            return _answers(host, port)
+    return True
+
+
+def _answers(host: str, port: int) -> bool:
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status in (200, 404)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,79 @@
+"""What a door's signature is written with: inputs, replies, pages, and the headers that recur."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Generic, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+from parvis_kit.problems import Invalid, PreconditionRequired, Problem
+
+T = TypeVar("T")
+
+DB = web.RequestKey("DB", Database)
+"""The database of the service that owns the route."""
+CLOCK: web.RequestKey[Clock] = web.RequestKey("CLOCK")
+"""The service's clock."""
+
+
+class Query(BaseModel):
+    """What may stand after the question mark. Lax, since all of it is text; an unknown name is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Body(BaseModel):
+    """A JSON object that is sent. Strict (`false` is no 0), and an unknown name is refused; models inside it are Body too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Marks a parameter that comes as a header: `Annotated[str, Header("X-Name")]`."""
+
+    name: str
+    missing: type[Problem] = Invalid
+    """What a request is told that leaves out a mandatory one."""
+
+
+@dataclass(slots=True)
+class Reply(Generic[T]):
+    """A body with headers (ETag, Location) or with another success status that its route declares."""
+
+    body: T
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Page(Generic[T]):
+    """A page of a list; `next` is the cursor of the page after it, null on the last."""
+
+    items: list[T]
+    next: str | None = None
+
+
+IfMatch = Annotated[
+    str,
+    Header("If-Match", missing=PreconditionRequired),
+    Field(pattern=r'^"[!#-~]{1,64}"$', description="The ETag, with its quotes, of the version that you read and now change."),
+]
+"""Compare it with `etag(revision)`."""
+
+IdempotencyKey = Annotated[
+    str,
+    Header("Idempotency-Key"),
+    Field(pattern=r"^[!-~]{1,64}$", description="Chosen by the caller: the same key with the same body does the thing once."),
+]
+
+ETAG = {"ETag": "The version of the thing, for If-Match."}
+LOCATION = {"Location": "Where the new thing is."}
+"""For a route's `headers=`: what its success answers carry, with words for the OpenAPI document."""
+
+
+def etag(revision: object) -> str:
+    """The strong entity tag of a revision."""
+    return f'"{revision}"'

@@ -1,0 +1,119 @@
+"""A service's doors on the one aiohttp application of a process."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+from parvis_kit.http.answers import json_answer
+from parvis_kit.http.chain import LIMITS, AtWork, Authenticate, Chain, Handler, Limits, Process, expect, meter_at_work
+from parvis_kit.http.models import CLOCK, DB
+from parvis_kit.http.network import TRUSTED, networks_of
+from parvis_kit.http.openapi import openapi
+from parvis_kit.http.reading import typed
+from parvis_kit.http.routes import Routes
+from parvis_kit.settings import Platform
+
+PROCESS: web.AppKey[Process] = web.AppKey("PROCESS")
+CHAINS: web.AppKey[dict[str, Chain]] = web.AppKey("CHAINS")
+UNROUTED = "unrouted"
+"""Whose requests those are that no service has a route for."""
+UNROUTED_IN_FLIGHT_MAX = 1000
+"""They wait for nothing, so they cannot pile up."""
+
+
+class Mounted(Protocol):
+    """What is needed here of a `parvis_kit.service.Service`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def routes(self) -> Sequence[Routes]: ...
+    @property
+    def authenticate(self) -> Authenticate | None: ...
+    @property
+    def handles(self) -> Mapping[Any, Any]: ...
+
+
+def mount(app: web.Application, service: Mounted, platform: Platform, limits: Limits = LIMITS) -> None:
+    """All its routes, and its OpenAPI document at `/api/<service>/openapi.json`."""
+    chain = chain_of(app, service, platform, limits)
+    for routes in service.routes:
+        for one in routes.operations:
+            door = chain.around(one.method, one.path, typed(one, limits), scope=one.scope, seconds_max=limits.handler_seconds)
+            add_route(app, one.method, one.path, door)
+        for raw in routes.raw_routes:
+            add_route(app, raw.method, raw.path, chain.around(raw.method, raw.path, raw.door, scope=raw.scope))
+    document = to_json(openapi(service.name, service.routes))
+
+    async def read_openapi(request: web.Request) -> web.StreamResponse:
+        return json_answer(document)
+
+    path = f"/api/{service.name}/openapi.json"
+    add_route(app, "GET", path, chain.around("GET", path, read_openapi))
+
+
+def mount_raw(
+    app: web.Application,
+    service: Mounted,
+    platform: Platform,
+    method: str,
+    path: str,
+    door: Handler,
+    *,
+    scope: str | None = None,
+    limits: Limits = LIMITS,
+) -> None:
+    """One more door of a service that reads and answers by itself, behind the same chain as its others."""
+    add_route(app, method, path, chain_of(app, service, platform, limits).around(method, path, door, scope=scope))
+
+
+def add_route(app: web.Application, method: str, path: str, door: Handler) -> None:
+    """Who may GET may HEAD (RFC 9110 §9.1)."""
+    app.router.add_route(method, path, door, expect_handler=expect)
+    if method == "GET":
+        app.router.add_route("HEAD", path, door, expect_handler=expect)
+
+
+def chain_of(app: web.Application, service: Mounted, platform: Platform, limits: Limits = LIMITS) -> Chain:
+    """The one chain of a service in this process, made when it is first asked for."""
+    process = process_of(app, platform)
+    if service.name not in app[CHAINS]:
+        at_work = AtWork(platform.in_flight_max, limits.handler_seconds)
+        meter_at_work(service.name, at_work)
+        handles = ((DB, service.database), (CLOCK, service.clock), *service.handles.items())
+        chain = Chain(service.name, process, at_work, handles, service.authenticate, platform.access_log, limits)
+        app[CHAINS][service.name] = chain
+    return app[CHAINS][service.name]
+
+
+def process_of(app: web.Application, platform: Platform) -> Process:
+    """What the chains of this application share; with the first, what no route matches gets its answer too."""
+    if PROCESS not in app:
+        app[PROCESS], app[CHAINS], app[TRUSTED] = Process(), {}, networks_of(platform.trusted_proxies)
+        app.on_startup.append(answer_unrouted)
+        chain = Chain(UNROUTED, app[PROCESS], AtWork(UNROUTED_IN_FLIGHT_MAX, LIMITS.handler_seconds), access_log=platform.access_log)
+        app[CHAINS][UNROUTED] = chain
+    return app[PROCESS]
+
+
+async def answer_unrouted(app: web.Application) -> None:
+    """A route behind all others instead of a middleware, which every request would pay for."""
+    resources = list(app.router.resources())
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        allowed: set[str] = set()
+        for resource in resources:
+            allowed |= (await resource.resolve(request))[1]
+        if allowed:
+            raise web.HTTPMethodNotAllowed(request.method, allowed)
+        raise web.HTTPNotFound
+
+    app.router.add_route("*", "/{path:.*}", app[CHAINS][UNROUTED].around("*", UNROUTED, refuse), expect_handler=expect)
