@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -46,8 +47,6 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 def platform_of() -> Platform:
     """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
-    import os
-
     from parvis_kit import failpoints
     from parvis_kit.settings import Platform, SettingsRefused, refuse_unknown
 
@@ -93,16 +92,20 @@ def up(demo: bool) -> None:
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
 
+    if demo:  # its agents sign in with passwords of their own
+        os.environ.setdefault("PARVIS_DIRECTORY_LOCAL_SIGN_IN", "true")
     platform = platform_of()
     set_up_logs(platform.log_level)
     with own(platform.data):
-        run(run_up(chosen(None, platform), platform, seed=_seed() if demo else None, told=_say_step))
+        run(run_up(chosen(None, platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
 
 
-def _seed() -> Any:
+def _seed(platform: Platform) -> Any:
+    from functools import partial
+
     from parvis_suite.demo import seed
 
-    return seed
+    return partial(seed, folder=platform.data)
 
 
 def _say_step(service: str, step: str) -> None:
@@ -112,8 +115,9 @@ def _say_step(service: str, step: str) -> None:
 @main.command()
 @click.argument("service")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port.")
+@click.option("--shared", is_flag=True, hidden=True, help="Others listen on this port too: what a parent tells its workers.")
 @plainly
-def serve(service: str, workers: int) -> None:
+def serve(service: str, workers: int, shared: bool) -> None:
     """Run one service, as often as there are workers."""
     from parvis_kit.logs import set_up_logs
     from parvis_kit.serve import run
@@ -123,12 +127,10 @@ def serve(service: str, workers: int) -> None:
     if workers > 1:
         asyncio.run(_serve_workers(service, workers, platform))
     else:
-        run(_serve(service, platform))
+        run(_serve(service, platform, shared))
 
 
-async def _serve(name: str, platform: Platform) -> None:
-    import os
-
+async def _serve(name: str, platform: Platform, shared: bool) -> None:
     from parvis_kit.serve import serve as serve_until_told
 
     from parvis_suite.assembly import refuse_behind_head, serving
@@ -154,7 +156,7 @@ async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
         def environment_of(number: int) -> dict[str, str]:
             return {"PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
 
-        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", name], environment_of)
+        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", "--shared", name], environment_of)
 
 
 @main.command()
@@ -207,8 +209,6 @@ def doctor() -> None:
 @plainly
 def config(service: str | None) -> None:
     """Show the effective settings, secrets masked; of one service too when it is named."""
-    import os
-
     from parvis_kit.settings import described
 
     platform = platform_of()
