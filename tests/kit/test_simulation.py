@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from parvis_kit.events.consumer import Consumer
 from parvis_kit.testing.contract import SCENARIOS, Scenario
 from parvis_kit.testing.simulation.checker import RIGHT
 from parvis_kit.testing.simulation.desk import play
@@ -89,11 +88,7 @@ def test_protections_that_stand_in_for_each_other_are_missed_together(alone: tup
 
 
 def test_without_fence_and_inbox_both_the_simulation_fails_at_once() -> None:
-    unprotected = {"fenced": lambda self, offsets, batches: [record for batch in batches for record in batch.records]}
-    unprotected["is_new"] = lambda self, record, first, seen: True
-    with pytest.MonkeyPatch.context() as patch:
-        for name, function in unprotected.items():
-            patch.setattr(Consumer, name, function)
+    with applied("no-fence"), applied("no-inbox"):
         verdicts = [verdict_of(draw(seed)) for seed in range(FIRST_SEED, FIRST_SEED + 20)]
     assert verdicts.count("applied twice") >= 5
 
