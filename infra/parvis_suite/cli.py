@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -61,17 +60,27 @@ def platform_of() -> Platform:
     return platform
 
 
-def chosen(name: str | None, platform: Platform) -> list[Service]:
-    """The service of this name, or all."""
-    from parvis_suite.services import BUILDERS, build_all
+def chosen(names: Sequence[str], platform: Platform) -> list[Service]:
+    """The services of these names, or all."""
+    from parvis_suite.services import build_all
 
-    if name is not None and name not in BUILDERS:
-        raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
-    return build_all(platform, [name] if name else [])
+    return build_all(platform, known(names))
+
+
+def known(names: Sequence[str]) -> Sequence[str]:
+    """Refuses a name that no service has."""
+    from parvis_suite.services import BUILDERS
+
+    for name in names:
+        if name not in BUILDERS:
+            raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
+    return names
 
 
 def run_here(work: Coroutine[Any, Any, None]) -> None:
     """A short command's loop; a server's is uvloop's."""
+    import asyncio
+
     asyncio.run(work)
 
 
@@ -97,7 +106,7 @@ def up(demo: bool) -> None:
     platform = platform_of()
     set_up_logs(platform.log_level)
     with own(platform.data):
-        run(run_up(chosen(None, platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
+        run(run_up(chosen((), platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
 
 
 def _seed(platform: Platform) -> Any:
@@ -125,7 +134,7 @@ def serve(service: str, workers: int, shared: bool) -> None:
     platform = platform_of()
     set_up_logs(platform.log_level)
     if workers > 1:
-        asyncio.run(_serve_workers(service, workers, platform))
+        run_here(_serve_workers(service, workers, platform))
     else:
         run(_serve(service, platform, shared))
 
@@ -135,8 +144,8 @@ async def _serve(name: str, platform: Platform, shared: bool) -> None:
 
     from parvis_suite.assembly import refuse_behind_head, serving
 
-    services = chosen(name, platform)
-    await refuse_behind_head(services, platform)
+    services = chosen((name,), platform)
+    await refuse_behind_head(services)
 
     async def ready(_: object) -> None: ...
 
@@ -148,7 +157,7 @@ async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
 
     from parvis_suite.assembly import refuse_behind_head
 
-    await refuse_behind_head(chosen(name, platform), platform)
+    await refuse_behind_head(chosen((name,), platform))
     with hold_port(platform.host, platform.port) as held:
         port: int = held.getsockname()[1]
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
@@ -160,28 +169,31 @@ async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
 
 
 @main.command()
-@click.argument("service", required=False)
+@click.argument("services", metavar="[SERVICE]...", nargs=-1)
 @plainly
-def migrate(service: str | None) -> None:
-    """Bring the tables of all services (or of one) to this version; on PostgreSQL their roles and grants too."""
+def migrate(services: tuple[str, ...]) -> None:
+    """Bring the tables of all services, or of these, to this version; on PostgreSQL their roles and grants too."""
+    from contextlib import nullcontext
+
     from parvis_suite import assembly
 
     platform = platform_of()
     steps: list[str] = []
 
     async def work() -> None:
-        services = chosen(service, platform)
+        built = chosen(services, platform)
         try:
-            await assembly.migrate(services, platform, told)
+            await assembly.migrate(built, platform, told)
         finally:
-            for each in services:
+            for each in built:
                 await each.database.close()
 
     def told(name: str, step: str) -> None:
         steps.append(step)
         click.echo(f"{name}: {step}")
 
-    run_here(work())
+    with assembly.own(platform.data) if platform.is_sqlite else nullcontext():
+        run_here(work())
     click.echo(f"{len(steps)} steps done" if steps else "nothing to do: all tables are at this version")
 
 
@@ -196,7 +208,7 @@ def doctor() -> None:
 
     async def work() -> None:
         nonlocal wrong
-        async for finding in examine(chosen(None, platform), platform):
+        async for finding in examine(chosen((), platform), platform):
             wrong += not finding.well
             click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
 
@@ -208,16 +220,16 @@ def doctor() -> None:
 @click.argument("service", required=False)
 @plainly
 def config(service: str | None) -> None:
-    """Show the effective settings, secrets masked; of one service too when it is named."""
-    from parvis_kit.settings import described
+    """Show the effective settings, where each comes from, secrets masked: the installation's and every service's, or one's."""
+    from parvis_kit.settings import Platform, Settings, described, refuse_unknown
 
-    platform = platform_of()
-    shown: list[Any] = [platform]
-    if service is not None:
-        shown += [each.settings for each in chosen(service, platform) if each.settings is not None]
-    for settings in shown:
-        for one in described(settings, os.environ):
+    from parvis_suite.services import settings_classes
+
+    classes: list[type[Settings]] = [Platform, *settings_classes(known((service,) if service else ()))]
+    for kind in classes:
+        for one in described(kind.read(), os.environ):
             click.echo(f"{one.name}={one.value}  ({one.origin})\n    {one.sentence}")
+    refuse_unknown(os.environ, (Platform, *settings_classes()))
 
 
 @main.command()
@@ -229,7 +241,7 @@ def openapi(service: str | None) -> None:
 
     from parvis_kit.http import openapi as document
 
-    services = chosen(service, platform_of())
+    services = chosen((service,) if service else (), platform_of())
     made = {each.name: document(each.name, each.routes) for each in services}
     click.echo(json.dumps(made[service] if service else made, indent=2, ensure_ascii=False))
 
@@ -246,7 +258,7 @@ def asyncapi() -> None:
     from parvis_suite.contracts import kinds
 
     tables: dict[str, Any] = {}
-    for each in chosen(None, platform_of()):
+    for each in chosen((), platform_of()):
         if each.reactions:
             tables[each.name] = each.reactions
         tables |= {projection.consumer: projection.on for projection in each.projections}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -47,7 +46,7 @@ async def flows() -> AsyncIterator[list[Flow]]:
     from parvis_suite.cli import chosen, platform_of
 
     platform = platform_of()
-    services = chosen(None, platform)
+    services = chosen((), platform)
     try:
         yield [flow_of(service, platform, Bell()) for service in services]
     finally:
@@ -57,6 +56,8 @@ async def flows() -> AsyncIterator[list[Flow]]:
 
 def on_flows(work: Callable[[list[Flow]], Awaitable[T]]) -> T:
     """Run it; what has a name is said in one line."""
+    import asyncio
+
     from parvis_suite.cli import Refusal
 
     async def run() -> T:

@@ -1,8 +1,8 @@
 """Which services there are, and how each is built; nothing of them is imported before it is asked for."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from parvis_kit.service import Service
@@ -19,13 +19,10 @@ def build(name: str, platform: Platform) -> Service:
     return cast(Service, import_module(BUILDERS[name]).build(platform))
 
 
-def settings_classes() -> list[type[Settings]]:
-    """What the services themselves may be set to."""
-    found = []
-    for module in BUILDERS.values():
-        with suppress(ModuleNotFoundError):
-            found.append(import_module(module.replace(".app", ".settings")).Settings)
-    return found
+def settings_classes(names: Sequence[str] = ()) -> list[type[Settings]]:
+    """What these services, or all, may themselves be set to; a service without the room has nothing to set."""
+    modules = [BUILDERS[name].removesuffix(".app") + ".settings" for name in names or BUILDERS]
+    return [cast(type[Settings], import_module(module).Settings) for module in modules if find_spec(module)]
 
 
 def build_all(platform: Platform, names: Sequence[str] = ()) -> list[Service]:
