@@ -1,7 +1,9 @@
 """Services put together: migrated, fed with each other's facts, served, and described to whoever starts the demonstration."""
 
+import asyncio
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,18 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import sqlalchemy as sa
 from parvis_kit.db import migrations
 from parvis_kit.db.roles import grant_logs, make_roles
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
+from parvis_kit.events.ledger import tables_of
+from parvis_kit.events.operate import lag
 from parvis_kit.events.running import Flow, tasks_of
 from parvis_kit.http import Check
 from parvis_kit.serve import Addresses, Serving, serve
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform, role_of
+
 from parvis_suite.services import BUILDERS
 
 DEMO_FILE = "demo.json"
+SETTLE_SECONDS_MAX = 30.0
+"""A demonstration's thousand facts take a second or two."""
+SETTLE_LOOK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
 
 Told = Callable[[str, str], None]
 """Told of each migration: the service, and what it does."""
@@ -40,27 +52,40 @@ def tree_of(service: Service, platform: Platform) -> migrations.Tree:
     """The migrations of a service: on PostgreSQL made by the administrator for the service's role."""
     if platform.is_sqlite:
         return migrations.Tree(service.name, platform.database_url_of(service.name), service.metadata, service.migrations)
-    return migrations.Tree(service.name, admin_url(platform), service.metadata, service.migrations, role_of(service.name))
-
-
-def admin_url(platform: Platform) -> str:
-    return platform.database_admin_url.get_secret_value() or platform.database_url.get_secret_value()
+    return migrations.Tree(service.name, platform.admin_url, service.metadata, service.migrations, role_of(service.name))
 
 
 async def migrate(services: Sequence[Service], platform: Platform, told: Told = lambda service, step: None) -> None:
     """Roles and schemas, each service's tables, and who may read whose log. Done twice, it is done once."""
-    if not platform.is_sqlite:
-        await make_roles(admin_url(platform), list(BUILDERS), platform.password)
-    for service in services:
-        await migrations.upgrade(tree_of(service, platform), lambda _, caption, name=service.name: told(name, caption))
-    if not platform.is_sqlite:
-        await grant_logs(admin_url(platform), list(BUILDERS))
+    try:
+        if not platform.is_sqlite:
+            await make_roles(platform.admin_url, list(BUILDERS), platform.password)
+        for service in services:
+            await migrations.upgrade(tree_of(service, platform), partial(_tell, told, service.name))
+        if not platform.is_sqlite:
+            await grant_logs(platform.admin_url, list(BUILDERS))
+    except (sa.exc.DBAPIError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        where = f"{platform.data} (PARVIS_DATA)" if platform.is_sqlite else "PARVIS_DATABASE_ADMIN_URL, or PARVIS_DATABASE_URL without it"
+        raise CannotStart(f"the database refuses to be migrated: {_first_line(error)}. It was reached by {where}") from error
 
 
-async def refuse_behind_head(services: Sequence[Service], platform: Platform) -> None:
+def _first_line(error: BaseException) -> str:
+    """What the database said, without the statement."""
+    return str(getattr(error, "orig", None) or error or type(error).__name__).partition("\n")[0]
+
+
+def _tell(told: Told, service: str, revision: str, caption: str | None) -> None:
+    told(service, caption or revision)
+
+
+async def refuse_behind_head(services: Sequence[Service]) -> None:
     """Raises CannotStart when the tables are not those that this version expects."""
-    for service in services:
-        if not await migrations.at_head(tree_of(service, platform)):
+    for service, check in zip(services, checks_of(services).values(), strict=True):
+        try:
+            behind = await check()
+        except sa.exc.DBAPIError as error:
+            raise CannotStart(f"the database does not let {service.name} in: {_first_line(error)}. Has `parvis migrate` run?") from error
+        if behind:
             raise CannotStart(f"the tables of {service.name} are behind this version of Parvis: run `parvis migrate` first")
 
 
@@ -77,7 +102,7 @@ def background_of(services: Sequence[Service], platform: Platform) -> dict[str, 
     return work
 
 
-def checks_of(services: Sequence[Service], platform: Platform) -> Mapping[str, Check]:
+def checks_of(services: Sequence[Service]) -> Mapping[str, Check]:
     """For /readyz: the tables are those that this version expects."""
 
     def at_head(service: Service) -> Check:
@@ -99,7 +124,9 @@ async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | No
 
     async def ready(addresses: Addresses) -> None:
         if seed is not None:
-            write_private(demo, await seed(services, addresses))
+            content = await seed(services, addresses)
+            await settled(services, platform)
+            write_private(demo, content)
 
     try:
         await serve(serving(services, platform, ready))
@@ -107,13 +134,32 @@ async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | No
         demo.unlink(missing_ok=True)
 
 
-def serving(services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False) -> Serving:
+async def settled(services: Sequence[Service], platform: Platform) -> None:
+    """Until every service knows all that the others have said, or for as long as a demonstration may take."""
+    flows = [flow_of(service, platform, Bell()) for service in services]
+    until = asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX
+    while asyncio.get_running_loop().time() < until:
+        waiting = 0
+        for flow in flows:
+            outbox = tables_of(flow.service)["outbox"]
+            async with flow.database.read() as conn:
+                waiting += (await conn.execute(sa.select(sa.func.count()).select_from(outbox))).scalar_one()
+            waiting += sum(one.facts for one in await lag(flow))
+        if not waiting and all(service.is_fresh() for service in services):
+            return
+        await asyncio.sleep(SETTLE_LOOK_SECONDS)
+    log.warning("some facts of the demonstration still wait for their effects: `parvis doctor` tells which")
+
+
+def serving(
+    services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False
+) -> Serving:
     """What a process serves; `shared` when others of its kind listen on the same port."""
     return Serving(
         services=services,
         platform=platform,
         background=background_of(services, platform),
-        checks=checks_of(services, platform),
+        checks=checks_of(services),
         ready=ready,
         reuse_port=shared,
     )
@@ -135,12 +181,17 @@ def own(folder: Path) -> Iterator[None]:
     """The data folder, for this process alone. Raises CannotStart when another one works in it, or it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = open(folder / "lock", "w")  # noqa: SIM115 (held to the end)
+        lock = open(folder / "lock", "a+")
     except OSError as error:
         raise CannotStart(f"{folder} cannot be written: {error.strerror}; PARVIS_DATA names another folder") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(f"another Parvis is at work in {folder}: stop it, or name another folder by PARVIS_DATA") from None
+            lock.seek(0)
+            other = lock.read().strip() or "unknown"
+            raise CannotStart(f"another Parvis (process {other}) is at work in {folder}: stop it, or set PARVIS_DATA") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         yield

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -33,6 +33,7 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         from parvis_kit.events.ports import Gone
         from parvis_kit.problems import Problem
         from parvis_kit.settings import SettingsRefused
+
         from parvis_suite.assembly import CannotStart
 
         try:
@@ -46,8 +47,11 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
 def platform_of() -> Platform:
     """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
     from parvis_kit import failpoints
-    from parvis_kit.settings import Platform, SettingsRefused
+    from parvis_kit.settings import Platform, SettingsRefused, refuse_unknown
 
+    from parvis_suite.services import settings_classes
+
+    refuse_unknown(os.environ, [Platform, *settings_classes()])
     platform = Platform.read()
     try:
         failpoints.arm(platform.fail)
@@ -56,17 +60,27 @@ def platform_of() -> Platform:
     return platform
 
 
-def chosen(name: str | None, platform: Platform) -> list[Service]:
-    """The service of this name, or all."""
-    from parvis_suite.services import BUILDERS, build_all
+def chosen(names: Sequence[str], platform: Platform) -> list[Service]:
+    """The services of these names, or all."""
+    from parvis_suite.services import build_all
 
-    if name is not None and name not in BUILDERS:
-        raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
-    return build_all(platform, [name] if name else [])
+    return build_all(platform, known(names))
+
+
+def known(names: Sequence[str]) -> Sequence[str]:
+    """Refuses a name that no service has."""
+    from parvis_suite.services import BUILDERS
+
+    for name in names:
+        if name not in BUILDERS:
+            raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
+    return names
 
 
 def run_here(work: Coroutine[Any, Any, None]) -> None:
     """A short command's loop; a server's is uvloop's."""
+    import asyncio
+
     asyncio.run(work)
 
 
@@ -81,21 +95,26 @@ def main() -> None:
 @plainly
 def up(demo: bool) -> None:
     """Run every service in this process, on SQLite files or on one PostgreSQL."""
-    from parvis_kit.logs import set_up
+    from parvis_kit.logs import set_up_logs
     from parvis_kit.serve import run
+
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
 
+    if demo:  # its agents sign in with passwords of their own
+        os.environ.setdefault("PARVIS_DIRECTORY_LOCAL_SIGN_IN", "true")
     platform = platform_of()
-    set_up(platform.log_level)
+    set_up_logs(platform.log_level)
     with own(platform.data):
-        run(run_up(chosen(None, platform), platform, seed=_seed() if demo else None, told=_say_step))
+        run(run_up(chosen((), platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
 
 
-def _seed() -> Any:
+def _seed(platform: Platform) -> Any:
+    from functools import partial
+
     from parvis_suite.demo import seed
 
-    return seed
+    return partial(seed, folder=platform.data)
 
 
 def _say_step(service: str, step: str) -> None:
@@ -105,72 +124,76 @@ def _say_step(service: str, step: str) -> None:
 @main.command()
 @click.argument("service")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port.")
+@click.option("--shared", is_flag=True, hidden=True, help="Others listen on this port too: what a parent tells its workers.")
 @plainly
-def serve(service: str, workers: int) -> None:
+def serve(service: str, workers: int, shared: bool) -> None:
     """Run one service, as often as there are workers."""
-    from parvis_kit.logs import set_up
+    from parvis_kit.logs import set_up_logs
     from parvis_kit.serve import run
 
     platform = platform_of()
-    set_up(platform.log_level)
+    set_up_logs(platform.log_level)
     if workers > 1:
-        asyncio.run(_serve_workers(service, workers, platform))
+        run_here(_serve_workers(service, workers, platform))
     else:
-        run(_serve(service, platform))
+        run(_serve(service, platform, shared))
 
 
-async def _serve(name: str, platform: Platform) -> None:
-    import os
-
+async def _serve(name: str, platform: Platform, shared: bool) -> None:
     from parvis_kit.serve import serve as serve_until_told
+
     from parvis_suite.assembly import refuse_behind_head, serving
 
-    services = chosen(name, platform)
-    await refuse_behind_head(services, platform)
+    services = chosen((name,), platform)
+    await refuse_behind_head(services)
 
     async def ready(_: object) -> None: ...
 
-    await serve_until_told(serving(services, platform, ready, shared="PARVIS_WORKER" in os.environ))
+    await serve_until_told(serving(services, platform, ready, shared=shared))
 
 
 async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
     from parvis_kit.workers import hold_port, run_workers
+
     from parvis_suite.assembly import refuse_behind_head
 
-    await refuse_behind_head(chosen(name, platform), platform)
+    await refuse_behind_head(chosen((name,), platform))
     with hold_port(platform.host, platform.port) as held:
         port: int = held.getsockname()[1]
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
 
         def environment_of(number: int) -> dict[str, str]:
-            return {"PARVIS_WORKER": str(number), "PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
+            return {"PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
 
-        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", name], environment_of)
+        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", "--shared", name], environment_of)
 
 
 @main.command()
-@click.argument("service", required=False)
+@click.argument("services", metavar="[SERVICE]...", nargs=-1)
 @plainly
-def migrate(service: str | None) -> None:
-    """Bring the tables of all services (or of one) to this version; on PostgreSQL their roles and grants too."""
+def migrate(services: tuple[str, ...]) -> None:
+    """Bring the tables of all services, or of these, to this version; on PostgreSQL their roles and grants too."""
+    from contextlib import nullcontext
+
     from parvis_suite import assembly
 
     platform = platform_of()
     steps: list[str] = []
 
     async def work() -> None:
-        services = chosen(service, platform)
+        built = chosen(services, platform)
         try:
-            await assembly.migrate(services, platform, told)
+            await assembly.migrate(built, platform, told)
         finally:
-            for each in services:
+            for each in built:
                 await each.database.close()
 
     def told(name: str, step: str) -> None:
         steps.append(step)
         click.echo(f"{name}: {step}")
 
-    run_here(work())
+    with assembly.own(platform.data) if platform.is_sqlite else nullcontext():
+        run_here(work())
     click.echo(f"{len(steps)} steps done" if steps else "nothing to do: all tables are at this version")
 
 
@@ -185,7 +208,7 @@ def doctor() -> None:
 
     async def work() -> None:
         nonlocal wrong
-        async for finding in examine(chosen(None, platform), platform):
+        async for finding in examine(chosen((), platform), platform):
             wrong += not finding.well
             click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
 
@@ -197,17 +220,16 @@ def doctor() -> None:
 @click.argument("service", required=False)
 @plainly
 def config(service: str | None) -> None:
-    """Show the effective settings, secrets masked; of one service too when it is named."""
-    platform = platform_of()
-    shown: list[Any] = [platform]
-    if service is not None:
-        shown += [each.settings for each in chosen(service, platform) if each.settings is not None]
-    for settings in shown:
-        prefix = settings.model_config.get("env_prefix", "")
-        for name in type(settings).model_fields:
-            value = getattr(settings, name)
-            set_here = "" if name in settings.model_fields_set else "  (default)"
-            click.echo(f"{prefix}{name.upper()}={'' if value is None else value}{set_here}")
+    """Show the effective settings, where each comes from, secrets masked: the installation's and every service's, or one's."""
+    from parvis_kit.settings import Platform, Settings, described, refuse_unknown
+
+    from parvis_suite.services import settings_classes
+
+    classes: list[type[Settings]] = [Platform, *settings_classes(known((service,) if service else ()))]
+    for kind in classes:
+        for one in described(kind.read(), os.environ):
+            click.echo(f"{one.name}={one.value}  ({one.origin})\n    {one.sentence}")
+    refuse_unknown(os.environ, (Platform, *settings_classes()))
 
 
 @main.command()
@@ -219,7 +241,7 @@ def openapi(service: str | None) -> None:
 
     from parvis_kit.http import openapi as document
 
-    services = chosen(service, platform_of())
+    services = chosen((service,) if service else (), platform_of())
     made = {each.name: document(each.name, each.routes) for each in services}
     click.echo(json.dumps(made[service] if service else made, indent=2, ensure_ascii=False))
 
@@ -232,10 +254,11 @@ def asyncapi() -> None:
     from importlib.metadata import version
 
     from parvis_kit.events.asyncapi import document
+
     from parvis_suite.contracts import kinds
 
     tables: dict[str, Any] = {}
-    for each in chosen(None, platform_of()):
+    for each in chosen((), platform_of()):
         if each.reactions:
             tables[each.name] = each.reactions
         tables |= {projection.consumer: projection.on for projection in each.projections}

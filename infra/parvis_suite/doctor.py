@@ -5,22 +5,27 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 
 import sqlalchemy as sa
-
 from parvis_kit.clock import utc_now
 from parvis_kit.db import migrations
+from parvis_kit.db.engines import sqlite_path
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.operate import lag, parked
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
+from sqlalchemy.exc import DBAPIError
+
 from parvis_suite.assembly import flow_of
 
 FREE_BYTES_MIN = 2**30
 CLOCK_SECONDS_MAX = 2.0
 LAG_SECONDS_MAX = 60.0
+ANSWER_BYTES_MAX = 2**20
+"""Of whoever listens on our port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,10 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
     yield Finding(f"{platform.data} can be written", os.access(folder, os.W_OK), "give it to whoever runs Parvis, or set PARVIS_DATA")
     free = shutil.disk_usage(folder).free
     yield Finding(f"{free / 2**30:.0f} GiB are free there", free >= FREE_BYTES_MIN, "make room: below 1 GiB uploads will soon be refused")
-    for name, port in (("PARVIS_PORT", platform.port), ("PARVIS_METRICS_PORT", platform.metrics_port or platform.port + 1)):
-        yield Finding(f"port {port} is free, or Parvis is running", _is_free(platform.host, port), f"set {name} to another one")
+    metrics_port = platform.metrics_port if platform.metrics_port is not None else platform.port and platform.port + 1
+    for name, port, path in (("PARVIS_PORT", platform.port, "/livez"), ("PARVIS_METRICS_PORT", metrics_port, "/metrics")):
+        well = not port or _is_free(platform.host, port) or _is_ours(platform.host, port, path)
+        yield Finding(f"{name} {port or '(any)'} is free, or Parvis is running there", well, "stop what listens there, or set another port")
     for service in services:
         async for finding in _examine(service, platform):
             yield finding
@@ -47,12 +54,16 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
 
 async def _examine(service: Service, platform: Platform) -> AsyncIterator[Finding]:
     name = service.name
+    if service.database.is_sqlite and not sqlite_path(service.database.url).exists():
+        yield Finding(f"{name}: its file is there", False, "run `parvis migrate`; `parvis up` does it too")
+        return
     try:
         async with service.database.read() as conn:
             now = (await conn.execute(sa.select(sa.func.now()))).scalar_one() if not service.database.is_sqlite else utc_now()
             version = await conn.run_sync(lambda sync: migrations.version_in(name, sync))
-    except Unavailable as away:
-        yield Finding(f"{name}: the database answers", False, f"{away.__cause__}; see PARVIS_DATABASE_URL")
+    except (Unavailable, DBAPIError) as away:
+        why = str(getattr(away, "orig", None) or away.__cause__ or away).partition("\n")[0]
+        yield Finding(f"{name}: the database answers", False, f"{why}; see PARVIS_DATABASE_URL and PARVIS_DATABASE_PASSWORD_FILE")
         return
     yield Finding(f"{name}: the database answers", True)
     apart = abs((utc_now() - now).total_seconds())
@@ -74,25 +85,22 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
 
 
 def _is_free(host: str, port: int) -> bool:
-    """A running Parvis counts as well: something that answers on the port is asked for its health elsewhere."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except PermissionError:
-            return False
         except OSError:
-            return _answers(host, port)
+            return False
     return True
 
 
-def _answers(host: str, port: int) -> bool:
-    from http.client import HTTPConnection, HTTPException
-
+def _is_ours(host: str, port: int, path: str) -> bool:
+    """Whether a Parvis that runs is what answers there."""
     connection = HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/livez")
-        return connection.getresponse().status in (200, 404)
+        connection.request("GET", path)
+        said = connection.getresponse().read(ANSWER_BYTES_MAX)
+        return b'"alive":true' in said or b"parvis_" in said
     except (OSError, HTTPException):
         return False
     finally:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from parvis_kit.service import Service
-from parvis_kit.settings import Platform
+from parvis_kit.settings import Platform, Settings
 
 BUILDERS = {
     "directory": "parvis_directory.app",
@@ -16,6 +17,12 @@ BUILDERS = {
 def build(name: str, platform: Platform) -> Service:
     """Raises KeyError for a name that is not in BUILDERS."""
     return cast(Service, import_module(BUILDERS[name]).build(platform))
+
+
+def settings_classes(names: Sequence[str] = ()) -> list[type[Settings]]:
+    """What these services, or all, may themselves be set to; a service without the room has nothing to set."""
+    modules = [BUILDERS[name].removesuffix(".app") + ".settings" for name in names or BUILDERS]
+    return [cast(type[Settings], import_module(module).Settings) for module in modules if find_spec(module)]
 
 
 def build_all(platform: Platform, names: Sequence[str] = ()) -> list[Service]:

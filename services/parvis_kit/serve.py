@@ -72,6 +72,9 @@ async def serve(serving: Serving) -> None:
     metrics = web.AppRunner(metrics_app(), access_log=None, shutdown_timeout=1, keepalive_timeout=serving.limits.idle_seconds)
     with stop_signals() as stopping:
         try:
+            for service in serving.services:
+                for run in service.before:
+                    await run()
             loop_time = asyncio.get_running_loop().time
             background.start({"process.loop": lambda: watch_loop(loop_time), **serving.background})
             for service in serving.services:

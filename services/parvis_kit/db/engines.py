@@ -66,9 +66,8 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngin
 
 
 def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-
     def connect(connection: Any, _record: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)  # not before: a service that is only described writes nothing
         connection.isolation_level = None  # or the driver opens transactions late, and not the ones we ask for
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")

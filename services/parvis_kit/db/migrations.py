@@ -75,7 +75,7 @@ async def differences(tree: Tree) -> list[str]:
         found = [str(one) for one in autogenerate.compare_metadata(context, tree.metadata)]
         return found + [f"check constraint {one}" for one in sorted(_checks(connection, tree) ^ _checks_of(tree.metadata))]
 
-    async with _connection(tree) as conn:
+    async with _connection(tree, alone=False) as conn:
         return await conn.run_sync(compare)
 
 
@@ -96,7 +96,7 @@ def _checks_of(metadata: sa.MetaData) -> set[str]:
 
 async def current(tree: Tree) -> str | None:
     """The version that the tables have; None when there are none yet."""
-    async with _connection(tree) as conn:
+    async with _connection(tree, alone=False) as conn:
         return await conn.run_sync(partial(version_in, tree.service))
 
 
@@ -172,12 +172,12 @@ def _options(tree: Tree) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _connection(tree: Tree) -> AsyncIterator[AsyncConnection]:
-    """Alone at work on this service, as the owner of its tables, and with no transaction open."""
+async def _connection(tree: Tree, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
+    """With no transaction open; alone at work on this service, as the owner of its tables, to change them."""
     engines = open_engines(tree.url, tree.service, lease_seconds=IDLE_SECONDS_MAX)
     try:
         async with engines[1].connect() as conn:
-            if conn.dialect.name == "postgresql":
+            if alone and conn.dialect.name == "postgresql":
                 for statement in _manners(tree):
                     await conn.execute(sa.text(statement))
                 await conn.commit()

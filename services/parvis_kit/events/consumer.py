@@ -223,10 +223,14 @@ async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Seque
     """
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, sorted(partitions))
-        waiting = await ledger.unpark(tx, lane)
-        try:
-            for parked in waiting:
-                await react(tx, [parked.record])
-        except Failed as failed:
-            raise (failed.__cause__ or failed) from None
+        return await apply_parked(ledger, tx, react, lane)
+
+
+async def apply_parked(ledger: Ledger, tx: AnyTx, react: React, lane: Hashable) -> int:
+    waiting = await ledger.unpark(tx, lane)
+    try:
+        for parked in waiting:
+            await react(tx, [parked.record])
+    except Failed as failed:
+        raise (failed.__cause__ or failed) from None
     return len(waiting)

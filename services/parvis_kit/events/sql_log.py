@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -115,6 +116,8 @@ class SqliteReader:
         self.publisher, self.path = publisher, path
         self.connection: sqlite3.Connection | None = None
         self.inode = 0
+        self.at_work = threading.RLock()
+        """A cancelled read goes on in its thread; SQLite crashes when its connection is closed under it."""
 
     async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
         rows = await self._call(statement("log", dialect="sqlite"), start, topics, limit)
@@ -133,16 +136,18 @@ class SqliteReader:
             raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
 
     def _query(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
-        inode = self.path.stat().st_ino  # a file that was moved away is not the log any more, though it can still be read
-        if self.connection is None or inode != self.inode:
-            self._close()
-            self.connection, self.inode = open_read_only(self.path), inode
-        return self.connection.execute(query, parameters).fetchall()
+        with self.at_work:
+            inode = self.path.stat().st_ino  # a file that was moved away is not the log any more, though it can still be read
+            if self.connection is None or inode != self.inode:
+                self._close()
+                self.connection, self.inode = open_read_only(self.path), inode
+            return self.connection.execute(query, parameters).fetchall()
 
     def _close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        with self.at_work:
+            if self.connection is not None:
+                self.connection.close()
+                self.connection = None
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)

@@ -4,13 +4,14 @@ For each scenario of SCENARIOS: `await scenario(Bench(desk))`, on a desk whose t
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 from unittest.mock import patch
 
 from parvis_kit.events import consumer
-from parvis_kit.events.consumer import Behind, Consumer, Refuse, Retry, replay
+from parvis_kit.events.consumer import ATTEMPTS_MAX, Behind, Consumer, Failed, Refuse, Retry, replay
 from parvis_kit.events.ports import AnyTx, Batch, Ledger, Parked, Record
 
 
@@ -40,6 +41,9 @@ class Bench:
         self.errors: dict[int, Exception] = {}
         """What the reaction raises, by the fact's number."""
         self.numbers: dict[Hashable, int] = {}
+        self.blames_all = False
+        """Whether the reaction says that its error may lie in any of those it was given."""
+        self.tried: Counter[int] = Counter()
         self.calls = 0
         self.has_failed = asyncio.Event()
         self.sought: list[tuple[str, int]] = []
@@ -74,11 +78,14 @@ class Bench:
     async def react(self, tx: AnyTx, records: Sequence[Record]) -> None:
         """The effect first: what fails afterwards must take it along."""
         self.calls += 1
+        self.tried.update(self.numbers[record.fact.id] for record in records)
         await self.desk.apply(tx, records)
         for record in records:
             error = self.errors.get(self.numbers[record.fact.id])
             if error is not None:
                 self.has_failed.set()
+                if self.blames_all:
+                    raise Failed(records) from error
                 raise error
 
     async def replay(self, lane: int = 7) -> int:
@@ -169,8 +176,17 @@ async def a_bug_is_tried_three_times_then_parked_with_its_lane(bench: Bench) -> 
     assert await bench.story(7) == [1]
     assert await bench.reasons() == [(2, "failed"), (3, "behind"), (4, "behind")]
     first = (await bench.parked())[0]
-    assert first.attempts == consumer.ATTEMPTS_MAX and first.record.offset == 1 and first.record.partition == "p"
+    assert first.attempts == ATTEMPTS_MAX and first.record.offset == 1 and first.record.partition == "p"
     assert "a bug and its" in first.error and len(first.error) == consumer.ERROR_CHARACTERS_MAX
+
+
+async def a_bug_that_hides_among_other_facts_has_three_tries_of_its_own(bench: Bench) -> None:
+    bench.blames_all = True
+    bench.errors[2] = ValueError("a bug")
+    await bench.settle(bench.batch(1, 2, 3, bench.fact(11, lane=8)))
+    assert await bench.story(7) == [1] and await bench.story(8) == [11]
+    assert await bench.reasons() == [(2, "failed"), (3, "behind")]
+    assert bench.tried[2] == 1 + ATTEMPTS_MAX
 
 
 async def followers_of_a_parked_lane_wait_while_other_lanes_go_on(bench: Bench) -> None:
@@ -273,6 +289,7 @@ SCENARIOS: list[Scenario] = [
     a_new_consumer_begins_where_the_log_begins,
     an_old_consumer_that_the_log_has_left_behind_says_so,
     a_bug_is_tried_three_times_then_parked_with_its_lane,
+    a_bug_that_hides_among_other_facts_has_three_tries_of_its_own,
     followers_of_a_parked_lane_wait_while_other_lanes_go_on,
     a_lane_is_replayed_in_order_and_goes_on,
     a_replay_that_fails_leaves_the_lane_parked,

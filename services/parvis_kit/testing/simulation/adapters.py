@@ -111,7 +111,8 @@ class TableCarrier:
         return leads
 
     async def carry(self) -> int:
-        moved: int = await self.store.call(self.session, self.store.move, self.limit)
+        head = await self.store.call(self.session, self.store.lock_head)
+        moved: int = await self.store.call(self.session, self.store.move, head, self.limit)
         await self.store.call(self.session, self.store.commit, self.store.durable)
         return moved
 

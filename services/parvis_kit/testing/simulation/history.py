@@ -1,12 +1,9 @@
 """One history: the processes of a plan at work, on the model of their servers, until the checker has its verdict."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count
-from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -17,11 +14,12 @@ from parvis_kit.events.ports import Gone, Record, Source
 from parvis_kit.events.sql_log import SqlSource
 from parvis_kit.testing.simulation import log
 from parvis_kit.testing.simulation.adapters import ModelLedger, open_carrier
-from parvis_kit.testing.simulation.checker import HEALED_SECONDS, Checker, Outcome
+from parvis_kit.testing.simulation.checker import Checker, Outcome
 from parvis_kit.testing.simulation.faults import Faults
-from parvis_kit.testing.simulation.loop import OUTSIDE, Loop, Process
+from parvis_kit.testing.simulation.loop import OUTSIDE, Process
 from parvis_kit.testing.simulation.plan import ROLES, Plan
-from parvis_kit.testing.simulation.store import Fact, Session, Store
+from parvis_kit.testing.simulation.store import Fact, Session
+from parvis_kit.testing.simulation.world import HEALED_SECONDS, World
 
 BACKOFF_SECONDS_MAX = 1.0
 REPORT_SECONDS = 1.0
@@ -29,8 +27,6 @@ REPORT_SECONDS = 1.0
 NAP_SECONDS = 0.3
 OPERATOR_SECONDS = 0.5
 AWAY_SECONDS = 2.0
-LONG = 0.03
-"""How often a call takes up to twenty times the latency."""
 STEPS_MAX = 60_000
 RINGS_LOST = 0.2
 """How often a ring is lost between processes."""
@@ -41,59 +37,24 @@ async def nap() -> None:
     await asyncio.sleep(NAP_SECONDS)
 
 
-class History:
+class History(World):
+    """One run of a plan."""
+
     def __init__(self, plan: Plan, traced: bool = False) -> None:
-        self.plan, self.random, self.loop = plan, Random(plan.seed ^ 0x5EED), Loop()  # type: ignore[abstract]  # sockets and threads are not for here
-        self.trace: list[str] | None = [] if traced else None
-        is_file, self.broker = plan.shape == "file", self.new_broker()
-        partition_of = (lambda lane: log.PARTITIONS[lane % 3]) if self.broker else (lambda lane: self.name_of(lane % plan.publishers))
-        self.publishers = [
-            Store(self.loop, self.delay, durable=True, is_file=is_file, partition_of=partition_of, beginning=plan.beginning)
-            for _ in range(plan.publishers)
-        ]
-        self.reader = Store(self.loop, self.delay, durable=False, is_file=is_file, partition_of=partition_of)
-        self.databases = [*self.publishers, self.reader]
-        self.processes: dict[str, Process] = {}
-        self.everyone: list[Process] = []
-        self.consumers: dict[Process, consumer.Consumer] = {}
+        super().__init__(plan, traced)
         self.bells: dict[Process, Bell] = {}
-        self.fact_ids = count(1)
-        self.left = {f"writer{n}": plan.changes if self.lanes_of(n) else 0 for n in range(ROLES["writer"])}
-        self.failures: Counter[int] = Counter()
-        self.forged: set[tuple[str, int]] = set()
-        self.discarded: set[tuple[str, int]] = set()
-        self.faults = Faults(self)
-        self.checker = Checker(self)
-
-    def new_broker(self) -> log.Broker | None:
-        plan = self.plan
-        if plan.shape != "broker":
-            return None
-        return log.Broker(self.loop, self.delay, self.random, plan.send_faults, HEALED_SECONDS, plan.fetch, plan.beginning)
-
-    @staticmethod
-    def name_of(publisher: int) -> str:
-        return f"publisher{publisher}"
-
-    def lanes_of(self, writer: int) -> list[int]:
-        number = self.plan.publishers
-        return [lane for lane in range(self.plan.lanes) if lane % number == writer % number]
-
-    def delay(self) -> float:
-        """Mostly short; sometimes long enough for anything to pass by."""
-        drawn = self.random.random()
-        return self.plan.latency * (drawn if drawn > LONG else 20 * drawn / LONG)
-
-    def note(self, text: str) -> None:
-        if self.trace is not None:
-            self.trace.append(f"{self.loop.now:8.3f} {text}")
+        self.faults = Faults(self, self.start)
+        self.checker = Checker(self, self.faults)
 
     def run(self) -> Outcome:
-        with patch.object(consumer, "BACKOFF_SECONDS_MAX", BACKOFF_SECONDS_MAX), patch.object(consumer, "REPORT_SECONDS", REPORT_SECONDS):
+        with ExitStack() as stack:
+            for name, value in (("BACKOFF_SECONDS_MAX", BACKOFF_SECONDS_MAX), ("REPORT_SECONDS", REPORT_SECONDS)):
+                stack.enter_context(patch.object(consumer, name, value))
+            stack.enter_context(patch.object(consumer.log, "disabled", True))  # what it parks here is no news to anybody
             self.loop.call_soon(self.begin, context=OUTSIDE)
             self.loop.run(STEPS_MAX)
-            if not self.checker.verdict:
-                self.checker.say("busy", f"{self.loop.steps} steps")
+            if not self.verdict:
+                self.say("busy", f"{self.loop.steps} steps")
             for process in self.everyone:
                 process.kill()
             self.loop.close()
@@ -108,9 +69,6 @@ class History:
             publisher.log_grew = self.ring
         self.faults.begin()
         self.checker.begin()
-
-    def later(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
-        self.loop.call_later(seconds, action, *arguments, context=OUTSIDE)
 
     def ring(self) -> None:
         for process, bell in self.bells.items():
@@ -134,7 +92,7 @@ class History:
         except consumer.Behind as behind:
             self.checker.judge_behind(process.name, behind)
         except Exception as problem:
-            self.checker.say("broken", f"{process.name}: {problem!r}")
+            self.say("broken", f"{process.name}: {problem!r}")
 
     async def write(self, process: Process) -> None:
         place = int(process.name[-1])
@@ -172,14 +130,16 @@ class History:
 
     async def react(self, tx: Session, records: Sequence[Record]) -> None:
         """The effect first: what fails afterwards must take it along."""
-        await self.reader.call(tx, self.reader.apply, [record.fact for record in records])
-        for record in records:
+        groups = [[record] for record in records] if self.plan.blame == "one" else [records]
+        for group in groups:
+            await self.reader.call(tx, self.reader.apply, [record.fact for record in group])
             try:
-                self.stumble(record.fact)
-            except (ValueError, RuntimeError, Refuse) as error:
-                if self.plan.seed % 2:  # half of the histories have a reaction that says whose fact it was
-                    raise Failed([record]) from error
-                raise
+                for record in group:
+                    self.stumble(record.fact)
+            except (RuntimeError, ValueError, Refuse) as error:
+                if self.plan.blame == "nobody":
+                    raise
+                raise Failed(group) from error
 
     def stumble(self, fact: Fact) -> None:
         if self.plan.away_at <= self.loop.now < self.plan.away_at + AWAY_SECONDS:
@@ -201,7 +161,7 @@ class History:
         ledger = ModelLedger(self.reader, process)
         while True:
             for lane in sorted({parked.record.fact.lane for parked in self.reader.tables["parked"].values()}):
-                with suppress(Gone, ValueError, RuntimeError, Retry, Refuse):
+                with suppress(Gone, ValueError, RuntimeError, Retry, Refuse, Failed):
                     await consumer.replay(ledger, self.react_or_discard, lane, [self.reader.partition_of(lane)])
             await asyncio.sleep(OPERATOR_SECONDS)
 

@@ -177,15 +177,15 @@ harmless("no-leader", "the inbox drops what two leaders send; of a log table, th
 # the relay to a log table, and a file's log: numbers in the order of commits
 
 
-def nothing_locked(self: Any, session: Any, *names: Any) -> None:
-    """No lock, no check."""
+def nothing_checked(self: Any, session: Any, numbers: Any) -> None:
+    """Whoever comes last overwrites."""
 
 
 async def begin_deferred(self: Any, tx: Any) -> None:
     """BEGIN: two writers at once."""
 
 
-HEAD_UNLOCKED, KEY_UNCHECKED = (Store, "lock_head", nothing_locked), (Store, "lock_numbers", nothing_locked)
+HEAD_UNLOCKED, KEY_UNCHECKED = (Store, "lock_head", Store.read_head), (Store, "lock_numbers", nothing_checked)
 WRITER_UNLOCKED = (ModelLedger, "begin", begin_deferred)
 mutant("numbered-by-two", HEAD_UNLOCKED, KEY_UNCHECKED, NO_LEADER)
 mutant("two-writers", WRITER_UNLOCKED, KEY_UNCHECKED)
@@ -195,7 +195,7 @@ harmless("writer-unlocked", "the log's primary key", WRITER_UNLOCKED)
 
 
 @instead("numbered-at-insert", Store, "number")
-def number_by_id(self: Any, session: Any, rows: Any) -> None:
+def number_by_id(self: Any, session: Any, head: Any, rows: Any) -> None:
     """The outbox id is the number: a reader may pass it before it is committed."""
     for row in rows:
         self.put(session, "log", self.beginning + row.id, row.fact)
@@ -205,7 +205,8 @@ def number_by_id(self: Any, session: Any, rows: Any) -> None:
 @instead("move-unflushed", TableCarrier, "carry")
 async def carry_unflushed(self: Any) -> Any:
     """synchronous_commit=off."""
-    moved = await self.store.call(self.session, self.store.move, self.limit)
+    head = await self.store.call(self.session, self.store.lock_head)
+    moved = await self.store.call(self.session, self.store.move, head, self.limit)
     await self.store.call(self.session, self.store.commit, False)
     return moved
 
@@ -216,9 +217,9 @@ HARMLESS["move-unflushed"] = "what a crash takes back lies in the outbox again, 
 @instead("moved-in-two", TableCarrier, "carry")
 async def carry_in_two(self: Any) -> Any:
     """The log in one transaction, the outbox in another."""
+    head = await self.store.call(self.session, self.store.lock_head)
     rows = await self.store.call(self.session, self.store.claim, self.limit)
-    await self.store.call(self.session, self.store.lock_head)
-    await self.store.call(self.session, self.store.number, rows)
+    await self.store.call(self.session, self.store.number, head, rows)
     await self.store.call(self.session, self.store.commit, True)
     await self.store.call(self.session, self.store.delete, [row.id for row in rows])
     return len(rows)
@@ -357,10 +358,7 @@ async def settle_whatever_comes(self: Any, batches: Any) -> bool:
 @instead("replay-unfenced", consumer, "replay")
 async def replay_unfenced(ledger: Any, react: Any, lane: Any, partitions: Any) -> Any:
     async with ledger.transaction() as tx:
-        waiting = await ledger.unpark(tx, lane)
-        for parked in waiting:
-            await react(tx, [parked.record])
-    return len(waiting)
+        return await consumer.apply_parked(ledger, tx, react, lane)
 
 
 HARMLESS["replay-unfenced"] = "the consumer asks the database for the lanes that wait, and sees this one until the replay is committed"

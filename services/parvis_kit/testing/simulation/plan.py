@@ -43,6 +43,8 @@ class Plan:
     latency: float
     send_faults: float
     failures: float
+    blame: str
+    """How reactions say in whose fact an error lies: not at all, in one, or in all that were taken together."""
     poison: frozenset[tuple[int, int]]
     refused: frozenset[tuple[int, int]]
     fixed_at: float
@@ -70,6 +72,7 @@ def draw(seed: int) -> Plan:
         latency=random.choice([0.002, 0.01, 0.05]),
         send_faults=random.choice([0, 0, 0.1, 0.3]),
         failures=random.choice([0, 0, 0.05]),
+        blame=random.choice(["nobody", "one", "all"]),
         poison=draw_bad(random, lanes, [0, 0, 1, 2]),
         refused=draw_bad(random, lanes, [0, 0, 1]),
         fixed_at=random.uniform(1, 8),

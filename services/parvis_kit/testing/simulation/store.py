@@ -41,7 +41,7 @@ class Blocked(Exception):
 class Session:
     """One connection and its open transaction."""
 
-    __slots__ = ("alive", "busy", "facts", "ids", "locks", "process", "snapshot", "store", "touched_at", "waits_for", "writes", "xid")
+    __slots__ = ("alive", "busy", "facts", "ids", "locks", "process", "store", "touched_at", "waits_for", "writes", "xid")
 
     def __init__(self, store: "Store", process: Process) -> None:
         self.store, self.process = store, process
@@ -50,7 +50,6 @@ class Session:
         self.locks: dict[Hashable, None] = {}
         self.waits_for: Hashable = None
         self.xid: int | None = None
-        self.snapshot: list[int] | None = None
         self.facts: list[Fact] = []
         self.ids: list[int] = []
         if self.alive:
@@ -202,7 +201,7 @@ class Store:
             self.log_grew()
 
     def reset(self, session: Session) -> None:
-        session.writes, session.xid, session.snapshot = {}, None, None
+        session.writes, session.xid = {}, None
         self.release(session)
 
     def end(self, session: Session) -> None:
@@ -269,7 +268,7 @@ class Store:
     def append(self, session: Session, facts: Sequence[Fact]) -> None:
         self.lock_lanes(session, facts)
         if self.is_file:
-            self.write_log(session, facts)
+            self.write_log(session, self.read_head(session), facts)
             return
         for fact in self.stamped(session, facts):
             row = Row(self.next_id(session), self.partition_of(fact.lane), fact)
@@ -279,8 +278,7 @@ class Store:
         """With the version that the lane's lock lets them take."""
         return [fact if fact.version else replace(fact, version=self.bump(session, fact.lane)) for fact in facts]
 
-    def write_log(self, session: Session, facts: Sequence[Fact]) -> None:
-        head: int = self.get(session, "head", 0)
+    def write_log(self, session: Session, head: int, facts: Sequence[Fact]) -> None:
         self.lock_numbers(session, range(head + 1, head + len(facts) + 1))
         for seq, fact in enumerate(self.stamped(session, facts), head + 1):
             self.put(session, "log", seq, fact)
@@ -312,23 +310,25 @@ class Store:
         undo: list[tuple[str, Hashable, Any]] = [("outbox", id, rows.pop(id)) for id in ids if id in rows]
         self.unflushed.append((self.loop.now, undo))
 
-    def move(self, session: Session, limit: int) -> int:
-        """One statement: its snapshot is older than its wait for the head; what another has moved since is passed over."""
-        if session.snapshot is None:
-            session.snapshot = [row.id for row in self.claim(session, limit)]
-        self.lock_head(session)
-        rows = [row for id in session.snapshot if (row := self.tables["outbox"].get(id)) is not None]
-        self.number(session, rows)
+    def lock_head(self, session: Session) -> int:
+        """SELECT seq FROM log_head FOR UPDATE: movers come one after the other."""
+        self.lock(session, "head")
+        return self.read_head(session)
+
+    def read_head(self, session: Session) -> int:
+        head: int = self.get(session, "head", 0)
+        return head
+
+    def move(self, session: Session, head: int, limit: int) -> int:
+        """The oldest leave the outbox and are numbered from the head on."""
+        rows = self.claim(session, limit)
+        self.number(session, head, rows)
         for row in rows:
             self.put(session, "outbox", row.id, None)
-        session.snapshot = None
         return len(rows)
 
-    def lock_head(self, session: Session) -> None:
-        self.lock(session, "head")
-
-    def number(self, session: Session, rows: Sequence[Row]) -> None:
-        self.write_log(session, [row.fact for row in rows])
+    def number(self, session: Session, head: int, rows: Sequence[Row]) -> None:
+        self.write_log(session, head, [row.fact for row in rows])
 
     # the consumer
 

@@ -1,0 +1,277 @@
+"""`parvis events`: what an operator does with the log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from parvis_kit.events.operate import ParkedFact
+    from parvis_kit.events.running import Flow
+
+T = TypeVar("T")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Age(click.ParamType[timedelta]):
+    """`90s`, `15m`, `1h`, `7d`."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        number, unit = str(value)[:-1], str(value)[-1:]
+        if unit not in SECONDS or not number.isdecimal():
+            self.fail(f"{value!r} is no age: 90s, 15m, 1h, 7d", param, ctx)
+        return timedelta(seconds=int(number) * SECONDS[unit])
+
+
+@click.group()
+def events() -> None:
+    """Look at the log of facts, and repair what waits."""
+
+
+@asynccontextmanager
+async def flows() -> AsyncIterator[list[Flow]]:
+    """The facts of every service, as they would run here."""
+    from parvis_kit.events.bell import Bell
+
+    from parvis_suite.assembly import flow_of
+    from parvis_suite.cli import chosen, platform_of
+
+    platform = platform_of()
+    services = chosen((), platform)
+    try:
+        yield [flow_of(service, platform, Bell()) for service in services]
+    finally:
+        for service in services:
+            await service.database.close()
+
+
+def on_flows(work: Callable[[list[Flow]], Awaitable[T]]) -> T:
+    """Run it; what has a name is said in one line."""
+    import asyncio
+
+    from parvis_suite.cli import Refusal
+
+    async def run() -> T:
+        async with flows() as each:
+            return await work(each)
+
+    from parvis_kit.events.ports import Gone
+    from parvis_kit.problems import Problem
+    from parvis_kit.settings import SettingsRefused
+
+    from parvis_suite.assembly import CannotStart
+
+    try:
+        return asyncio.run(run())
+    except (Problem, Gone, SettingsRefused, CannotStart) as error:
+        raise Refusal(str(error)) from None
+
+
+def flow_of_consumer(each: Sequence[Flow], consumer: str) -> Flow:
+    """The flow that a consumer belongs to: `directory`, `files.roster@1`. Raises NotFound, naming all."""
+    from parvis_kit.events.operate import tables_by_consumer
+    from parvis_kit.problems import NotFound
+
+    names: list[str] = []
+    for flow in each:
+        mine = tables_by_consumer(flow)
+        if consumer in mine or consumer in {projection.name for projection in flow.projections}:
+            return flow
+        names += mine
+    raise NotFound(f"there is no consumer {consumer!r}; there is {', '.join(sorted(names)) or 'none'}")
+
+
+@events.command()
+@click.argument("topic", required=False)
+@click.option("--type", "kind", help="Only facts of this type.")
+@click.option("--key", help="Only facts about this id.")
+@click.option("--since", type=Age(), help="Only what happened within this age: 15m, 1h, 7d.")
+@click.option("--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="A CloudEvent in JSON a line.")
+def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta | None, follow: bool, as_json: bool) -> None:
+    """Show facts of the log, of one TOPIC or of all."""
+    import json
+
+    from parvis_kit.events import operate
+
+    from parvis_suite.contracts import kinds
+
+    async def work(each: list[Flow]) -> None:
+        mine = {flow.service: flow for flow in each}
+        topics: dict[str, list[str]] = {}
+        for one in kinds().values():
+            if one.service() in mine and topic in (None, one.topic()) and one.topic() not in topics.get(one.service(), []):
+                topics.setdefault(one.service(), []).append(one.topic())
+        if not topics:
+            known = ", ".join(sorted({one.topic() for one in kinds().values()}))
+            raise click.UsageError(f"there is no topic {topic!r}; there is {known}")
+        start = datetime.now(UTC) - since if since else None
+        for publisher, wanted in topics.items():  # each publisher's log is read under its own role
+            async for _, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
+                if kind not in (None, fact.type) or key not in (None, fact.key):
+                    continue
+                if as_json:
+                    attributes = {"specversion": "1.0", "id": str(fact.id), "type": fact.type, "time": fact.at.isoformat()}
+                    data = json.loads(fact.data) if fact.data is not None else None
+                    click.echo(json.dumps({**attributes, "subject": fact.key, **json.loads(fact.head), "data": data}, ensure_ascii=False))
+                else:
+                    body = "erased" if fact.data is None else fact.data.decode(errors="replace")
+                    click.echo(f"{publisher}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
+
+    on_flows(work)
+
+
+@events.command()
+@click.option("--max", "most", type=Age(), help="Exit with 1 when a consumer is further behind: a probe.")
+def lag(most: timedelta | None) -> None:
+    """Show how far each consumer is behind, in facts and in seconds."""
+    from parvis_kit.events import operate
+
+    async def work(each: list[Flow]) -> float:
+        worst = 0.0
+        for flow in each:
+            for one in await operate.lag(flow):
+                worst = max(worst, one.seconds)
+                click.echo(f"{one.consumer:32} {one.publisher:12} {one.facts:>9} facts {one.seconds:>10.1f} s")
+        return worst
+
+    if on_flows(work) > (most.total_seconds() if most else float("inf")):
+        sys.exit(1)
+
+
+@events.command()
+@click.argument("consumer", required=False)
+@click.option("--show", type=int, metavar="SEQ", help="One of them whole.")
+def parked(consumer: str | None, show: int | None) -> None:
+    """List the facts that wait, and why; those behind a failed one wait for their turn."""
+
+    async def work(each: list[Flow]) -> None:
+        waiting = await waiting_facts(each, consumer)
+        for one in waiting:
+            if show is None:
+                click.echo(f"{one.seq:>6} {one.consumer:24} {one.fact.type:36} {one.fact.key:36} {one.reason}: {one.error[:80]}")
+            elif show == one.seq:
+                body = (one.fact.data or b"erased").decode(errors="replace")
+                click.echo(f"{one.reason} after {one.attempts} attempts, since {one.parked_at:%Y-%m-%d %H:%M:%S}\n{one.error}")
+                click.echo(f"{one.fact.type} about {one.fact.key}, {one.fact.id}\n{one.fact.head}\n{body}")
+        if not waiting:
+            click.echo("nothing is parked")
+
+    on_flows(work)
+
+
+async def waiting_facts(each: Sequence[Flow], consumer: str | None) -> list[ParkedFact]:
+    from parvis_kit.events import operate
+
+    found = []
+    for flow in each if consumer is None else [flow_of_consumer(each, consumer)]:
+        found += await operate.parked(flow.database, consumer)
+    return found
+
+
+@events.command()
+@click.argument("consumer")
+@click.option("--key", help="What the facts are about.")
+@click.option("--all", "all_keys", is_flag=True, help="Every key that waits.")
+@click.option("--dry-run", is_flag=True, help="Say what would be replayed.")
+def replay(consumer: str, key: str | None, all_keys: bool, dry_run: bool) -> None:
+    """Apply what waits, in order, one transaction a key; what still fails stays parked."""
+    from parvis_kit.events import operate
+
+    if (key is None) is not all_keys:
+        raise click.UsageError("name a --key, or take --all")
+
+    async def work(each: list[Flow]) -> int:
+        flow, failed = flow_of_consumer(each, consumer), 0
+        for lane in operate.lanes_of(await operate.parked(flow.database, consumer), key):
+            if dry_run:
+                click.echo(f"would replay {lane[1]} of {lane[0]}")
+                continue
+            try:
+                number = await operate.replay_lane(flow, consumer, lane)
+                click.echo(f"{lane[1]} of {lane[0]}: {number} facts applied")
+            except Exception as error:  # noqa: BLE001 (whatever the reaction raises, the other keys have their turn)
+                failed += 1
+                click.echo(f"{lane[1]} of {lane[0]}: still fails, still parked: {error!r}", err=True)
+        return failed
+
+    if on_flows(work):
+        sys.exit(1)
+
+
+@events.command()
+@click.argument("consumer")
+@click.option("--key", required=True, help="What the facts are about.")
+@click.option("--reason", required=True, help="For the record: why their effects may be missing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be discarded.")
+def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
+    """Throw away what waits under a key, unapplied; later facts of it pass again."""
+    from parvis_kit.events import operate
+
+    async def work(each: list[Flow]) -> None:
+        flow = flow_of_consumer(each, consumer)
+        waiting = await operate.parked(flow.database, consumer)
+        for lane in operate.lanes_of(waiting, key):
+            records = [] if dry_run else await operate.discard_lane(flow, consumer, lane)
+            number = len(records) or sum(one.fact.lane == lane for one in waiting)
+            click.echo(f"{'would discard' if dry_run else 'discarded'} {number} facts of {lane[1]} on {lane[0]}: {reason}")
+            for record in records:
+                click.echo(f"  {record.fact.id} {record.fact.type} {(record.fact.data or b'erased').decode(errors='replace')}")
+
+    on_flows(work)
+
+
+@events.command()
+@click.argument("projection")
+def rebuild(projection: str) -> None:
+    """Have a projection computed again from the beginning of the log; it is incomplete until it has caught up."""
+    from parvis_kit.events import operate
+
+    async def work(each: list[Flow]) -> None:
+        done = await operate.rebuild(flow_of_consumer(each, projection), projection)
+        click.echo(f"{done.consumer} is empty; whoever runs it fills it again: `parvis events lag` shows how far it is")
+
+    on_flows(work)
+
+
+@events.command("accept-loss")
+@click.argument("consumer")
+@click.option("--reason", required=True, help="For the record: why the facts that the log no longer holds may be missing.")
+def accept_loss(consumer: str, reason: str) -> None:
+    """Let a consumer that the log has left behind go on from where the log begins."""
+    from parvis_kit.events import operate
+
+    async def work(each: list[Flow]) -> None:
+        skipped = await operate.accept_loss(flow_of_consumer(each, consumer), consumer)
+        for publisher, number in skipped.items():
+            click.echo(f"{consumer} skips {number} positions of {publisher}: {reason}")
+        if not skipped:
+            click.echo(f"nothing to accept: the log still holds all that {consumer} has not read")
+
+    on_flows(work)
+
+
+@events.command()
+@click.option("--write", is_flag=True, help="Write the revisions that are new.")
+def check(write: bool) -> None:
+    """Compare the facts' schemas with every revision ever published. Exit status 1 when a reader could not bear the change."""
+    from parvis_kit.events import schemas
+
+    from parvis_suite.contracts import SCHEMAS, kinds
+
+    if write:
+        for name in schemas.write(SCHEMAS, kinds()):
+            click.echo(f"wrote {name}")
+    wrong = schemas.check(SCHEMAS, kinds())
+    click.echo("\n".join(wrong) or f"{len(kinds())} kinds of facts, all as published")
+    if wrong:
+        sys.exit(1)
