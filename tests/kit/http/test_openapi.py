@@ -12,6 +12,7 @@ from parvis_kit.settings import Platform
 
 from .conftest import THINGS, Knock, Things
 
+ANSWER_SECONDS_MAX = 10
 PATH, ONE_PATH = "/api/things/v1/things", "/api/things/v1/things/{thing_id}"
 
 
@@ -103,7 +104,7 @@ def _knock_everywhere(url: str) -> list[str]:
         @given(case=operation.as_strategy())
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
         def knock(case: Any) -> None:
-            answer = case.call()
+            answer = case.call(timeout=ANSWER_SECONDS_MAX)
             try:
                 case.validate_response(answer, excluded_checks=[schemathesis.checks.CHECKS.get_one("positive_data_acceptance")])
             except Exception as error:  # noqa: BLE001 (schemathesis raises groups of its own)

@@ -28,11 +28,13 @@ class Wire:
         """All that is answered. Raises TimeoutError when the connection stays open."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         drip = asyncio.create_task(self._drip(writer, parts, every_seconds))
+        answer = b""
         try:
             async with asyncio.timeout(5):
-                return await reader.read()
-        except ConnectionResetError:
-            return b""
+                with suppress(ConnectionResetError):
+                    while part := await reader.read(65536):
+                        answer += part
+            return answer
         finally:
             drip.cancel()
             writer.close()
