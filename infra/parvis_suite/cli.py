@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
@@ -45,8 +46,6 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 def platform_of() -> Platform:
     """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
-    import os
-
     from parvis_kit import failpoints
     from parvis_kit.settings import Platform, SettingsRefused, refuse_unknown
 
@@ -102,16 +101,20 @@ def up(demo: bool) -> None:
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
 
+    if demo:  # its agents sign in with passwords of their own
+        os.environ.setdefault("PARVIS_DIRECTORY_LOCAL_SIGN_IN", "true")
     platform = platform_of()
     set_up_logs(platform.log_level)
     with own(platform.data):
-        run(run_up(chosen((), platform), platform, seed=_seed() if demo else None, told=_say_step))
+        run(run_up(chosen((), platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
 
 
-def _seed() -> Any:
+def _seed(platform: Platform) -> Any:
+    from functools import partial
+
     from parvis_suite.demo import seed
 
-    return seed
+    return partial(seed, folder=platform.data)
 
 
 def _say_step(service: str, step: str) -> None:
@@ -218,8 +221,6 @@ def doctor() -> None:
 @plainly
 def config(service: str | None) -> None:
     """Show the effective settings, where each comes from, secrets masked: the installation's and every service's, or one's."""
-    import os
-
     from parvis_kit.settings import Platform, Settings, described, refuse_unknown
 
     from parvis_suite.services import settings_classes

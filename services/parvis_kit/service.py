@@ -40,6 +40,8 @@ class Service:
     reactions: Reactions = field(default_factory=dict)
     projections: Sequence[Projection] = ()
     sweeps: Sequence[Sweep] = ()
+    before: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Done once in each process, when the tables are there and before anything else runs."""
     is_fresh: Callable[[], bool] = lambda: True
     """Whether its copy of others' facts has been complete once: not ready before."""
     settings: Any = None

@@ -1,0 +1,204 @@
+"""The demonstration: three ministries and forty fictitious agents, made by directory's own acts; done twice, it is done once."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from parvis_directory import actions, queries
+from parvis_directory.rules import Asker, Ministry, Person, Role
+from parvis_kit import access
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+from parvis_kit.serve import Addresses
+from parvis_kit.service import Service
+
+TOKEN_LIFE = timedelta(hours=12)
+APP_PASSWORD_LIFE = timedelta(days=365)
+APP_PASSWORD_NAME = "demo.json"  # noqa: S105 (its name, not its secret)
+SECRETS_FILE = "demo-secrets.json"
+AT_ONCE = 4
+"""Passwords hashed side by side: 19 MiB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoMinistry:
+    siren: str
+    name: str
+    domain: str
+    directorates: Mapping[str, str]
+    """Name → SIRET, or nothing where it is not public."""
+
+
+MINISTRIES = (
+    DemoMinistry("110014016", "Ministère de l'Intérieur", "interieur.example.org",
+        {"Direction de la transformation numérique": "11001401600015", "Direction générale des collectivités locales": ""}),
+    DemoMinistry("110068012", "Ministère de la Transition écologique", "ecologie.example.org",
+        {"Direction du numérique": "11006801200050", "Direction générale de l'énergie et du climat": ""}),
+    DemoMinistry("110043015", "Ministère de l'Éducation nationale", "education.example.org",
+        {"Direction du numérique pour l'éducation": "11004301500012", "Direction générale de l'enseignement scolaire": ""}),
+)  # fmt: skip
+"""Names and numbers of the State's company register; domains under example.org."""
+PEOPLE = (
+    "Claire Dubois", "Karim Benali", "Léa Moreau", "Thomas Lefèvre", "Awa Diallo", "Julien Rousseau", "Inès Garnier", "Mehdi Cherif",
+    "Camille Petit", "Noémie Faure", "Hugo Lambert", "Fatou Sarr", "Antoine Mercier", "Sofia Marques", "Élodie Blanc", "Yann Le Goff",
+    "Chloé Fontaine", "Ibrahim Koné", "Manon Chevalier", "Rémi Gauthier", "Maëlle Perrin", "David Nguyen", "Aurélie Robin", "Samir Haddad",
+    "Pauline Masson", "Éric Giraud", "Lina Fernandez", "Victor Colin", "Jeanne Arnaud", "Paul Renard", "Zoé Caron", "Malik Traoré",
+    "Margaux Picard", "Louis Marchand", "Agathe Dumas", "Nicolas Brun", "Salomé Leroux", "Bastien Joly", "Amina Bakari", "Guillaume Henry",
+)  # fmt: skip
+"""Fictitious, forty of them; the first three are administrators of a ministry each."""
+MORE_ROLES: dict[int, list[Role]] = {
+    0: ["ministry_administrator"],
+    1: ["ministry_administrator"],
+    2: ["ministry_administrator"],
+    3: ["finance"],
+    4: ["operator"],
+    5: ["operator", "finance"],
+}
+GUEST = 39
+
+
+class Keeper:
+    """Passwords and app passwords of this installation: random once, then the same; for its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+
+    def of(self, email: str) -> dict[str, str]:
+        return self.known.setdefault(email, {})
+
+
+async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) -> dict[str, Any]:
+    """What demo.json holds."""
+    from parvis_suite.assembly import write_private
+
+    [directory] = [service for service in services if service.name == "directory"]
+    database, clock = directory.database, directory.clock
+    keeper = Keeper(folder / SECRETS_FILE)
+    root = Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
+    ministries = [await ensure_ministry(database, root, one, clock) for one in MINISTRIES]
+    people = await ensure_people(database, root, ministries, clock)
+    missing = [person for person in people if "password" not in keeper.of(person.email)]
+    for person in missing:
+        keeper.of(person.email)["password"] = secrets.token_urlsafe(12)
+    await set_passwords(database, missing, keeper)
+    for person in people:
+        if "app_password" not in keeper.of(person.email) or keeper.of(person.email).get("until", "") < clock().isoformat():
+            keeper.of(person.email).update(await make_app_password(database, person, clock))
+    write_private(keeper.path, keeper.known)
+    tokens = await make_tokens(directory, people, clock)
+    return {
+        "base_url": addresses.base_url,
+        "metrics_url": addresses.metrics_url,
+        "ministries": [{"id": str(one.id), "siren": one.siren, "name": one.name} for one in ministries],
+        "agents": [
+            {
+                "id": str(person.id),
+                "name": f"{person.given_name} {person.family_name}",
+                "email": person.email,
+                "ministry": str(person.ministry_id),
+                "roles": list(person.roles),
+                "password": keeper.of(person.email)["password"],
+                "app_password": keeper.of(person.email)["app_password"],
+                "token": token,
+            }
+            for person, token in zip(people, tokens, strict=True)
+        ],
+    }
+
+
+async def ensure_ministry(database: Database, root: Asker, one: DemoMinistry, clock: Clock) -> Ministry:
+    async with database.read() as conn:
+        known = (await queries.ministries_for(conn, root, None, 100)).items
+    for ministry in known:
+        if ministry.siren == one.siren:
+            return ministry
+    async with database.transaction() as tx:
+        ministry = await actions.create_ministry(tx, root, one.siren, one.name, now=clock())
+        for name, siret in one.directorates.items():
+            await actions.create_directorate(tx, root, ministry.id, name, siret or None, now=clock())
+    return ministry
+
+
+async def ensure_people(database: Database, root: Asker, ministries: Sequence[Ministry], clock: Clock) -> list[Person]:
+    """In the order of PEOPLE."""
+    known: dict[str, Person] = {}
+    after = None
+    async with database.read() as conn:
+        while True:
+            page = await queries.agents_for(conn, root, after, 100, None)
+            known |= {person.email: person for person in page.items}
+            if page.next is None:
+                break
+            after = UUID(page.next)
+        units = {ministry.id: await queries.directorates_for(conn, root, ministry.id) for ministry in ministries}
+    found = []
+    places = cycle(zip(MINISTRIES, ministries, strict=True))
+    for number, (name, (demo, ministry)) in enumerate(zip(PEOPLE, places, strict=False)):
+        email = f"{plain(name)}@{demo.domain}"
+        if email not in known:
+            unit = units[ministry.id][number // 3 % len(units[ministry.id])]
+            given, _, family = name.partition(" ")
+            new = actions.NewPerson(
+                ministry.id, unit.id, "guest" if number == GUEST else "agent", email, given, family, "en" if number % 10 == 9 else "fr",
+                MORE_ROLES.get(number, []), clock() + timedelta(days=90) if number == GUEST else None,
+            )  # fmt: skip
+            async with database.transaction() as tx:
+                known[email] = await actions.create_agent(tx, root, new, now=clock())
+        found.append(known[email])
+    return found
+
+
+def plain(name: str) -> str:
+    """`Léa Le Goff` → `lea.le-goff`."""
+    from parvis_kit.db.text import fold
+
+    given, _, family = fold(name).partition(" ")
+    return f"{given}.{family.replace(' ', '-')}"
+
+
+async def set_passwords(database: Database, people: Sequence[Person], keeper: Keeper) -> None:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def set_one(person: Person) -> tuple[UUID, str]:
+        async with room:
+            return person.id, await asyncio.to_thread(actions.HASHER.hash, keeper.of(person.email)["password"])
+
+    hashed = await asyncio.gather(*(set_one(person) for person in people))
+    async with database.transaction() as tx:
+        for agent_id, one in hashed:
+            await actions.set_hashed_password(tx, agent_id, one)
+
+
+async def make_app_password(database: Database, person: Person, clock: Clock) -> dict[str, str]:
+    """Those of before that nobody knows any more are revoked first."""
+    asker, until = Asker(person.id, person.ministry_id, frozenset(person.roles)), clock() + APP_PASSWORD_LIFE
+    async with database.transaction() as tx:
+        for kept in await queries.app_passwords_for(tx, asker):
+            if kept.name == APP_PASSWORD_NAME:
+                await actions.revoke_app_password(tx, asker, kept.id, now=clock())
+        scopes = ["dav:calendars", "dav:files", "directory:read"]
+        _, made = await actions.create_app_password(tx, asker, APP_PASSWORD_NAME, scopes, until, now=clock())
+    return {"app_password": str(made), "until": until.isoformat()}
+
+
+async def make_tokens(directory: Service, people: Sequence[Person], clock: Clock) -> list[str]:
+    """A session each, and a token of twelve hours: only the demonstration has such."""
+    from parvis_directory.api.sign_in import DESK
+
+    now, issuer = clock(), directory.handles[DESK].issuer
+    async with directory.database.transaction() as tx:
+        kid, pem = await queries.key_that_signs(tx, now)
+        claims = []
+        for person in people:
+            session = await actions.open_session(tx, person.id, life=TOKEN_LIFE, now=now)
+            claims.append(actions.claims_for(person, session.id, issuer=issuer, now=now, life=TOKEN_LIFE))
+    key = access.private_key(pem, kid)
+    return await asyncio.to_thread(lambda: [access.sign(one, key) for one in claims])

@@ -1,0 +1,97 @@
+"""Answers that change nothing; each protected thing has one way to it, and that way asks who you are."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from parvis_kit.db import Connection
+from parvis_kit.http import Page
+from parvis_kit.problems import NotFound, Unavailable
+
+from parvis_directory import rules, store
+from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
+
+START = UUID(int=0)
+
+
+def _paged(rows: list[Person] | list[Team] | list[Ministry], limit: int) -> str | None:
+    return str(rows[-1].id) if len(rows) == limit else None
+
+
+async def agent_for(conn: Connection, asker: Asker, agent_id: UUID, *, lock: bool = False) -> Person:
+    """Raises NotFound: another ministry's agent gets the same answer as nobody."""
+    found = await store.find_agent(conn, agent_id, lock=lock)
+    if found is None or not (rules.may_see(asker, found.ministry_id) or found.id == asker.id):
+        raise NotFound(f"There is no agent {agent_id}.")
+    return found
+
+
+async def agents_for(conn: Connection, asker: Asker, after: UUID | None, limit: int, ministry_id: UUID | None) -> Page[Person]:
+    """Of one's own ministry; operators name one, or see all."""
+    whose = ministry_id if asker.is_operator else asker.ministry_id
+    of = store.AGENTS if whose is None else store.AGENTS_OF
+    found = [Person(*row) for row in await store.page(conn, of, after or START, limit, whose)]
+    return Page(found, _paged(found, limit))
+
+
+async def team_for(conn: Connection, asker: Asker, team_id: UUID, *, lock: bool = False) -> Team:
+    """Raises NotFound."""
+    found = await store.find_team(conn, team_id, lock=lock)
+    if found is None or not rules.may_see(asker, found.ministry_id):
+        raise NotFound(f"There is no team {team_id}.")
+    return found
+
+
+async def members_for(conn: Connection, asker: Asker, team_id: UUID) -> tuple[Team, list[UUID]]:
+    found = await team_for(conn, asker, team_id)
+    return found, await store.members_of(conn, team_id)
+
+
+async def teams_for(conn: Connection, asker: Asker, after: UUID | None, limit: int) -> Page[Team]:
+    of, whose = (store.TEAMS, None) if asker.is_operator else (store.TEAMS_OF, asker.ministry_id)
+    found = [Team(*row) for row in await store.page(conn, of, after or START, limit, whose)]
+    return Page(found, _paged(found, limit))
+
+
+async def ministry_for(conn: Connection, asker: Asker, ministry_id: UUID, *, lock: bool = False) -> Ministry:
+    """Raises NotFound."""
+    found = await store.find_ministry(conn, ministry_id, lock=lock)
+    if found is None or not rules.may_see(asker, found.id):
+        raise NotFound(f"There is no ministry {ministry_id}.")
+    return found
+
+
+async def ministries_for(conn: Connection, asker: Asker, after: UUID | None, limit: int) -> Page[Ministry]:
+    if asker.is_operator:
+        found = [Ministry(*row) for row in await store.page(conn, store.MINISTRIES, after or START, limit)]
+        return Page(found, _paged(found, limit))
+    mine = await store.find_ministry(conn, asker.ministry_id)
+    return Page([mine] if mine and (after is None or mine.id > after) else [])
+
+
+async def directorates_for(conn: Connection, asker: Asker, ministry_id: UUID) -> list[Directorate]:
+    await ministry_for(conn, asker, ministry_id)
+    return await store.directorates_of(conn, ministry_id)
+
+
+async def app_passwords_for(conn: Connection, asker: Asker) -> list[KeptAppPassword]:
+    """One's own, and nobody else's."""
+    return await store.app_passwords_of(conn, asker.id)
+
+
+async def public_keys(conn: Connection, now: datetime) -> list[Mapping[str, str]]:
+    """The JSON Web Keys by which tokens can be checked."""
+    return [row.jwk for row in await store.signing_keys(conn, now)]
+
+
+async def key_that_signs(conn: Connection, now: datetime) -> tuple[str, str]:
+    """(kid, PEM) of the private key that signs now. Raises Unavailable before the first one is made."""
+    for row in await store.signing_keys(conn, now):
+        if row.signs_from <= now:
+            return row.kid, row.pem
+    raise Unavailable("The first signing key is being made: ask again in a moment.")
+
+
+async def guests_to_end(conn: Connection, now: datetime) -> list[UUID]:
+    """Whose accounts have expired."""
+    return await store.agents_expired(conn, now)

@@ -1,0 +1,18 @@
+"""What directory may be told."""
+
+from parvis_kit.settings import Settings as KitSettings
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+
+class Settings(KitSettings):
+    model_config = SettingsConfigDict(env_prefix="PARVIS_DIRECTORY_")
+
+    local_sign_in: bool = False
+    """Agents sign in with an e-mail and a password kept here: for demonstrations; ministries sign in elsewhere."""
+    session_idle_minutes: int = Field(default=120, ge=5, le=720)
+    """A session that nobody used for this long has ended."""
+    session_hours_max: int = Field(default=12, ge=1, le=24)
+    """A session ends after this long, used or not."""
+    signing_key_days: int = Field(default=90, ge=1, le=366)
+    """How long a key signs before the next one takes over."""

@@ -1,0 +1,309 @@
+"""Directory's tables, and the SQL that reads and writes them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.audit import audit_table
+from parvis_kit.db import Connection, Json, Moment, Tx, metadata_for
+from parvis_kit.db.text import BinaryText
+from parvis_kit.events import log_tables
+from parvis_kit.idempotency import idempotency_table
+from parvis_roster import Questions
+
+from parvis_directory.rules import Directorate, KeptAppPassword, Ministry, Person, Session, Team
+
+METADATA = metadata_for("directory")
+log_tables(METADATA)
+audit_table(METADATA)
+idempotency_table(METADATA)
+ministry = sa.Table(
+    "ministry",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("siren", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("app_passwords", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+)
+directorate = sa.Table(
+    "directorate",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("siret", sa.Text),
+    sa.UniqueConstraint("ministry_id", "id", name="uq_directorate_of_ministry"),
+    sa.UniqueConstraint("ministry_id", "name"),
+)
+agent = sa.Table(
+    "agent",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False),
+    sa.Column("directorate_id", sa.Uuid),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("email", BinaryText, nullable=False, unique=True),
+    sa.Column("given_name", sa.Text, nullable=False),
+    sa.Column("family_name", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("roles", Json, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("password", sa.Text),
+    sa.ForeignKeyConstraint(
+        ["ministry_id", "directorate_id"], ["directory.directorate.ministry_id", "directory.directorate.id"], name="fk_agent_directorate"
+    ),
+    sa.Index("ix_agent_ministry_id", "ministry_id", "id"),
+)
+team = sa.Table(
+    "team",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Index("ix_team_ministry_id", "ministry_id", "id"),
+)
+team_member = sa.Table(
+    "team_member",
+    METADATA,
+    sa.Column("team_id", sa.ForeignKey(team.c.id), primary_key=True),
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), primary_key=True, index=True),
+)
+session = sa.Table(
+    "session",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), nullable=False, index=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("csrf", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("used_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False, index=True),
+    sa.Column("revoked_at", Moment),
+)
+app_password = sa.Table(
+    "app_password",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("prefix", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("scopes", Json, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("revoked_at", Moment),
+)
+signing_key = sa.Table(
+    "signing_key",
+    METADATA,
+    sa.Column("kid", sa.Text, primary_key=True),
+    sa.Column("pem", sa.Text, nullable=False),
+    sa.Column("jwk", Json, nullable=False),
+    sa.Column("signs_from", Moment, nullable=False),
+    sa.Column("not_after", Moment, nullable=False),
+)
+
+
+@dataclass(slots=True)
+class SigningKeyRow:
+    kid: str
+    pem: str
+    jwk: dict[str, str]
+    signs_from: datetime
+    not_after: datetime
+
+
+MINISTRY = tuple(ministry.c)
+PERSON = tuple(column for column in agent.c if column.name != "password")
+KEPT_APP_PASSWORD = tuple(column for column in app_password.c if column.name != "digest")
+SESSION = tuple(session.c[name] for name in Session.__slots__)
+
+
+def _page(columns: Sequence[sa.Column[Any]], table: sa.Table, where: sa.Column[Any] | None) -> sa.Select[Any]:
+    query = sa.select(*columns).where(table.c.id > sa.bindparam("after"))
+    return (query if where is None else query.where(where == sa.bindparam("whose"))).order_by(table.c.id).limit(sa.bindparam("limit"))
+
+
+AGENTS_OF = _page(PERSON, agent, agent.c.ministry_id)
+AGENTS = _page(PERSON, agent, None)
+TEAMS_OF = _page(tuple(team.c), team, team.c.ministry_id)
+TEAMS = _page(tuple(team.c), team, None)
+MINISTRIES = _page(MINISTRY, ministry, None)
+ONE_AGENT = sa.select(*PERSON).where(agent.c.id == sa.bindparam("one"))
+ONE_TEAM = sa.select(team).where(team.c.id == sa.bindparam("one"))
+ONE_MINISTRY = sa.select(*MINISTRY).where(ministry.c.id == sa.bindparam("one"))
+DIRECTORATES = sa.select(directorate).where(directorate.c.ministry_id == sa.bindparam("one")).order_by(directorate.c.id)
+MEMBERS = sa.select(team_member.c.agent_id).where(team_member.c.team_id == sa.bindparam("one")).order_by(team_member.c.agent_id)
+INSERT_AGENT = sa.insert(agent)
+
+
+async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, whose: UUID | None = None) -> list[Any]:
+    return list(await conn.execute(of, {"after": after, "limit": limit} | ({"whose": whose} if whose else {})))
+
+
+async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
+    row = (await conn.execute(ONE_AGENT.with_for_update() if lock else ONE_AGENT, {"one": agent_id})).one_or_none()
+    return Person(*row) if row else None
+
+
+async def add_agent(tx: Tx, person: Person) -> None:
+    values = {name: getattr(person, name) for name in Person.__slots__}
+    await tx.execute(INSERT_AGENT, values | {"password": None})
+
+
+async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:
+    """Its row is locked already."""
+    changed = sa.update(agent).where(agent.c.id == person.id).values(**values, revision=person.revision + 1).returning(*PERSON)
+    return Person(*(await tx.execute(changed)).one())
+
+
+async def set_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
+    await tx.execute(sa.update(agent).where(agent.c.id == agent_id).values(password=hashed))
+
+
+async def find_password(conn: Connection, email: str) -> tuple[Person, str | None] | None:
+    row = (await conn.execute(sa.select(*PERSON, agent.c.password).where(agent.c.email == email))).one_or_none()
+    return (Person(*row[:-1]), row[-1]) if row else None
+
+
+async def agents_expired(conn: Connection, now: datetime) -> list[UUID]:
+    ended = sa.select(agent.c.id).where(agent.c.expires_at <= now, agent.c.state != "left")
+    return list((await conn.execute(ended)).scalars())
+
+
+async def find_ministry(conn: Connection, ministry_id: UUID, *, lock: bool = False) -> Ministry | None:
+    row = (await conn.execute(ONE_MINISTRY.with_for_update() if lock else ONE_MINISTRY, {"one": ministry_id})).one_or_none()
+    return Ministry(*row) if row else None
+
+
+async def add_ministry(tx: Tx, one: Ministry) -> None:
+    await tx.execute(sa.insert(ministry), {name: getattr(one, name) for name in Ministry.__slots__})
+
+
+async def change_ministry(tx: Tx, one: Ministry, **values: Any) -> Ministry:
+    changed = sa.update(ministry).where(ministry.c.id == one.id).values(**values, revision=one.revision + 1).returning(*MINISTRY)
+    return Ministry(*(await tx.execute(changed)).one())
+
+
+async def directorates_of(conn: Connection, ministry_id: UUID) -> list[Directorate]:
+    return [Directorate(*row) for row in await conn.execute(DIRECTORATES, {"one": ministry_id})]
+
+
+async def add_directorate(tx: Tx, one: Directorate) -> None:
+    await tx.execute(sa.insert(directorate), {name: getattr(one, name) for name in Directorate.__slots__})
+
+
+async def find_team(conn: Connection, team_id: UUID, *, lock: bool = False) -> Team | None:
+    row = (await conn.execute(ONE_TEAM.with_for_update() if lock else ONE_TEAM, {"one": team_id})).one_or_none()
+    return Team(*row) if row else None
+
+
+async def add_team(tx: Tx, one: Team) -> None:
+    await tx.execute(sa.insert(team), {name: getattr(one, name) for name in Team.__slots__})
+
+
+async def change_team(tx: Tx, one: Team, name: str) -> Team:
+    changed = sa.update(team).where(team.c.id == one.id).values(name=name, revision=one.revision + 1).returning(*team.c)
+    return Team(*(await tx.execute(changed)).one())
+
+
+async def members_of(conn: Connection, team_id: UUID) -> list[UUID]:
+    return list((await conn.execute(MEMBERS, {"one": team_id})).scalars())
+
+
+async def set_members(tx: Tx, team_id: UUID, added: Collection[UUID], removed: Collection[UUID]) -> None:
+    if removed:
+        await tx.execute(sa.delete(team_member).where(team_member.c.team_id == team_id, team_member.c.agent_id.in_(removed)))
+    if added:
+        await tx.execute(sa.insert(team_member), [{"team_id": team_id, "agent_id": one} for one in added])
+
+
+async def add_session(tx: Tx, one: Session, digest: str) -> None:
+    values = {name: getattr(one, name) for name in Session.__slots__}
+    await tx.execute(sa.insert(session), values | {"digest": digest, "revoked_at": None})
+
+
+async def touch_session(tx: Tx, digest: str, now: datetime, idle_since: datetime) -> tuple[Session, Person] | None:
+    """The living session of this digest, used now, and its agent."""
+    alive = sa.and_(session.c.digest == digest, session.c.revoked_at.is_(None), session.c.expires_at > now, session.c.used_at > idle_since)
+    row = (await tx.execute(sa.update(session).where(alive).values(used_at=now).returning(*SESSION))).one_or_none()
+    if row is None:
+        return None
+    found = Session(*row)
+    person = await find_agent(tx, found.agent_id)
+    return (found, person) if person else None
+
+
+async def revoke_sessions(tx: Tx, agent_id: UUID, now: datetime, session_id: UUID | None = None) -> list[Session]:
+    which = sa.and_(session.c.agent_id == agent_id, session.c.revoked_at.is_(None), session.c.expires_at > now)
+    which = which if session_id is None else sa.and_(which, session.c.id == session_id)
+    rows = await tx.execute(sa.update(session).where(which).values(revoked_at=now).returning(*SESSION))
+    return [Session(*row) for row in rows]
+
+
+async def forget_sessions(tx: Tx, before: datetime) -> int:
+    return int((await tx.execute(sa.delete(session).where(session.c.expires_at < before))).rowcount)
+
+
+async def add_app_password(tx: Tx, one: KeptAppPassword, digest: str) -> None:
+    await tx.execute(sa.insert(app_password), {name: getattr(one, name) for name in KeptAppPassword.__slots__} | {"digest": digest})
+
+
+async def app_passwords_of(conn: Connection, agent_id: UUID) -> list[KeptAppPassword]:
+    mine = sa.select(*KEPT_APP_PASSWORD).where(app_password.c.agent_id == agent_id, app_password.c.revoked_at.is_(None))
+    return [KeptAppPassword(*row) for row in await conn.execute(mine.order_by(app_password.c.id))]
+
+
+async def revoke_app_passwords(tx: Tx, agent_id: UUID, now: datetime, one: UUID | None = None) -> list[KeptAppPassword]:
+    which = sa.and_(app_password.c.agent_id == agent_id, app_password.c.revoked_at.is_(None))
+    which = which if one is None else sa.and_(which, app_password.c.id == one)
+    rows = await tx.execute(sa.update(app_password).where(which).values(revoked_at=now).returning(*KEPT_APP_PASSWORD))
+    return [KeptAppPassword(*row) for row in rows]
+
+
+async def signing_keys(conn: Connection, now: datetime) -> list[SigningKeyRow]:
+    """Those whose tokens still count, the newest first."""
+    good = sa.select(signing_key).where(signing_key.c.not_after > now).order_by(signing_key.c.signs_from.desc(), signing_key.c.kid)
+    return [SigningKeyRow(*row) for row in await conn.execute(good)]
+
+
+async def lock_signing_keys(tx: Tx) -> None:
+    """One process at a time makes a key."""
+    if not tx.database.is_sqlite:
+        await tx.execute(sa.text("LOCK TABLE directory.signing_key IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def add_signing_key(tx: Tx, values: dict[str, Any]) -> None:
+    await tx.execute(sa.insert(signing_key), values)
+
+
+_standing = (agent.c.state, agent.c.expires_at, agent.c.ministry_id, agent.c.roles)
+_one = sa.select(sa.literal(1).label("one")).subquery()
+QUESTIONS = Questions(
+    by_token=sa.select(sa.or_(session.c.revoked_at.is_not(None), session.c.id.is_(None)), signing_key.c.not_after, *_standing).select_from(
+        _one.outerjoin(agent, agent.c.id == sa.bindparam("agent_id", type_=sa.Uuid))
+        .outerjoin(session, session.c.id == sa.bindparam("session_id", type_=sa.Uuid))
+        .outerjoin(signing_key, signing_key.c.kid == sa.bindparam("kid", type_=sa.Text))
+    ),
+    by_prefix=sa.select(
+        app_password.c.id,
+        app_password.c.agent_id,
+        agent.c.email,
+        app_password.c.digest,
+        app_password.c.scopes,
+        sa.case((app_password.c.revoked_at.is_(None), "active"), else_="revoked"),
+        app_password.c.expires_at,
+        *_standing,
+    )
+    .join_from(app_password, agent, agent.c.id == app_password.c.agent_id)
+    .where(app_password.c.prefix == sa.bindparam("prefix")),
+    keys=sa.select(signing_key.c.kid, signing_key.c.jwk).where(signing_key.c.not_after > sa.bindparam("now")),
+)
+"""Who asks, answered from directory's own tables."""

@@ -1,0 +1,39 @@
+"""What the clock asks of directory."""
+
+from functools import partial
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+from parvis_kit.idempotency import forget_old_keys
+from parvis_kit.service import Sweep
+
+from parvis_directory import actions, queries
+from parvis_directory.settings import Settings
+
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
+    return [
+        Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
+        Sweep("guests", MINUTE, partial(end_guests, database, clock)),
+        Sweep("sessions", HOUR, partial(forget, database, clock)),
+    ]
+
+
+async def rotate(database: Database, clock: Clock, settings: Settings) -> None:
+    await actions.rotate_signing_keys(database, days=settings.signing_key_days, now=clock())
+
+
+async def end_guests(database: Database, clock: Clock) -> None:
+    """One transaction each: nobody else waits for a long list."""
+    async with database.read() as conn:
+        ended = await queries.guests_to_end(conn, clock())
+    for agent_id in ended:
+        async with database.transaction() as tx:
+            await actions.end_guest(tx, agent_id, now=clock())
+
+
+async def forget(database: Database, clock: Clock) -> None:
+    await actions.forget_sessions(database, now=clock())
+    await forget_old_keys(database, clock())
