@@ -162,7 +162,6 @@ def serving(
         checks=checks_of(services),
         ready=ready,
         reuse_port=shared,
-        before_background=[run for service in services for run in service.before],
     )
 
 

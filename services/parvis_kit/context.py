@@ -3,13 +3,12 @@
 import os
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Published facts and log lines take these along. Empty strings where there is nothing to say."""
 
     request_id: str = ""
@@ -21,7 +20,7 @@ class Cause:
     """The fact being reacted to (CloudEvents causationid)."""
 
 
-CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039 (frozen)
+CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039 (immutable)
 
 
 def child_span(traceparent: str) -> str:
@@ -33,4 +32,4 @@ def child_span(traceparent: str) -> str:
 
 def acting_as(actor: str) -> None:
     """From here on, in this task, published facts and log lines name this actor."""
-    CAUSE.set(replace(CAUSE.get(), actor=actor))
+    CAUSE.set(CAUSE.get()._replace(actor=actor))

@@ -25,8 +25,6 @@ FIELD_BYTES_MAX = 4096
 """Of one header line; a cookie or a token fits."""
 HEADERS_MAX = 64
 """aiohttp has no limit on their sum: 64 × 4 KiB is the most that a head can take."""
-LINGER_SECONDS = 2.0
-"""How long what is still being sent is read after its refusal, so that the refusal arrives."""
 BACKLOG = 1024
 """Connections that the kernel holds while the loop is busy."""
 SETTLE_SECONDS_MAX = 0.5
@@ -63,8 +61,6 @@ class Serving:
     limits: Limits = LIMITS
     reuse_port: bool = False
     """Other processes listen on the same port."""
-    before_background: Sequence[Run] = ()
-    """Done once, before anything runs."""
 
 
 async def serve(serving: Serving) -> None:
@@ -76,8 +72,9 @@ async def serve(serving: Serving) -> None:
     metrics = web.AppRunner(metrics_app(), access_log=None, shutdown_timeout=1, keepalive_timeout=serving.limits.idle_seconds)
     with stop_signals() as stopping:
         try:
-            for run in serving.before_background:
-                await run()
+            for service in serving.services:
+                for run in service.before:
+                    await run()
             loop_time = asyncio.get_running_loop().time
             background.start({"process.loop": lambda: watch_loop(loop_time), **serving.background})
             for service in serving.services:
@@ -118,7 +115,7 @@ def runner_options(limits: Limits) -> dict[str, Any]:
         "keepalive_timeout": limits.idle_seconds,
         "max_field_size": FIELD_BYTES_MAX,
         "max_headers": HEADERS_MAX,
-        "lingering_time": LINGER_SECONDS,
+        "lingering_time": limits.linger_seconds,
         "shutdown_timeout": limits.shutdown_seconds,
         "auto_decompress": False,
     }

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -155,8 +155,7 @@ def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
     head = json.loads(envelope.head)
     trace = head.get("traceparent", "")
     token = CAUSE.set(
-        replace(
-            Cause(),
+        Cause(
             request_id=head.get("correlationid", ""),
             traceparent=child_span(trace) if trace else "",
             actor=consumer,

@@ -45,6 +45,8 @@ class Limits:
     """Of a JSON body: 413. Uploads are streamed by raw doors, which count for themselves."""
     idle_seconds: float = 15.0
     """A connection that sends no whole head for this long is closed. Above a proxy's own limit it would be safer at 75."""
+    linger_seconds: float = 2.0
+    """What is still being sent after its refusal is read for this long, so that the refusal arrives."""
     drain_seconds: float = 1.0
     """From the order to stop until no new connection is taken: what a proxy needs to notice."""
     shutdown_seconds: float = 20.0
