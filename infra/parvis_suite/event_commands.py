@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from parvis_suite.plainly import chosen, plain_words, platform_of, run_here
+
 if TYPE_CHECKING:
     from parvis_kit.events.operate import ParkedFact
     from parvis_kit.events.running import Flow
@@ -43,7 +45,6 @@ async def flows() -> AsyncIterator[list[Flow]]:
     from parvis_kit.events.bell import Bell
 
     from parvis_suite.assembly import flow_of
-    from parvis_suite.cli import chosen, platform_of
 
     platform = platform_of()
     services = chosen((), platform)
@@ -56,24 +57,13 @@ async def flows() -> AsyncIterator[list[Flow]]:
 
 def on_flows(work: Callable[[list[Flow]], Awaitable[T]]) -> T:
     """Run it; what has a name is said in one line."""
-    import asyncio
-
-    from parvis_suite.cli import Refusal
 
     async def run() -> T:
         async with flows() as each:
             return await work(each)
 
-    from parvis_kit.events.ports import Gone
-    from parvis_kit.problems import Problem
-    from parvis_kit.settings import SettingsRefused
-
-    from parvis_suite.assembly import CannotStart
-
-    try:
-        return asyncio.run(run())
-    except (Problem, Gone, SettingsRefused, CannotStart) as error:
-        raise Refusal(str(error)) from None
+    with plain_words():
+        return run_here(run())
 
 
 def flow_of_consumer(each: Sequence[Flow], consumer: str) -> Flow:

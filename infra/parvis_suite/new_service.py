@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
-NAME = re.compile(r"[a-z]{2,30}")
+NAME = re.compile(r"[a-z]{2,15}")
 TAKEN = {"data", "docs", "infra", "roster", "contracts", "kit", "services", "suite", "tests"}
 """Names of other rooms of the house."""
 PLACES = {
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 def make(root: Path, name: str) -> list[Path]:
     """All files of the service, its lines in the lists of the house, its schemas and its pages of reference; raises Refused."""
     if not NAME.fullmatch(name) or name in TAKEN:
-        raise Refused(f"{name!r} is no name for a service: 2 to 30 small letters, and none of {', '.join(sorted(TAKEN))}")
+        raise Refused(f"{name!r} is no name for a service: 2 to 15 small letters, and none of {', '.join(sorted(TAKEN))}")
     if (root / name / f"parvis_{name}").exists() or f"parvis_{name}" in (root / "pyproject.toml").read_text():
         raise Refused(f"there is a service {name} already")
     written = [*templates(name), *listed(root, name)]
@@ -75,7 +75,7 @@ def templates(name: str) -> Iterator[Written]:
 
 
 def filled(text: str, name: str) -> str:
-    return text.replace("SERVICE", name).replace("Service_", name.capitalize())
+    return text.replace("PARVIS_SERVICE_", f"PARVIS_{name.upper()}_").replace("Service_", name.capitalize()).replace("SERVICE", name)
 
 
 def listed(root: Path, name: str) -> Iterator[Written]:
@@ -84,15 +84,17 @@ def listed(root: Path, name: str) -> Iterator[Written]:
     yield Written(Path("pyproject.toml"), "".join(_in_toml(line, name) for line in pyproject.splitlines(keepends=True)))
     for path, old, new in (
         ("infra/parvis_suite/services.py", r'(    "directory": .*\n)', rf'\1    "{name}": "parvis_{name}.app",\n'),
-        ("services/parvis_contracts/__init__.py", r"(from parvis_contracts import \w+(?:, \w+)*)", rf"\1, {name}"),
+        ("services/parvis_directory/rules.py", r"(SESSION_SCOPES = frozenset\(\{[^}]*)", rf'\1, "{name}:read"'),
+        ("services/parvis_contracts/__init__.py", r"(?s)from parvis_contracts import ([\w, ]+)(.*)PUBLISHERS = \([\w, ]+\)", ""),
     ):
-        text, times = re.subn(old, new, (root / path).read_text("utf-8"), count=1)
-        if path.endswith("__init__.py"):
-            text, more = re.subn(r"PUBLISHERS = \(([^)]*?),?\)", rf"PUBLISHERS = (\1, {name})", text, count=1)
-            times *= more
-        if not times:
-            raise Refused(f"{path} is not as it was: write the service into it by hand, and mend new_service.py")
-        yield Written(Path(path), text)
+        text = (root / path).read_text("utf-8")
+        found = re.search(old, text)
+        if found is None:
+            raise Refused(f"{path} is not as it was: new_service.py does not know how to write the service into it")
+        if not new:
+            names = ", ".join(sorted({*found[1].split(", "), name}))
+            new = f"from parvis_contracts import {names}{found[2]}PUBLISHERS = ({names})"
+        yield Written(Path(path), text.replace(found[0], found.expand(new), 1))
 
 
 def _in_toml(line: str, name: str) -> str:

@@ -7,20 +7,17 @@ from functools import partial
 from parvis_kit import access
 from parvis_kit.clock import Clock, utc_now
 from parvis_kit.db import Database
-from parvis_kit.http import Limiter, Rate
+from parvis_kit.http import Limiter
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_roster import Guard, WhoAsks
+from parvis_roster.asking import ACCOUNT_RATE, ADDRESS_RATE
 
 from parvis_directory import store
 from parvis_directory.api import ROUTES
 from parvis_directory.api.sign_in import DESK, Desk
 from parvis_directory.settings import Settings
 from parvis_directory.sweeps import rotate, sweeps
-
-ADDRESS_RATE = Rate(burst=30, every_seconds=2)
-"""A ministry's agents share few addresses on the RIE."""
-ACCOUNT_RATE = Rate(burst=5, every_seconds=60)
 
 
 def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None = None) -> Service:

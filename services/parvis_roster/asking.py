@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from parvis_kit.access import Claims, UnknownKey, check_app_password, public_key
 from parvis_kit.clock import Clock
 from parvis_kit.context import acting_as
 from parvis_kit.db import Connection
-from parvis_kit.http import DB, Limiter, Request, client_key
+from parvis_kit.http import DB, Limiter, Rate, Request, client_key
 from parvis_kit.problems import Forbidden, TooManyRequests, Unauthorized
 
 from parvis_roster.freshness import Freshness
@@ -26,6 +27,9 @@ from parvis_roster.tables import tables_of
 CHALLENGE = 'Bearer, Basic realm="Parvis", charset="UTF-8"'
 KEYS_LOOK = timedelta(seconds=1)
 """At most one look a second for keys that tokens name and nobody knows: made-up names cost no more than that."""
+ADDRESS_RATE = Rate(burst=30, every_seconds=2)
+"""A ministry's agents share few addresses on the RIE."""
+ACCOUNT_RATE = Rate(burst=5, every_seconds=60)
 REFUSED_STATES = frozenset({"suspended", "left"})
 """Not `pending`: directory lets them in first, and the copy may not have heard of it yet."""
 
@@ -235,6 +239,8 @@ def questions_of(service: str) -> Questions:
     )  # fmt: skip
 
 
-def who_asks(service: str, freshness: Freshness, *, issuer: str, guard: Guard) -> WhoAsks:
+def who_asks(service: str, freshness: Freshness, *, issuer: str, guard: Guard | None = None) -> WhoAsks:
     """What `service` hands over as its `authenticate`."""
-    return WhoAsks(questions_of(service), clock=freshness.clock, issuer=issuer, guard=guard, freshness=freshness)
+    by_address, by_account = (Limiter(rate, time.monotonic) for rate in (ADDRESS_RATE, ACCOUNT_RATE))
+    usual = Guard(by_address, by_account)
+    return WhoAsks(questions_of(service), clock=freshness.clock, issuer=issuer, guard=guard or usual, freshness=freshness)

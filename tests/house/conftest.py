@@ -1,10 +1,11 @@
 """What the house tests look at: the files under version control, and the services among them."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TOP_FOLDERS = ("services", "infra", "files", "calendar", "messaging", "billing")
+TOP_FOLDERS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["mypy_path"]
 GROUND = {"parvis_kit", "parvis_contracts", "parvis_roster", "parvis_suite", "parvis_portal"}
 """Packages that are no service with rooms."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, TOP_FOLDERS
 
 PLANTED = {
     "the kit knows a service": ("parvis_kit/clock.py", "import parvis_directory", "from the roof down"),
@@ -23,7 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of it, to break."""
     copy = tmp_path_factory.mktemp("house")
     shutil.copy(ROOT / "pyproject.toml", copy)
-    for package in (*ROOT.glob("services/parvis_*"), *ROOT.glob("infra/parvis_*")):
+    for package in (one for folder in TOP_FOLDERS for one in (ROOT / folder).glob("parvis_*")):
         shutil.copytree(package, copy / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 

@@ -35,7 +35,7 @@ FILES = {
         from typing import Any, ClassVar
         import sqlalchemy as sa
         from parvis_kit.clock import utc_now
-        from parvis_kit.db import Database, metadata_for
+        from parvis_kit.db import Database, metadata_for, upsert
         from parvis_kit.events import Fact, log_tables, publish
         from parvis_kit.http import DB, Request, Routes
         from parvis_kit.service import Service
@@ -66,10 +66,12 @@ FILES = {
                 publish(tx, WickLit(at=utc_now(), about=wick))
             return Light([])
 
+        WET = {"wet"}
+
         async def note(tx: Any, fact: WickLit) -> None:
-            if fact.about == "wet":
+            if fact.about in WET:
                 raise RuntimeError("a wet wick does not burn")
-            await tx.execute(sa.insert(LIT), {"wick": fact.about})
+            await tx.execute(upsert(tx, LIT).values(wick=fact.about).on_conflict_do_nothing())
 
         def build(platform: Any) -> Service:
             database = Database(platform.database_url_of("lantern"), "lantern")

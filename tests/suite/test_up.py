@@ -68,6 +68,7 @@ def test_up_migrates_serves_carries_facts_and_stops(anywhere: Suite) -> None:
         process.terminate()
         assert process.wait(SECONDS_MAX) == 0
     assert not (anywhere.folder / "data" / DEMO_FILE).exists()
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (anywhere.folder / "data").glob("*.db*")} <= {0o600}
 
 
 def test_a_second_up_on_the_same_folder_is_refused_and_the_first_goes_on(parvis: Suite) -> None:

@@ -1,5 +1,6 @@
 """Two engines for each service: reads that hold no transaction, and writes that do."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ LEASE_SECONDS = 10
 """How long a frozen process may keep a lock that others wait for (idle_in_transaction_session_timeout, idle_session_timeout)."""
 SQLITE_READERS = 4
 BUSY_MILLISECONDS = 5000
+OWNER_ALONE = 0o600
+"""Signing keys lie in these files; SQLite gives its WAL the mode of the file."""
 
 
 def open_engines(
@@ -68,6 +71,7 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngin
 def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
     def connect(connection: Any, _record: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)  # not before: a service that is only described writes nothing
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ALONE))
         connection.isolation_level = None  # or the driver opens transactions late, and not the ones we ask for
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")

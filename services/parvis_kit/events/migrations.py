@@ -3,15 +3,16 @@
 A later change is a function of its own below, which every service calls from a migration of its own.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
-from alembic.operations import Operations
 
 from parvis_kit.db.columns import Moment, Serial
 
 TABLES = ("projection", "parked", "inbox", "consumer_offset", "log_head", "log", "outbox")
 
 
-def create_log_tables(op: Operations, service: str) -> None:
+def create_log_tables(op: Any, service: str) -> None:
     """For the first migration of each service: `create_log_tables(op, "directory")`."""
     op.create_table("outbox", sa.Column("id", Serial, primary_key=True), *_fact_columns(), schema=service, sqlite_autoincrement=True)
     op.create_table("log", sa.Column("seq", Serial, primary_key=True), *_fact_columns(), schema=service, sqlite_autoincrement=True)
@@ -65,7 +66,7 @@ def create_log_tables(op: Operations, service: str) -> None:
     )
 
 
-def drop_log_tables(op: Operations, service: str) -> None:
+def drop_log_tables(op: Any, service: str) -> None:
     """The way back of `create_log_tables`."""
     for table in TABLES:
         op.drop_table(table, schema=service)

@@ -11,7 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    create_log_tables(op, "directory")  # type: ignore[arg-type]
+    create_log_tables(op, "directory")
     op.create_table(
         "audit",
         sa.Column("seq", Serial, nullable=False),
@@ -177,4 +177,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_audit_at"), table_name="audit", schema="directory")
     op.drop_index(op.f("ix_audit_about"), table_name="audit", schema="directory")
     op.drop_table("audit", schema="directory")
-    drop_log_tables(op, "directory")  # type: ignore[arg-type]
+    drop_log_tables(op, "directory")

@@ -1,0 +1,92 @@
+"""What every command of `parvis` shares: its settings, its services, and plain words for what cannot be done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from parvis_kit.service import Service
+    from parvis_kit.settings import Platform
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Refusal(click.ClickException):
+    """What the person at the keyboard can mend: one line, exit status 2."""
+
+    exit_code = 2
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """Say in one line what has a name; anything else is a bug and keeps its traceback."""
+    from parvis_kit.events.ports import Gone
+    from parvis_kit.problems import Problem
+    from parvis_kit.settings import SettingsRefused
+
+    from parvis_suite.assembly import CannotStart
+
+    try:
+        yield
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except (SettingsRefused, CannotStart, Problem, Gone, OSError) as error:
+        raise Refusal(str(error)) from None
+
+
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose refusals are told in plain words."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with plain_words():
+            command(*args, **kwargs)
+
+    return run
+
+
+def platform_of() -> Platform:
+    """The settings of this installation, with every PARVIS_ name known; failpoints armed, logging begun."""
+    from parvis_kit import failpoints
+    from parvis_kit.settings import Platform, SettingsRefused, refuse_unknown
+
+    from parvis_suite.services import settings_classes
+
+    refuse_unknown(os.environ, [Platform, *settings_classes()])
+    platform = Platform.read()
+    try:
+        failpoints.arm(platform.fail)
+    except ValueError as error:
+        raise SettingsRefused(f"PARVIS_FAIL: {error}") from None
+    return platform
+
+
+def chosen(names: Sequence[str], platform: Platform) -> list[Service]:
+    """The services of these names, or all."""
+    from parvis_suite.services import build_all
+
+    return build_all(platform, known(names))
+
+
+def known(names: Sequence[str]) -> Sequence[str]:
+    """Refuses a name that no service has."""
+    from parvis_suite.services import BUILDERS
+
+    for name in names:
+        if name not in BUILDERS:
+            raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
+    return names
+
+
+def run_here(work: Coroutine[Any, Any, T]) -> T:
+    """A short command's loop; a server's is uvloop's."""
+    import asyncio
+
+    return asyncio.run(work)

@@ -1,0 +1,145 @@
+"""`parvis events`: what an operator sees of the log, and mends."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from parvis_kit.background import Background
+from parvis_kit.events import publish
+from parvis_kit.events.ledger import tables_of
+from parvis_kit.events.operate import lag
+from parvis_kit.settings import Platform
+from parvis_kit.testing.waiting import until
+from parvis_suite import contracts
+from parvis_suite.assembly import Bell, background_of, flow_of
+from parvis_suite.services import build
+
+from .conftest import Suite
+
+AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def stand_in() -> Any:
+    return sys.modules["stand_in.app"]
+
+
+def live(suite: Suite, wicks: Sequence[str], *, consuming: bool = True) -> list[str]:
+    """Light these wicks in this order, and let all consumers come to the end; returns which burn."""
+
+    async def main() -> list[str]:
+        platform = Platform.read(suite.environ)
+        service, background = build("lantern", platform), Background()
+        try:
+            for wick in wicks:
+                async with service.database.transaction() as tx:
+                    publish(tx, stand_in().WickLit(at=AT, about=wick))
+            work = background_of([service], platform)
+            background.start(work if consuming else {name: run for name, run in work.items() if name == "lantern.relay"})
+
+            async def settled() -> bool:
+                async with service.database.read() as conn:
+                    pending = (await conn.execute(sa.select(sa.func.count()).select_from(tables_of("lantern")["outbox"]))).scalar_one()
+                    behind = sum(one.facts for one in await lag(flow_of(service, platform, Bell())))
+                return not pending and (not behind or not consuming)
+
+            await until(settled, "the log has settled")
+            async with service.database.read() as conn:
+                return [row[0] for row in await conn.execute(sa.select(stand_in().LIT.c.wick).order_by(stand_in().LIT.c.wick))]
+        finally:
+            await background.stop()
+            await service.database.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def lit(anywhere: Suite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
+    """A dry wick burns; a wet one failed, and another lighting of it waits behind."""
+    assert anywhere("migrate").exit_code == 0
+    known = {**contracts.kinds(), "lantern.wick.lit.v1": stand_in().WickLit}
+    monkeypatch.setattr(contracts, "kinds", lambda: known)
+    assert live(anywhere, ["dry", "wet", "wet"]) == ["dry"]
+    yield anywhere
+
+
+def test_tail_shows_what_happened(lit: Suite) -> None:
+    lines = lit("events", "tail").output.splitlines()
+    assert [line.split()[3:5] for line in lines] == [["lantern.wick.lit.v1", key] for key in ("dry", "wet", "wet")]
+    assert len(lit("events", "tail", "--key", "wet").output.splitlines()) == 2
+    assert lit("events", "tail", "--type", "lantern.wick.blown.v1").output == ""
+    assert lit("events", "tail", "--since", "1s").output == ""
+
+
+def test_tail_speaks_cloudevents(lit: Suite) -> None:
+    one = json.loads(lit("events", "tail", "parvis.lantern.wick", "--json").output.splitlines()[0])
+    assert (one["specversion"], one["type"], one["subject"], one["source"]) == ("1.0", "lantern.wick.lit.v1", "dry", "/parvis/lantern")
+    assert one["data"]["about"] == "dry"
+
+
+def test_an_unknown_topic_and_a_strange_age_are_refused(lit: Suite) -> None:
+    assert "there is no topic 'parvis.candle'; there is parvis.directory.agent" in lit("events", "tail", "parvis.candle").output
+    assert "'soon' is no age: 90s, 15m, 1h, 7d" in lit("events", "lag", "--max", "soon").output
+
+
+def test_lag_is_a_probe(lit: Suite) -> None:
+    assert lit("events", "lag", "--max", "30s").exit_code == 0
+    live(lit, ["late"], consuming=False)
+    behind = lit("events", "lag", "--max", "30s")
+    assert behind.exit_code == 1
+    assert behind.output.split()[:4] == ["lantern", "lantern", "1", "facts"]
+
+
+def test_what_waits_is_listed_with_its_reason(lit: Suite) -> None:
+    lines = lit("events", "parked").output.splitlines()
+    assert len(lines) == 2
+    assert "a wet wick does not burn" in lines[0]
+    number = lines[0].split()[0]
+    assert "Traceback" in lit("events", "parked", "lantern", "--show", number).output or "RuntimeError" in lines[0]
+
+
+def test_a_replay_that_fails_again_leaves_all_of_it_parked(lit: Suite) -> None:
+    result = lit("events", "replay", "lantern", "--all")
+    assert result.exit_code == 1
+    assert "still fails, still parked" in result.output
+    assert len(lit("events", "parked").output.splitlines()) == 2
+
+
+def test_a_replay_after_the_cause_is_mended_applies_what_waited(lit: Suite) -> None:
+    stand_in().WET.clear()
+    assert lit("events", "replay", "lantern", "--key", "wet", "--dry-run").output.startswith("would replay wet")
+    assert "2 facts applied" in lit("events", "replay", "lantern", "--key", "wet").output
+    assert lit("events", "parked").output == "nothing is parked\n"
+    assert live(lit, []) == ["dry", "wet"]
+
+
+def test_what_is_discarded_is_shown_and_later_facts_of_its_key_pass(lit: Suite) -> None:
+    assert lit("events", "discard", "lantern", "--key", "wet").exit_code == 2
+    dry = lit("events", "discard", "lantern", "--key", "wet", "--reason", "rain", "--dry-run")
+    assert dry.output.startswith("would discard 2 facts of wet")
+    done = lit("events", "discard", "lantern", "--key", "wet", "--reason", "rain")
+    assert done.output.startswith("discarded 2 facts of wet")
+    assert done.output.count("lantern.wick.lit.v1") == 2
+    assert lit("events", "parked").output == "nothing is parked\n"
+    stand_in().WET.clear()
+    assert live(lit, ["wet"]) == ["dry", "wet"]
+
+
+def test_what_has_effects_outside_is_never_rebuilt(lit: Suite) -> None:
+    result = lit("events", "rebuild", "lantern")
+    assert result.exit_code == 2
+    assert "only projections are rebuilt" in result.output
+
+
+def test_nothing_to_accept_is_said_so(lit: Suite) -> None:
+    assert "nothing to accept" in lit("events", "accept-loss", "lantern", "--reason", "none").output
+
+
+def test_the_schemas_are_as_published(parvis: Suite) -> None:
+    result = parvis("events", "check")
+    assert result.exit_code == 0, result.output
+    assert "kinds of facts, all as published" in result.output
