@@ -7,7 +7,7 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +17,17 @@ from uuid import UUID
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "services")]
 
+import httptools  # noqa: E402
 from aiohttp import web  # noqa: E402
-from parvis_kit.http import CLOCK, Body, Page, Query, Request, Routes, mount, mount_health  # noqa: E402
+from parvis_kit.http import Body, Page, Query, Request, Routes, mount, mount_health  # noqa: E402
 from parvis_kit.http.chain import LIMITS  # noqa: E402
 from parvis_kit.http.reading import typed  # noqa: E402
-from parvis_kit.serve import runner_options  # noqa: E402
+from parvis_kit.serve import run, runner_options  # noqa: E402
 from parvis_kit.settings import Platform  # noqa: E402
 from pydantic import TypeAdapter  # noqa: E402
 
-CONNECTIONS, TURNS, ROUNDS = 16, 250, 9
+CONNECTIONS, TURNS, LIVEZ_ROUNDS, DOOR_ROUNDS = 16, 150, 9, 60
+WAYS = "hand", "typed", "kit"
 LIVEZ_BAR, DECORATOR_BAR_MICROSECONDS = 3.5, 6.0
 
 
@@ -74,26 +76,30 @@ async def make_by_hand(request: Request) -> web.Response:
     return web.Response(body=THING.dump_json(Thing(UUID(int=7), body.name, body.size)), status=201, content_type="application/json")
 
 
-async def hello(request: Request) -> web.Response:
-    return web.Response(body=b'{"alive":true}', content_type="application/json")
-
-
 class Floor(asyncio.Protocol):
-    """The least that answers HTTP in Python: request line and headers into a dictionary, JSON out."""
+    """The least that answers HTTP in Python: a parser in C, headers in a dictionary, JSON out."""
 
     transport: asyncio.Transport
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
-        first, *lines = data.decode("latin-1").split("\r\n")
-        method, target, version = first.split(" ")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
-        if method == "GET" and target == "/livez" and version == "HTTP/1.1" and "host" in headers:
+        self.headers: dict[bytes, bytes] = {}
+        self.parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self.url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_message_complete(self) -> None:
+        if self.parser.get_method() == b"GET" and httptools.parse_url(self.url).path == b"/livez":
             body = json.dumps({"alive": True}).encode()
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            self.transport.write(head.encode() + body)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            self.transport.write(head + body)
 
 
 async def serve_floor() -> None:
@@ -102,21 +108,72 @@ async def serve_floor() -> None:
     await server.serve_forever()
 
 
-async def serve_kit() -> None:
+def application() -> web.Application:
+    """Each door thrice: by hand, with its types, with its types and the chain."""
     platform, app = Platform(access_log=False), web.Application(client_max_size=LIMITS.body_bytes)
-    service: Any = SimpleNamespace(name="things", database=None, clock=None, routes=[ROUTES], authenticate=None, handles={CLOCK: None})
+    service: Any = SimpleNamespace(name="things", database=None, clock=None, routes=[ROUTES], authenticate=None, handles={})
     mount(app, service, platform)
     mount_health(app, platform, {})
-    app.router.add_get("/hand/hello", hello)
     app.router.add_get("/hand/things", list_by_hand)
     app.router.add_post("/hand/things", make_by_hand)
     for one in ROUTES.operations:
         app.router.add_route(one.method, "/typed/things", typed(one, LIMITS))
-    runner = web.AppRunner(app, access_log=None, **runner_options(LIMITS))
+    return app
+
+
+async def serve_kit() -> None:
+    runner = web.AppRunner(application(), access_log=None, **runner_options(LIMITS))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
+
+
+class Pipe(asyncio.Transport):
+    """What a connection is to aiohttp, without a kernel behind it: its noise would hide a microsecond."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.answers = 0
+
+    def write(self, data: Any) -> None:
+        self.answers += bytes(data[:9]) == b"HTTP/1.1 "
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+
+async def measure_doors(found: list[dict[str, float]]) -> None:
+    """Microseconds a request in aiohttp, in rounds: for each case, parser to answer."""
+    runner = web.AppRunner(application(), access_log=None, **runner_options(LIMITS))
+    await runner.setup()
+    assert runner.server is not None
+    pipe, connection = Pipe(), runner.server()
+    connection.connection_made(pipe)
+
+    async def microseconds(request: bytes) -> float:
+        goal, began = pipe.answers + TURNS, time.process_time_ns()
+        for _ in range(TURNS):
+            before = pipe.answers
+            connection.data_received(request)
+            while pipe.answers == before:
+                await asyncio.sleep(0)
+        assert pipe.answers == goal
+        return (time.process_time_ns() - began) / 1000 / TURNS
+
+    cases = {f"{way} list {limit}": get(f"/{way}/things?limit={limit}") for limit in (1, 100) for way in WAYS}
+    cases |= {f"{way} create": post(f"/{way}/things") for way in WAYS}
+    for request in cases.values():
+        await microseconds(request)
+    for _ in range(DOOR_ROUNDS):
+        found.append({name: await microseconds(request) for name, request in cases.items()})
+    connection.connection_lost(None)
+    await runner.cleanup()
 
 
 def on_cpu_nanoseconds(pid: int) -> int:
@@ -164,39 +221,33 @@ def post(path: str) -> bytes:
     return head.encode() + body
 
 
-def main() -> int:
+def measure_livez() -> list[dict[str, float]]:
+    """Of CPU in each server's process, with the load from this one."""
     kit, floor = Server("kit"), Server("floor")
-    cases: dict[str, Callable[[], float]] = {
-        "floor": lambda: floor.microseconds(get("/livez")),
-        "livez": lambda: kit.microseconds(get("/livez")),
-    }
-    for where in ("hand", "typed", "kit"):
-        cases[f"{where} list 1"] = lambda where=where: kit.microseconds(get(f"/{where}/things?limit=1"))  # type: ignore[misc]
-        cases[f"{where} create"] = lambda where=where: kit.microseconds(post(f"/{where}/things"))  # type: ignore[misc]
     try:
-        for measure in cases.values():
-            measure()  # to warm up
-        rounds = [{name: measure() for name, measure in cases.items()} for _ in range(ROUNDS)]
+        rounds = [{"floor": floor.microseconds(get("/livez")), "livez": kit.microseconds(get("/livez"))} for _ in range(LIVEZ_ROUNDS + 1)]
     finally:
         kit.stop()
         floor.stop()
+    return rounds[1:]
 
-    def median(figure: Callable[[dict[str, float]], float]) -> float:
-        return statistics.median(map(figure, rounds))
 
-    ratio = median(lambda one: one["livez"] / one["floor"])
-    print(f"GET /livez through the chain: {median(lambda one: one['livez']):.1f} µs CPU, floor {median(lambda one: one['floor']):.1f} µs,")
-    print(f"  ratio {ratio:.2f}   bar {LIVEZ_BAR}   {'ok' if ratio <= LIVEZ_BAR else 'MISSED'}")
+def main() -> int:
+    rounds = measure_livez()
+    ratio = statistics.median(one["livez"] / one["floor"] for one in rounds)
+    livez, floor = (statistics.median(one[name] for one in rounds) for name in ("livez", "floor"))
+    print(f"GET /livez through the chain: {livez:.1f} µs of CPU, asyncio.Protocol beside it {floor:.1f} µs")
+    print(f"  ratio {ratio:.2f}, bar {LIVEZ_BAR}: {'met' if ratio <= LIVEZ_BAR else 'MISSED'}")
+    found: list[dict[str, float]] = []
+    run(measure_doors(found))
     worst = 0.0
-    for what in ("list 1", "create"):
-        types = median(lambda one, what=what: one[f"typed {what}"] - one[f"hand {what}"])  # type: ignore[misc]
-        both = median(lambda one, what=what: one[f"kit {what}"] - one[f"hand {what}"])  # type: ignore[misc]
+    for what in ("list 1", "list 100", "create"):
+        by_hand = statistics.median(one[f"hand {what}"] for one in found)
+        types, both = (statistics.median(one[f"{way} {what}"] - one[f"hand {what}"] for one in found) for way in ("typed", "kit"))
         worst = max(worst, types)
-        print(
-            f"{what}: by hand {median(lambda one, what=what: one[f'hand {what}']):.1f} µs, types {types:+.1f}, types and chain {both:+.1f}"
-        )  # type: ignore[misc]
-    verdict = "ok" if worst <= DECORATOR_BAR_MICROSECONDS else "MISSED"
-    print(f"  decorator at most {worst:+.1f} µs   bar {DECORATOR_BAR_MICROSECONDS}   {verdict}")
+        print(f"{what}: by hand {by_hand:.1f} µs, decorator {types:+.1f}, decorator and chain {both:+.1f}")
+    verdict = "met" if worst <= DECORATOR_BAR_MICROSECONDS else "MISSED"
+    print(f"  decorator at most {worst:+.1f} µs, bar {DECORATOR_BAR_MICROSECONDS}: {verdict}")
     return 0 if ratio <= LIVEZ_BAR and worst <= DECORATOR_BAR_MICROSECONDS else 1
 
 
@@ -204,9 +255,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["floor"]:
         asyncio.run(serve_floor())
     elif sys.argv[1:] == ["kit"]:
-        import uvloop
-
-        uvloop.run(serve_kit())
+        run(serve_kit())
     else:
         os.environ.pop("PARVIS_FAIL", None)
         sys.exit(main())

@@ -132,7 +132,7 @@ async def test_it_stops_in_the_order_that_loses_nothing(start: Start, tmp_path: 
     ledger = tmp_path / "ledger"
 
     async def started_again() -> bool:
-        return "background started 2" in ledger.read_text()
+        return ledger.exists() and "background started 2" in ledger.read_text()
 
     await until(started_again, "the background that failed is started again")
     async with ClientSession() as client:

@@ -1,0 +1,116 @@
+"""Another service knows agents by its copy of the directory alone: revoked is refused, and a log that is away stops nobody too soon."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+from parvis_directory import actions
+from parvis_directory.rules import Asker
+from parvis_kit.testing.databases import Place
+from parvis_kit.testing.waiting import until
+
+from .conftest import Desk, Town, basic
+
+REVOKED_SECONDS_MAX = 5.0
+
+
+async def app_password(town: Town, name: str) -> tuple[str, str]:
+    """Its id, and what to send."""
+    body = {"name": "client", "scopes": ["directory:read"], "expires_at": (town.clock() + timedelta(days=30)).isoformat()}
+    _, made, _ = await town.call("POST", "/api/directory/v1/app-passwords", by=name, body=body)
+    return made["id"], basic(f"{name}@interieur.example.org", made["app_password"])
+
+
+async def ready(desk: Desk) -> None:
+    desk.start()
+
+    async def is_complete() -> bool:
+        return desk.freshness.is_complete()
+
+    await until(is_complete, "the roster has caught up once")
+
+
+async def is_refused(desk: Desk, authorization: str) -> bool:
+    return await desk.who(authorization) == 401
+
+
+async def test_before_its_copy_is_complete_nobody_is_let_in(town: Town, desk: Desk) -> None:
+    assert await desk.who(f"Bearer {town.tokens['bob']}") == 503
+
+
+async def test_a_token_and_an_app_password_say_who_is_asking(town: Town, desk: Desk) -> None:
+    _, password = await app_password(town, "bob")
+    await ready(desk)
+
+    async def is_known() -> bool:
+        return await desk.who(password) == 200
+
+    await until(is_known, "the app password is known")
+    assert await desk.who(f"Bearer {town.tokens['bob']}") == 200
+    assert await desk.who("Bearer nonsense") == 401
+    assert await desk.who("") == 401
+
+
+async def test_who_signs_in_now_works_at_once_however_late_the_log_is(town: Town, desk: Desk) -> None:
+    await ready(desk)
+    for task in desk.tasks:
+        task.cancel()
+    await town.add("new", "interieur")
+    assert await desk.who(f"Bearer {town.tokens['new']}") == 200
+
+
+async def test_what_is_revoked_is_refused_elsewhere_within_seconds(town: Town, desk: Desk) -> None:
+    password_id, password = await app_password(town, "bob")
+    await ready(desk)
+    token = f"Bearer {town.tokens['bob']}"
+    assert await desk.who(token) == 200
+    assert (await town.call("DELETE", f"/api/directory/v1/app-passwords/{password_id}", by="bob"))[0] == 204
+    await until(lambda: is_refused(desk, password), "the app password is refused", REVOKED_SECONDS_MAX)
+    async with town.directory.database.transaction() as tx:
+        await actions.end_sessions(tx, town.ids["bob"], now=town.clock())
+    await until(lambda: is_refused(desk, token), "the session's token is refused", REVOKED_SECONDS_MAX)
+
+
+async def test_a_suspended_agent_is_refused_elsewhere_within_seconds(town: Town, desk: Desk) -> None:
+    await ready(desk)
+    token, asker = (
+        f"Bearer {town.tokens['bob']}",
+        Asker(town.ids["ada"], town.ministries["interieur"], frozenset({"ministry_administrator"})),
+    )
+    async with town.directory.database.transaction() as tx:
+        change = actions.Changes(state="suspended")
+        await actions.change_agent(tx, asker, town.ids["bob"], change, if_match='"1"', now=town.clock())
+    await until(lambda: is_refused(desk, token), "the suspended agent is refused", REVOKED_SECONDS_MAX)
+
+
+async def test_with_the_log_unreadable_agents_at_work_are_stopped_after_fifteen_minutes_and_not_before(
+    town: Town, desk: Desk, place: Place, tmp_path: Path
+) -> None:
+    await ready(desk)
+    token = f"Bearer {town.tokens['bob']}"
+    await make_unreadable(town, desk, place, tmp_path)
+    reached = desk.freshness.reached_end_at
+    assert reached is not None
+    town.clock.now = reached + timedelta(minutes=15)
+    assert await desk.who(token) == 200
+    town.clock.now = reached + timedelta(minutes=15, seconds=1)
+    assert await desk.who(token) == 503
+
+
+async def make_unreadable(town: Town, desk: Desk, place: Place, tmp_path: Path) -> None:
+    """Its file moved away, or the grant revoked; and wait until the reader has noticed."""
+    if place.server is None:
+        shutil.move(tmp_path / "directory.db", tmp_path / "elsewhere.db")
+    else:
+        admin = await asyncpg.connect(place.url_of("any"))
+        await admin.execute("ALTER TABLE directory.log RENAME TO elsewhere")
+        await admin.close()
+    reader = desk.service.projections[0].consumer
+
+    async def is_stalled() -> bool:
+        from parvis_kit.events import meters
+
+        return bool(meters.STALLED.labels(reader)._value.get() == 1)
+
+    await until(is_stalled, "the roster's consumer has noticed")
