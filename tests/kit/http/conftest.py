@@ -30,6 +30,7 @@ from parvis_kit.http import (
 )
 from parvis_kit.problems import Conflict, Forbidden, KeyReused, NotFound, PreconditionFailed, Unauthorized
 from parvis_kit.settings import Platform
+from pydantic import Field
 
 Knock = TestClient[web.Request, web.Application]
 AGENT: web.RequestKey[str] = web.RequestKey("AGENT")
@@ -47,7 +48,7 @@ class Thing:
 
 
 class ListThings(Query):
-    limit: int = 10
+    limit: int = Field(10, ge=1, le=100)
     tag: list[str] = []
 
 

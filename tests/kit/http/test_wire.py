@@ -118,8 +118,11 @@ SLOW: dict[str, tuple[tuple[bytes, ...], int]] = {
 
 @pytest.mark.parametrize("parts, status", SLOW.values(), ids=SLOW.keys())
 async def test_who_is_slow_on_purpose_is_closed(wire: Wire, parts: tuple[bytes, ...], status: int) -> None:
-    """`send` returns when the server has closed; its own limit is far above the server's."""
-    assert status_of(await wire.send(*parts, every_seconds=0.05)) == status
+    """`send` returns when the server has closed; its own limit is far above the server's.
+
+    Who goes on writing after that may lose the answer to the reset that its own bytes provoke: closed it is in any case.
+    """
+    assert status_of(await wire.send(*parts, every_seconds=0.05)) in ({status, 0} if len(parts) > 1 else {status})
 
 
 async def test_a_good_client_is_served_while_slow_ones_hang_on(wire: Wire) -> None:
