@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import sqlalchemy as sa
-from parvis_kit.db import migrations
+from parvis_kit.db import versions
 from parvis_kit.db.roles import grant_logs, make_roles
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
@@ -21,11 +21,15 @@ from parvis_kit.events.ledger import tables_of
 from parvis_kit.events.operate import lag
 from parvis_kit.events.running import Flow, tasks_of
 from parvis_kit.http import Check
+from parvis_kit.problems import Unavailable
 from parvis_kit.serve import Addresses, Serving, serve
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform, role_of
 
 from parvis_suite.services import BUILDERS
+
+if TYPE_CHECKING:
+    from parvis_kit.db.migrations import Tree
 
 DEMO_FILE = "demo.json"
 SETTLE_SECONDS_MAX = 30.0
@@ -48,11 +52,13 @@ def flow_of(service: Service, platform: Platform, bell: Bell) -> Flow:
     return Flow(service.database, service.clock, bell, platform.database_url_of, service.reactions, service.projections)
 
 
-def tree_of(service: Service, platform: Platform) -> migrations.Tree:
+def tree_of(service: Service, platform: Platform) -> "Tree":
     """The migrations of a service: on PostgreSQL made by the administrator for the service's role."""
+    from parvis_kit.db.migrations import Tree  # 10 MB and 0.2 s that a process which only serves does without
+
     if platform.is_sqlite:
-        return migrations.Tree(service.name, platform.database_url_of(service.name), service.metadata, service.migrations)
-    return migrations.Tree(service.name, platform.admin_url, service.metadata, service.migrations, role_of(service.name))
+        return Tree(service.name, platform.database_url_of(service.name), service.metadata, service.migrations)
+    return Tree(service.name, platform.admin_url, service.metadata, service.migrations, role_of(service.name))
 
 
 async def migrate(services: Sequence[Service], platform: Platform, told: Told = lambda service, step: None) -> None:
@@ -61,28 +67,41 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
         if not platform.is_sqlite:
             await make_roles(platform.admin_url, list(BUILDERS), platform.password)
         for service in services:
-            await migrations.upgrade(tree_of(service, platform), partial(_tell, told, service.name))
+            if not await is_current(service):
+                await _upgrade(service, platform, told)
         if not platform.is_sqlite:
             await grant_logs(platform.admin_url, list(BUILDERS))
-    except (sa.exc.DBAPIError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+    except (sa.exc.DBAPIError, asyncpg.PostgresError, Unavailable, OSError, TimeoutError) as error:
         where = f"{platform.data} (PARVIS_DATA)" if platform.is_sqlite else "PARVIS_DATABASE_ADMIN_URL, or PARVIS_DATABASE_URL without it"
         raise CannotStart(f"the database refuses to be migrated: {_first_line(error)}. It was reached by {where}") from error
 
 
+async def _upgrade(service: Service, platform: Platform, told: Told) -> None:
+    from alembic.util import CommandError
+    from parvis_kit.db import migrations
+
+    try:
+        await migrations.upgrade(tree_of(service, platform), lambda revision, caption: told(service.name, caption or revision))
+    except CommandError as error:
+        raise CannotStart(f"the tables of {service.name} are of another version of Parvis, perhaps a newer one: {error}") from error
+
+
 def _first_line(error: BaseException) -> str:
     """What the database said, without the statement."""
-    return str(getattr(error, "orig", None) or error or type(error).__name__).partition("\n")[0]
+    return str(getattr(error, "orig", None) or error.__cause__ or error or type(error).__name__).partition("\n")[0]
 
 
-def _tell(told: Told, service: str, revision: str, caption: str | None) -> None:
-    told(service, caption or revision)
+async def is_current(service: Service) -> bool:
+    """Whether its tables are those that this version expects."""
+    async with service.database.read() as conn:
+        return versions.is_head(service.migrations, await conn.run_sync(partial(versions.version_in, service.name)))
 
 
 async def refuse_behind_head(services: Sequence[Service]) -> None:
     """Raises CannotStart when the tables are not those that this version expects."""
-    for service, check in zip(services, checks_of(services).values(), strict=True):
+    for service in services:
         try:
-            behind = await check()
+            behind = not await is_current(service)
         except sa.exc.DBAPIError as error:
             raise CannotStart(f"the database does not let {service.name} in: {_first_line(error)}. Has `parvis migrate` run?") from error
         if behind:
@@ -107,9 +126,7 @@ def checks_of(services: Sequence[Service]) -> Mapping[str, Check]:
 
     def at_head(service: Service) -> Check:
         async def check() -> str:
-            async with service.database.read() as conn:
-                version = await conn.run_sync(partial(migrations.version_in, service.name))
-            return "" if version in migrations.heads(service.migrations) else "behind this version: run `parvis migrate`"
+            return "" if await is_current(service) else "behind this version: run `parvis migrate`"
 
         return check
 

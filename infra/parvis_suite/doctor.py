@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 
 import sqlalchemy as sa
 from parvis_kit.clock import utc_now
-from parvis_kit.db import migrations
+from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.operate import lag, parked
@@ -60,7 +60,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
     try:
         async with service.database.read() as conn:
             now = (await conn.execute(sa.select(sa.func.now()))).scalar_one() if not service.database.is_sqlite else utc_now()
-            version = await conn.run_sync(lambda sync: migrations.version_in(name, sync))
+            version = await conn.run_sync(lambda sync: versions.version_in(name, sync))
     except (Unavailable, DBAPIError) as away:
         why = str(getattr(away, "orig", None) or away.__cause__ or away).partition("\n")[0]
         yield Finding(f"{name}: the database answers", False, f"{why}; see PARVIS_DATABASE_URL and PARVIS_DATABASE_PASSWORD_FILE")
@@ -68,7 +68,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
     yield Finding(f"{name}: the database answers", True)
     apart = abs((utc_now() - now).total_seconds())
     yield Finding(f"{name}: its clock agrees with ours", apart <= CLOCK_SECONDS_MAX, f"they are {apart:.1f} s apart: set both by NTP")
-    at_head = version in migrations.heads(service.migrations)
+    at_head = versions.is_head(service.migrations, version)
     yield Finding(f"{name}: its tables are of this version", at_head, "run `parvis migrate`")
     if not at_head:
         return

@@ -7,10 +7,12 @@ from textwrap import dedent
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from parvis_kit.db import Database, Moment, Serial, metadata_for
 from parvis_kit.db.engines import open_engines
-from parvis_kit.db.migrations import Tree, at_head, current, differences, downgrade, draft, heads, upgrade
+from parvis_kit.db.migrations import Tree, at_head, config_of, current, differences, downgrade, draft, upgrade
 from parvis_kit.db.roles import grant_logs, make_roles, scram
+from parvis_kit.db.versions import heads, version_in
 from parvis_kit.events import log_tables
 from parvis_kit.settings import role_of
 from parvis_kit.testing.databases import Place
@@ -226,6 +228,15 @@ async def test_two_services_in_one_database_do_not_see_each_other(tree_of: Calla
     assert await at_head(east)
     assert await differences(east) == []
     assert [one for one in await differences(west) if "east" in one] == []
+
+
+async def test_what_is_read_without_alembic_is_what_alembic_says(tree: Tree) -> None:
+    assert heads(tree.package) == tuple(ScriptDirectory.from_config(config_of(tree)).get_heads())
+    await upgrade(tree)
+    database = Database(tree.url, tree.service)
+    async with database.read() as conn:
+        assert await conn.run_sync(lambda sync: version_in(tree.service, sync)) == "0002"
+    await database.close()
 
 
 async def test_a_migration_that_fails_half_way_leaves_nothing(tree: Tree, tmp_path: Path) -> None:

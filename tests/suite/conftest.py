@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 from click.testing import CliRunner, Result
-from parvis_kit.db.migrations import heads
+from parvis_kit.db.versions import heads
 from parvis_kit.testing.databases import Place
 from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS

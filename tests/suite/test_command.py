@@ -2,13 +2,14 @@
 
 import json
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from parvis_kit.db.migrations import heads
+from parvis_kit.db.versions import heads
 
 from .conftest import Suite
 
@@ -85,6 +86,16 @@ def test_a_service_does_not_serve_on_tables_of_another_version(anywhere: Suite) 
     second = anywhere("serve", "lantern")
     assert second.exit_code == 2
     assert "the tables of lantern are behind this version of Parvis: run `parvis migrate` first" in second.output
+
+
+def test_tables_of_a_newer_version_are_left_alone(parvis: Suite) -> None:
+    assert parvis("migrate").exit_code == 0
+    with sqlite3.connect(parvis.folder / "data/lantern.db") as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '0099'")
+    conn.close()
+    result = parvis("migrate")
+    assert result.exit_code == 2
+    assert "the tables of lantern are of another version of Parvis, perhaps a newer one" in result.output
 
 
 def test_config_shows_value_origin_and_sentence_and_no_secret(parvis: Suite) -> None:

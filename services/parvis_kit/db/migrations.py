@@ -1,11 +1,10 @@
 """A service's tables through time: one Alembic tree per service, its version kept beside its tables."""
 
-import importlib.util
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from parvis_kit.db.engines import open_engines
+from parvis_kit.db.versions import is_head, version_in, versions_of
 
 ENVIRONMENT = Path(__file__).with_name("environment")
 LOCK_SECONDS_MAX = 5
@@ -100,28 +100,9 @@ async def current(tree: Tree) -> str | None:
         return await conn.run_sync(partial(version_in, tree.service))
 
 
-def version_in(service: str, connection: sa.Connection) -> str | None:
-    """The version that the tables of a service have, on a connection that is open already."""
-    heads = MigrationContext.configure(connection, opts={"version_table_schema": service}).get_current_heads()
-    return ",".join(heads) or None
-
-
-@cache
-def heads(package: str) -> tuple[str, ...]:
-    """The newest version that this code knows; more than one when two changes were merged without one following the other."""
-    return tuple(ScriptDirectory(str(ENVIRONMENT), version_locations=[str(_versions(package))]).get_heads())
-
-
 async def at_head(tree: Tree) -> bool:
     """Whether the tables are what this code expects."""
-    return await current(tree) == ",".join(heads(tree.package))
-
-
-def _versions(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{package} is no package: the migrations of a service are in its folder `migrations/versions`")
-    return Path(next(iter(spec.submodule_search_locations))) / "versions"
+    return is_head(tree.package, await current(tree))
 
 
 def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | None = None) -> Config:
@@ -129,7 +110,7 @@ def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | 
     config = Config(attributes={"tree": tree, "connection": connection, "told": told})
     config.set_main_option("script_location", str(ENVIRONMENT).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", str(_versions(tree.package)).replace("%", "%%"))
+    config.set_main_option("version_locations", str(versions_of(tree.package)).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config
 

@@ -1,0 +1,74 @@
+"""What it costs to start the command, and to keep a service running.  python tests/bench/bench_command.py"""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+TIMES = 7
+READY_SECONDS_MAX = 60.0
+HELP_BAR_MS, RSS_BAR_MB = 150, 90
+
+
+def cpu_ms(*arguments: str) -> float:
+    """CPU milliseconds of a Python process, the best of several."""
+    found = []
+    for _ in range(TIMES):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000)
+    return min(found)
+
+
+def seconds_until_up(environ: dict[str, str], folder: Path) -> float:
+    """Wall seconds until the demonstration stands."""
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "parvis_suite", "up", "--demo"], env=environ, stderr=subprocess.DEVNULL)
+    try:
+        while not (folder / "demo.json").exists():
+            if process.poll() is not None or time.monotonic() - began > READY_SECONDS_MAX:
+                raise SystemExit("the demonstration did not come up")
+            time.sleep(0.02)
+        return time.monotonic() - began
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def memory_mb(environ: dict[str, str]) -> float:
+    """Of a process that serves directory on SQLite, after a hundred requests."""
+    process = subprocess.Popen([sys.executable, "-m", "parvis_suite", "serve", "directory"], env=environ, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "serving at " in line)
+        base = line.split("serving at ")[1].split(",")[0]
+        for _ in range(100):
+            urllib.request.urlopen(f"{base}/readyz").read()
+        return float(psutil.Process(process.pid).memory_info().rss / 1e6)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def main() -> None:
+    bare, click = cpu_ms("-c", ""), cpu_ms("-c", "import click")
+    said = cpu_ms("-m", "parvis_suite", "--help")
+    print(f"parvis --help              {said:6.0f} ms CPU   bar {HELP_BAR_MS}; floor: import click {click:.0f}, Python alone {bare:.0f}")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "data"
+        environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": "0"}
+        first, then = seconds_until_up(environ, folder), seconds_until_up(environ, folder)
+        print(f"up --demo, until it stands {first:6.1f} s wall     bar 60 with its set-up; the next time {then:.1f} s, bar 5")
+        print(f"serve directory            {memory_mb(environ):6.0f} MB RSS    bar {RSS_BAR_MB}")
+
+
+if __name__ == "__main__":
+    main()
