@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parvis_kit.events.running import Flow
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.2
+"""Between two looks at how far a rebuild is."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -222,15 +224,38 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
 
 @events.command()
 @click.argument("projection")
-def rebuild(projection: str) -> None:
+@click.option("--watch", is_flag=True, help="Stay, and show how far it has come, until it has caught up.")
+def rebuild(projection: str, watch: bool) -> None:
     """Have a projection computed again from the beginning of the log; it is incomplete until it has caught up."""
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> None:
-        done = await operate.rebuild(flow_of_consumer(each, projection), projection)
+        flow = flow_of_consumer(each, projection)
+        done = await operate.rebuild(flow, projection)
         click.echo(f"{done.consumer} is empty; whoever runs it fills it again: `parvis events lag` shows how far it is")
+        if watch:
+            await watched(flow, done.consumer)
 
     on_flows(work)
+
+
+async def watched(flow: Flow, consumer: str) -> None:
+    """Until the consumer has handled all that the log holds."""
+    import asyncio
+
+    from parvis_kit.events import operate
+
+    from parvis_suite.progress import progress
+
+    async def waiting() -> int:
+        return sum(one.facts for one in await operate.lag(flow) if one.consumer == consumer)
+
+    total = await waiting()
+    with progress(consumer, total) as tell:
+        while left := await waiting():
+            tell(max(0, total - left))
+            await asyncio.sleep(LOOK_SECONDS)
+        tell(total)
 
 
 @events.command("accept-loss")

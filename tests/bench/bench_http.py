@@ -1,6 +1,7 @@
 """What HTTP costs: the chain beside a bare asyncio.Protocol, a typed route beside a handler written by hand."""
 
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,18 +185,19 @@ def on_cpu_nanoseconds(pid: int) -> int:
 class Server:
     """One in a process of its own, and connections to it."""
 
-    def __init__(self, kind: str) -> None:
-        self.process = subprocess.Popen([sys.executable, __file__, kind], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    def __init__(self, kind: str, script: str = __file__) -> None:
+        self.process = subprocess.Popen([sys.executable, script, kind], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self.process.stdout is not None
         port = int(self.process.stdout.readline())
         self.connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
 
-    def microseconds(self, request: bytes, turns: int = TURNS) -> float:
-        """Of CPU in the server, for each request; every connection always has one under way."""
+    def microseconds(self, request: bytes | Iterator[bytes], turns: int = TURNS) -> float:
+        """Of CPU in the server, for each request (the same one, or the next); every connection always has one under way."""
+        requests = itertools.repeat(request) if isinstance(request, bytes) else request
         before = on_cpu_nanoseconds(self.process.pid)
         for _ in range(turns):
             for connection in self.connections:
-                connection.sendall(request)
+                connection.sendall(next(requests))
             for connection in self.connections:
                 answer = connection.recv(65536)
                 assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), answer[:200]

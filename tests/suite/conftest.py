@@ -36,13 +36,14 @@ FILES = {
         import sqlalchemy as sa
         from parvis_kit.clock import utc_now
         from parvis_kit.db import Database, metadata_for, upsert
-        from parvis_kit.events import Fact, log_tables, publish
+        from parvis_kit.events import Fact, Projection, log_tables, publish
         from parvis_kit.http import DB, Request, Routes
         from parvis_kit.service import Service
 
         METADATA = metadata_for("lantern")
         log_tables(METADATA)
         LIT = sa.Table("lit", METADATA, sa.Column("wick", sa.Text, primary_key=True))
+        TIMES = sa.Table("times", METADATA, sa.Column("wick", sa.Text, primary_key=True), sa.Column("times", sa.Integer, nullable=False))
         ROUTES = Routes("lantern", "1")
 
         class WickLit(Fact):
@@ -73,10 +74,16 @@ FILES = {
                 raise RuntimeError("a wet wick does not burn")
             await tx.execute(upsert(tx, LIT).values(wick=fact.about).on_conflict_do_nothing())
 
+        async def count(tx: Any, fact: WickLit) -> None:
+            row = upsert(tx, TIMES).values(wick=fact.about, times=1)
+            await tx.execute(row.on_conflict_do_update(index_elements=["wick"], set_={"times": TIMES.c.times + 1}))
+
+        SEEN = Projection("lantern.times", version=1, tables=(TIMES,), on={WickLit: count})
+
         def build(platform: Any) -> Service:
             database = Database(platform.database_url_of("lantern"), "lantern")
             return Service(name="lantern", database=database, clock=utc_now, metadata=METADATA, migrations="stand_in.migrations",
-                           routes=[ROUTES], reactions={WickLit: note})
+                           routes=[ROUTES], reactions={WickLit: note}, projections=[SEEN])
     ''',
     "migrations/versions/0001_light.py": '''
         """The lantern."""
@@ -88,8 +95,12 @@ FILES = {
         def upgrade() -> None:
             create_log_tables(op, "lantern")
             op.create_table("lit", sa.Column("wick", sa.Text, primary_key=True), schema="lantern")
+            op.create_table(
+                "times", sa.Column("wick", sa.Text, primary_key=True), sa.Column("times", sa.Integer, nullable=False), schema="lantern"
+            )
 
         def downgrade() -> None:
+            op.drop_table("times", schema="lantern")
             op.drop_table("lit", schema="lantern")
             drop_log_tables(op, "lantern")
     ''',

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from parvis_kit.settings import Platform
 from parvis_kit.testing.waiting import until
 from parvis_suite import contracts
 from parvis_suite.assembly import Bell, background_of, flow_of
+from parvis_suite.progress import progress
 from parvis_suite.services import build
 
 from .conftest import Suite
@@ -91,7 +95,10 @@ def test_lag_is_a_probe(lit: Suite) -> None:
     live(lit, ["late"], consuming=False)
     behind = lit("events", "lag", "--max", "30s")
     assert behind.exit_code == 1
-    assert behind.output.split()[:4] == ["lantern", "lantern", "1", "facts"]
+    assert [line.split()[:4] for line in behind.output.splitlines()] == [
+        ["lantern", "lantern", "1", "facts"],
+        ["lantern.times@1", "lantern", "1", "facts"],
+    ]
 
 
 def test_what_waits_is_listed_with_its_reason(lit: Suite) -> None:
@@ -133,6 +140,52 @@ def test_what_has_effects_outside_is_never_rebuilt(lit: Suite) -> None:
     result = lit("events", "rebuild", "lantern")
     assert result.exit_code == 2
     assert "only projections are rebuilt" in result.output
+
+
+def test_a_projection_is_computed_again(lit: Suite) -> None:
+    before = counted(lit)
+    result = lit("events", "rebuild", "lantern.times")
+    assert result.output.startswith("lantern.times@1 is empty")
+    assert counted(lit) == {}
+    live(lit, [])
+    assert counted(lit) == before == {"dry": 1, "wet": 2}
+
+
+def test_a_rebuild_is_watched_to_its_end(lit: Suite) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        watching = thread.submit(lit, "events", "rebuild", "lantern.times", "--watch")
+        while counted(lit) and not watching.done():
+            time.sleep(0.01)
+        live(lit, [])
+        assert watching.result(30).output.splitlines()[-1] == "lantern.times@1: 3 of 3"
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("reading", 200) as tell:
+        for done in range(201):
+            tell(done)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "reading: 0 of 200" and said[-1] == "reading: 200 of 200" and len(said) == 11
+    terminal = StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("reading", 200) as tell:
+        tell(100)
+    assert "reading" in terminal.getvalue()
+
+
+def counted(suite: Suite) -> dict[str, int]:
+    """What the projection holds."""
+
+    async def main() -> dict[str, int]:
+        service = build("lantern", Platform.read(suite.environ))
+        try:
+            async with service.database.read() as conn:
+                return {row.wick: row.times for row in await conn.execute(sa.select(stand_in().TIMES))}
+        finally:
+            await service.database.close()
+
+    return asyncio.run(main())
 
 
 def test_nothing_to_accept_is_said_so(lit: Suite) -> None:

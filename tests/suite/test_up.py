@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from parvis_kit.serve import Addresses
 from parvis_kit.service import Service
@@ -88,6 +90,28 @@ def test_nothing_is_written_outside_the_data_folder(parvis: Suite, tmp_path: Pat
     with running(parvis, "up"):
         pass
     assert {one for one in parvis.folder.rglob("*") if not one.is_relative_to(parvis.folder / "data")} == before
+
+
+def test_workers_share_a_port_and_end_with_their_parent(tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, sys.path))
+    environ = {**os.environ, "PARVIS_DATA": str(tmp_path), "PARVIS_PORT": "0", "PARVIS_METRICS_PORT": "0", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "parvis_suite"]
+    subprocess.run([*command, "migrate"], env=environ, check=True, capture_output=True)
+    parent = subprocess.Popen([*command, "serve", "directory", "--workers", "2"], env=environ, stderr=subprocess.PIPE, text=True)
+    try:
+        assert parent.stderr is not None
+        said = (line for line in parent.stderr if "serving at " in line)
+        bases = {next(said).split("serving at ")[1].split(",")[0] for _ in range(2)}
+        assert len(bases) == 1
+        workers = psutil.Process(parent.pid).children()
+        assert len(workers) == 2
+        base = bases.pop()
+        assert asked(f"{base}/livez")[0] == 200
+    finally:
+        parent.terminate()
+        parent.communicate(timeout=SECONDS_MAX)
+    assert parent.returncode == 0
+    assert not [worker for worker in workers if worker.is_running()]
 
 
 async def test_the_demonstration_s_file_is_written_last_and_for_its_owner_alone(anywhere: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
