@@ -14,7 +14,7 @@ from parvis_kit.db import Database, Tx, upsert
 from parvis_kit.db.engines import LEASE_SECONDS, sqlite_path
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Behind, Consumer
+from parvis_kit.events.consumer import Behind, Consumer, Undone
 from parvis_kit.events.ledger import SqlLedger, tables_of
 from parvis_kit.events.postgres_relay import nap_until_rung, open_carrier
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
@@ -74,10 +74,24 @@ async def run_reactions(flow: Flow) -> None:
             try:
                 await consumer.run()
                 return
+            except Undone as undone:
+                log.error("%s; what it has done about them stays done, and it goes on", undone)
+                await step_over(flow)
             except Behind as behind:
                 meters.STALLED.labels(flow.service).set(1)
                 log.error("%s; `parvis events accept-loss %s --reason …` goes on from there", behind, flow.service)
                 await asyncio.sleep(BEHIND_SECONDS)
+
+
+async def step_over(flow: Flow) -> None:
+    """Move the service's reactions past the numbers of facts that their publishers have lost."""
+    topics = Dispatcher(flow.service, flow.reactions, flow.clock).topics
+    async with readers_of(flow, topics) as readers:
+        undone = {publisher: (await readers[publisher].read(0, wanted, 1)).undone for publisher, wanted in topics.items()}
+    ledger = SqlLedger(flow.database, flow.service, flow.clock)
+    async with ledger.transaction() as tx:
+        offsets = await ledger.lock_offsets(tx, sorted(topics))
+        await ledger.advance(tx, {one: undone[one].stop for one, stands in offsets.items() if stands in undone[one]})
 
 
 async def run_projection(flow: Flow, projection: Projection) -> None:

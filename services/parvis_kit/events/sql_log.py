@@ -18,6 +18,7 @@ from parvis_kit.db.engines import open_read_only
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ports import Batch, Gone, Record
+from parvis_kit.events.resume import numbers_undone
 
 FETCH_MAX = 500
 """Facts of one batch: more makes transactions long and saves nothing."""
@@ -81,7 +82,7 @@ def statement(log: str, *, dialect: str) -> str:
     wanted = f"topic = ANY({p}2::text[])" if dialect == "postgresql" else f"topic IN (SELECT value FROM json_each({p}2))"
     end = f"(SELECT seq FROM {log}_head)" if dialect == "postgresql" else "(SELECT seq FROM sqlite_sequence WHERE name = 'log')"
     return (
-        f"SELECT coalesce({end}, 0), coalesce((SELECT beginning FROM {log}_head), 0), fact.* FROM (SELECT 1) one "
+        f"SELECT coalesce({end}, 0), head.beginning, head.seq, fact.* FROM (SELECT 1) one LEFT JOIN {log}_head head ON true "
         "LEFT JOIN (SELECT seq, event_id, type, topic, key, at, head, data "
         f"FROM {log} WHERE seq >= {p}1 AND {wanted} ORDER BY seq LIMIT {p}3) fact ON true ORDER BY fact.seq"
     )
@@ -96,17 +97,17 @@ def count_statement(log: str, *, dialect: str) -> str:
 
 def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
-    end, beginning = rows[0][0] + 1, rows[0][1]
-    records = [Record(publisher, row[2], _envelope(row, is_sqlite)) for row in rows if row[2] is not None]
+    end, beginning, resumed = rows[0][0] + 1, rows[0][1] or 0, rows[0][2] or 0
+    records = [Record(publisher, row[3], _envelope(row[4:], is_sqlite)) for row in rows if row[3] is not None]
     at_end = len(records) < limit
     after = max(end, start) if at_end else records[-1].offset + 1
-    return Batch(publisher, start, after, records, beginning, at_end)
+    return Batch(publisher, start, after, records, beginning, at_end, numbers_undone(resumed) if is_sqlite else range(0))
 
 
 def _envelope(row: Any, is_sqlite: bool) -> Envelope:
     if is_sqlite:
-        return Envelope(UUID(row[3]), row[4], row[5], row[6], datetime.fromisoformat(row[7]).replace(tzinfo=UTC), row[8], row[9])
-    return Envelope(UUID(int=row[3].int), row[4], row[5], row[6], row[7], row[8], row[9])
+        return Envelope(UUID(row[0]), row[1], row[2], row[3], datetime.fromisoformat(row[4]).replace(tzinfo=UTC), row[5], row[6])
+    return Envelope(UUID(int=row[0].int), row[1], row[2], row[3], row[4], row[5], row[6])
 
 
 class SqliteReader:
