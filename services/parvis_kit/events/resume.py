@@ -22,8 +22,12 @@ async def resume_log(url: str) -> None:
 
 
 def _skip(path: Path) -> None:
+    if not path.exists():
+        return
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log_head'").fetchone():
+            return  # it publishes nothing
         connection.execute("PRAGMA synchronous=FULL")  # or what is skipped could be lost again, with the facts that follow
         connection.execute("BEGIN IMMEDIATE")
         end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'").fetchone()[0]
