@@ -24,6 +24,7 @@ from parvis_kit.db import Database, metadata_for
 from parvis_kit.events import log_tables
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.http import DB, Limiter, Rate, Request, Routes, mount
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -154,8 +155,9 @@ class Desk:
     def start(self) -> None:
         """Facts begin to flow: directory's relay, and this service's roster."""
         url_of = self.url_of
-        mine = Flow(self.database, self.town.clock, self.bell, url_of, {}, self.service.projections)
-        theirs = Flow(self.town.directory.database, self.town.clock, self.bell, self.town.platform.database_url_of, {})
+        log = SqlLog(url_of, self.bell)
+        mine = Flow(self.database, self.town.clock, log, {}, self.service.projections)
+        theirs = Flow(self.town.directory.database, self.town.clock, log, {})
         for flow in (theirs, mine):
             self.tasks += [asyncio.create_task(run(), name=name) for name, run in tasks_of(flow).items()]  # type: ignore[arg-type]
 

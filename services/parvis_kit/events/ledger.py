@@ -100,6 +100,14 @@ async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
         raise Gone(str(away.__cause__ or away)) from away
 
 
+async def stands_of(database: Database, consumer: str) -> dict[str, int]:
+    """Where a consumer stands in each partition, as last committed; nobody is kept waiting."""
+    offsets = tables_of(database.service)["consumer_offset"]
+    async with database.read() as conn:
+        rows = await conn.execute(sa.select(offsets.c.partition, offsets.c.next).where(offsets.c.consumer == consumer))
+        return {row.partition: row.next for row in rows}
+
+
 class SqlLedger:
     """The Ledger of one consumer, in its service's own database."""
 
