@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,25 +22,13 @@ from parvis_kit.events.running import consumer_of, prepare
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.problems import Conflict, NotFound, TooLarge
 from parvis_kit.testing.databases import EVERY_LOG
-from parvis_kit.testing.kafka import forget_before, make_topics
+from parvis_kit.testing.kafka import forget_before
 from parvis_kit.testing.stage import TOLD, Stage, ThingChanged, ThingLost, ThingState, changed, copies, state, tell
 from parvis_kit.testing.waiting import until
 
 pytestmark = pytest.mark.parametrize("database_kind", EVERY_LOG, indirect=True)
 
-TOPICS = [ThingChanged.topic(), ThingState.topic()]
 LANE = ("parvis.alpha.thing", "k")
-
-
-@pytest.fixture
-async def stage(log_url_of: Callable[[str], str], database_kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    stage = Stage(log_url_of)
-    if database_kind == "kafka":
-        stage.log = KafkaLog(request.getfixturevalue("kafka").settings(), log_url_of, stage.log.bell)
-        await make_topics(stage.log.kafka, TOPICS)
-    await stage.make_tables()
-    yield stage
-    await stage.close()
 
 
 class Broken:

@@ -1,6 +1,5 @@
 """The log in SQL keeps itself: what retention no longer wants goes, and nothing else."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,14 +12,6 @@ from parvis_kit.testing.stage import Stage, ThingState, changed, copies, state
 from parvis_kit.testing.waiting import until
 
 pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
-
-
-@pytest.fixture
-async def stage(log_url_of: Callable[[str], str]) -> AsyncIterator[Stage]:
-    stage = Stage(log_url_of)
-    await stage.make_tables()
-    yield stage
-    await stage.close()
 
 
 async def test_retention_keeps_the_last_state_of_each_key_and_young_facts(stage: Stage) -> None:

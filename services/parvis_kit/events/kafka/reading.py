@@ -16,6 +16,8 @@ from parvis_kit.settings import Kafka
 
 READ_SECONDS_MAX = 5.0
 """For what is known to be there."""
+WAIT_MILLISECONDS_MAX = 20
+"""For what is not: the next question waits on the same line."""
 
 
 class KafkaReading:
@@ -37,6 +39,7 @@ class KafkaReading:
             fetched = await self.client.getmany(place, timeout_ms=int(READ_SECONDS_MAX * 1000), max_records=limit)
             records = [record_of(self.kafka.kafka_prefix, record) for record in fetched.get(place, ())]
             after = max(await self.client.position(place), records[-1].offset + 1 if records else position)
+            self.client.unsubscribe()
         if not records and after == position:
             raise Gone(f"{partition} holds something at {position}, and does not hand it out")
         return Batch(partition, start, after, records, beginning, after >= end)
@@ -82,7 +85,12 @@ class KafkaReading:
 
 @asynccontextmanager
 async def open_reading(kafka: Kafka, service: str, topics: Topics) -> AsyncIterator[KafkaReading]:
-    client = AIOKafkaConsumer(**options(kafka, f"look-{service}"), enable_auto_commit=False, fetch_max_bytes=FETCH_BYTES_MAX)
+    client = AIOKafkaConsumer(
+        **options(kafka, f"look-{service}"),
+        enable_auto_commit=False,
+        fetch_max_bytes=FETCH_BYTES_MAX,
+        fetch_max_wait_ms=WAIT_MILLISECONDS_MAX,
+    )
     try:
         with gone_when_away(f"Kafka at {kafka.kafka_bootstrap_servers} does not answer"):
             await client.start()

@@ -66,9 +66,10 @@ def decode(
     """The fact; when its headers make none, one of type UNREADABLE that says why, so that it is parked where somebody will look."""
     given = {name: content for name, content in headers if content is not None}
     try:
+        kind = _type(given)
         return Envelope(
             UUID(_text(given, "ce_id")),
-            _type(given),
+            kind,
             topic,
             _key(key),
             _moment(given),
