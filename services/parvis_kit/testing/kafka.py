@@ -14,6 +14,10 @@ from parvis_kit.events.kafka.client import options
 from parvis_kit.settings import Kafka
 
 PARTITIONS = 3
+SAID = {
+    f"PARVIS_{field.upper()}": field
+    for field in ("kafka_bootstrap_servers", "kafka_prefix", "kafka_partitions", "kafka_replication_factor")
+}
 
 
 @dataclass(slots=True)
@@ -32,6 +36,10 @@ class KafkaServer:
             kafka_partitions=PARTITIONS,
             kafka_replication_factor=self.replicas,
         )
+
+    def environ(self) -> dict[str, str]:
+        """The same, as a process is told."""
+        return {name: str(getattr(settings, field)) for settings in [self.settings()] for name, field in SAID.items()}
 
 
 async def make_topics(kafka: Kafka, names: Iterable[str]) -> None:
