@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ from parvis_kit.testing.stage import Stage, copies, state
 from parvis_kit.testing.waiting import until
 
 
+def file_of(folder: Path, service: str) -> str:
+    return f"sqlite:///{folder / service}.db"
+
+
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    made = Stage(lambda service: f"sqlite:///{tmp_path / service}.db")
+    made = Stage(partial(file_of, tmp_path))
     await made.make_tables()
     await resume_log(made.alpha.url)
     yield made
@@ -28,7 +33,7 @@ async def power_is_cut(stage: Stage, kept: Path) -> Stage:
     for rest in ("-wal", "-shm"):
         path.with_name(path.name + rest).unlink(missing_ok=True)
     shutil.copy(kept, path)
-    return Stage(stage.url_of)
+    return Stage(partial(file_of, path.parent))
 
 
 def save(stage: Stage, kept: Path) -> None:

@@ -217,9 +217,9 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         if now - self.reported_at >= REPORT_SECONDS:
             self.reported_at = now
+            await reach("consumer.before_report")
             with suppress(Gone):
-                for batch in batches:
-                    await self.source.report(batch.partition, batch.next)
+                await self.source.report({batch.partition: batch.next for batch in batches})
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:

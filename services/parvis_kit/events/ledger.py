@@ -40,7 +40,9 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
     """Write facts in one statement.
 
     On PostgreSQL the locks of their lanes are taken first, sorted, and held to the end of the transaction: an id taken under its
-    lane's lock makes id order the lane's commit order. SQLite's one writer holds every lane, and its facts go straight into the log.
+    lane's lock makes id order the lane's commit order. The transaction's own id is taken before the outbox's too: a relay that sees that
+    all transactions up to some moment have ended knows that no outbox id of before that moment is still to come.
+    SQLite's one writer holds every lane, and its facts go straight into the log.
     """
     service = tx.database.service
     if tx.database.is_sqlite:
@@ -73,7 +75,8 @@ def _insert_one(service: str) -> str:
     """As below; one fact is the most frequent number, and arrays cost a third more to send."""
     columns = ", ".join(FACT_COLUMNS)
     return (
-        f"INSERT INTO {service}.outbox ({columns}) SELECT $2, $3, $4, $5, $6, $7, $8 FROM (SELECT count(pg_advisory_xact_lock($1))) locked"
+        f"INSERT INTO {service}.outbox ({columns}) SELECT $2, $3, $4, $5, $6, $7, $8 "
+        "FROM (SELECT count(concat(pg_current_xact_id(), pg_advisory_xact_lock($1)))) locked"
     )
 
 
@@ -83,7 +86,7 @@ def _insert_outbox(service: str) -> str:
     columns = ", ".join(FACT_COLUMNS)
     return (
         f"INSERT INTO {service}.outbox ({columns}) SELECT {columns} "
-        "FROM (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($1::bigint[]) lock) locked, "
+        "FROM (SELECT count(concat(pg_current_xact_id(), pg_advisory_xact_lock(lock))) FROM unnest($1::bigint[]) lock) locked, "
         "unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[]) "
         f"WITH ORDINALITY AS fact ({columns}, place) ORDER BY place"
     )
@@ -101,6 +104,14 @@ async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
             yield tx
     except Unavailable as away:
         raise Gone(str(away.__cause__ or away)) from away
+
+
+async def stands_of(database: Database, consumer: str) -> dict[str, int]:
+    """Where a consumer stands in each partition, as last committed; nobody is kept waiting."""
+    offsets = tables_of(database.service)["consumer_offset"]
+    async with database.read() as conn:
+        rows = await conn.execute(sa.select(offsets.c.partition, offsets.c.next).where(offsets.c.consumer == consumer))
+        return {row.partition: row.next for row in rows}
 
 
 class SqlLedger:

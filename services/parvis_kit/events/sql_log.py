@@ -1,23 +1,27 @@
-"""The log in SQL, as its readers see it: a cursor for each publisher, over a file or a connection of their own."""
+"""The log in SQL: a cursor for each publisher, over a file or a connection of the reader's own."""
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 
-from parvis_kit.db.engines import open_read_only
+from parvis_kit.db import Database
+from parvis_kit.db.engines import open_read_only, sqlite_path
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import Envelope
+from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
+from parvis_kit.events.postgres_relay import open_carrier
+from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
 from parvis_kit.events.resume import numbers_undone
 
 FETCH_MAX = 500
@@ -37,6 +41,76 @@ class Reader(Protocol):
         """How many facts there are from `start` on, and when the oldest happened."""
 
     async def close(self) -> None: ...
+
+
+class SqlLog:
+    """The log beside each service's own tables: nothing is needed but the database."""
+
+    def __init__(self, url_of: Callable[[str], str], bell: Bell) -> None:
+        """`url_of`: under which each service opens its own tables (on SQLite it names the file to read)."""
+        self.url_of, self.bell = url_of, bell
+
+    def shares_out(self) -> bool:
+        return False
+
+    def carriers(self, database: Database, lease_seconds: float) -> Callable[[], AbstractAsyncContextManager[Carrier]] | None:
+        if database.is_sqlite:
+            return None
+        return partial(open_carrier, self.url_of(database.service), database.service, self.bell, RELAY_BATCH_MAX, lease_seconds)
+
+    @asynccontextmanager
+    async def source(self, database: Database, consumer: str, topics: Topics, lease_seconds: float) -> AsyncIterator["SqlSource"]:
+        async with self.readers(database, topics) as readers:
+            yield SqlSource(readers, topics, self.bell)
+
+    @asynccontextmanager
+    async def reading(self, database: Database, topics: Topics) -> AsyncIterator["SqlReading"]:
+        async with self.readers(database, topics) as readers:
+            yield SqlReading(readers, topics)
+
+    @asynccontextmanager
+    async def readers(self, database: Database, topics: Topics) -> AsyncIterator[dict[str, Reader]]:
+        """A reader for each publisher's log: its file, or its table under this service's role."""
+        if database.is_sqlite:
+            readers: dict[str, Reader] = {one: SqliteReader(one, sqlite_path(self.url_of(one))) for one in topics}
+            try:
+                yield readers
+            finally:
+                for reader in readers.values():
+                    await reader.close()
+            return
+        connections = PostgresReaders(self.url_of(database.service))
+        try:
+            yield {one: connections.of(one) for one in topics}
+        finally:
+            await connections.close()
+
+
+class SqlReading:
+    """Every publisher is one partition, under its own name."""
+
+    def __init__(self, readers: Mapping[str, Reader], topics: Topics) -> None:
+        self.readers, self.topics = readers, topics
+        self.partitions = {publisher: publisher for publisher in topics}
+
+    async def read(self, partition: str, start: int, limit: int) -> Batch:
+        return await self.readers[partition].read(start, self.topics[partition], limit)
+
+    async def waiting(self, stands: Mapping[str, int]) -> dict[str, tuple[int, datetime | None]]:
+        return {one: await self.readers[one].waiting(stands.get(one, 0), self.topics[one]) for one in self.partitions}
+
+    async def is_at_end(self, stands: Mapping[str, int]) -> bool:
+        return not any(facts for facts, _ in (await self.waiting(stands)).values())
+
+    async def lost(self, stands: Mapping[str, int]) -> dict[str, int]:
+        found = {}
+        for one in self.partitions:
+            batch, at = await self.read(one, 0, 1), stands.get(one, 0)
+            if at in batch.undone:
+                found[one] = batch.undone.stop
+            elif 0 < at < batch.beginning:
+                found[one] = batch.beginning
+        return found
 
 
 class SqlSource:
@@ -67,7 +141,7 @@ class SqlSource:
             self.rings_heard = heard  # nothing more until it rings again, or a second has passed
         return batches if failure is None else [replace(batch, at_end=False) for batch in batches]
 
-    async def report(self, partition: str, offset: int) -> None:
+    async def report(self, offsets: Mapping[str, int]) -> None:
         """The offsets lie in SQL already, where `lag` looks."""
 
     def seek(self, partition: str, offset: int) -> None:
