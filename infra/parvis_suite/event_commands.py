@@ -13,6 +13,7 @@ import click
 from parvis_suite.plainly import chosen, plain_words, platform_of, run_here
 
 if TYPE_CHECKING:
+    from parvis_kit.events import Projection
     from parvis_kit.events.operate import ParkedFact
     from parvis_kit.events.running import Flow
 
@@ -224,21 +225,21 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
 @click.argument("projection")
 @click.option("--watch", is_flag=True, help="Stay, and show how far it has come, until it has caught up.")
 def rebuild(projection: str, watch: bool) -> None:
-    """Have a projection computed again from the beginning of the log; it is incomplete until it has caught up."""
+    """Have a projection computed again from the beginning of the log, beside the one that serves until it has caught up."""
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> None:
         flow = flow_of_consumer(each, projection)
         done = await operate.rebuild(flow, projection)
-        click.echo(f"{done.consumer} is empty; whoever runs it fills it again: `parvis events lag` shows how far it is")
+        click.echo(f"{done.name} is computed again by whoever runs it: `parvis events lag` shows how far {done.builder} is")
         if watch:
-            await watched(flow, done.consumer)
+            await watched(flow, done)
 
     on_flows(work)
 
 
-async def watched(flow: Flow, consumer: str) -> None:
-    """Until the consumer has handled all that the log holds."""
+async def watched(flow: Flow, projection: Projection) -> None:
+    """Until what was computed serves, or has handled all that the log holds."""
     import asyncio
 
     from parvis_kit.events import operate
@@ -246,11 +247,12 @@ async def watched(flow: Flow, consumer: str) -> None:
     from parvis_suite.progress import progress
 
     async def waiting() -> int:
-        return sum(one.facts for one in await operate.lag(flow) if one.consumer == consumer)
+        builder = projection.builder if await operate.building(flow) else projection.consumer
+        return sum(one.facts for one in await operate.lag(flow) if one.consumer == builder)
 
     total = await waiting()
-    with progress(consumer, total) as tell:
-        while left := await waiting():
+    with progress(projection.name, total) as tell:
+        while (left := await waiting()) or await operate.building(flow):
             tell(max(0, total - left))
             await asyncio.sleep(LOOK_SECONDS)
         tell(total)

@@ -18,7 +18,7 @@ from parvis_kit.events.kafka.wire import number_of
 from parvis_kit.events.ledger import append, tables_of
 from parvis_kit.events.operate import accept_loss, discard_lane, lag, lanes_of, parked, rebuild, replay_lane, tail
 from parvis_kit.events.publish import seal
-from parvis_kit.events.running import consumer_of, prepare
+from parvis_kit.events.running import consumer_of
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.problems import Conflict, NotFound, TooLarge
 from parvis_kit.testing.databases import EVERY_LOG
@@ -347,16 +347,6 @@ async def test_a_tombstone_erases(stage: Stage) -> None:
         await until(lambda: is_copied(stage, a=1, b=1), "both are copied")
         await stage.publish(Erased(ThingState, "a", datetime.now(UTC)))
         await until(lambda: is_copied(stage, b=1), "the erased one is forgotten")
-
-
-async def test_a_new_version_of_a_projection_is_computed_from_the_beginning(stage: Stage) -> None:
-    async with stage.running(stage.flow({}, copies(1))):
-        await stage.publish(state("a", 1), state("b", 2))
-        await until(lambda: is_copied(stage, a=1, b=2), "both are copied")
-    await prepare(stage.beta, copies(2))
-    assert await stage.copied() == {}
-    async with stage.running(stage.flow({}, copies(2))):
-        await until(lambda: is_copied(stage, a=1, b=2), "both are copied again")
 
 
 async def test_a_projection_rebuilt_while_it_runs_equals_the_one_kept_live(stage: Stage) -> None:

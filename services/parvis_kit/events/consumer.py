@@ -48,7 +48,15 @@ class Failed(Exception):
         self.records = records
 
 
-class Behind(Exception):
+class CannotGoOn(Exception):
+    """This consumer has to stop; trying again would not help."""
+
+
+class Superseded(CannotGoOn):
+    """Another one has taken its place, or is to be computed in its place."""
+
+
+class Behind(CannotGoOn):
     """The log no longer holds what this consumer has not read yet: rebuild it, for its next facts are gone."""
 
 
@@ -100,7 +108,7 @@ class Consumer:
                 return applied
             except (Gone, TimeoutError, Retry):
                 self.meters.stalled.set(1)
-            except Behind:
+            except CannotGoOn:
                 raise
             except Failed as failed:
                 suspects |= self.suspected(failed.records)

@@ -7,13 +7,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from parvis_kit.db import Database
-from parvis_kit.events import meters
+from parvis_kit.events import meters, projections
 from parvis_kit.events.consumer import replay
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
 from parvis_kit.events.ports import Record
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
-from parvis_kit.events.running import LOOK_SECONDS, Flow, forget, step_over
+from parvis_kit.events.running import LOOK_SECONDS, Flow, step_over
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
@@ -66,12 +66,17 @@ async def lag(flow: Flow) -> list[Lag]:
     """For each consumer of the service and each publisher it listens to."""
     found = []
     now = flow.clock()
-    for consumer, table in tables_by_consumer(flow).items():
+    for consumer, table in [*tables_by_consumer(flow).items(), *await building(flow)]:
         stands = await stands_of(flow.database, consumer)
         async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
             for publisher, (facts, oldest) in (await reading.waiting(stands)).items():
                 found.append(Lag(consumer, publisher, facts, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0))
     return found
+
+
+async def building(flow: Flow) -> list[tuple[str, Reactions]]:
+    """The consumers that compute a projection beside the one that serves."""
+    return [(one.builder, one.on) for one in flow.projections if await projections.is_being_built(flow.database, one)]
 
 
 async def gauge(flow: Flow) -> None:
@@ -146,9 +151,9 @@ def projection_of(flow: Flow, name: str) -> Projection:
 
 
 async def rebuild(flow: Flow, name: str) -> Projection:
-    """Have a projection computed again from the beginning of the log, by whichever process runs it."""
+    """Have a projection computed again from the beginning of the log, beside what serves, by whichever process runs it."""
     projection = projection_of(flow, name)
-    await forget(flow.database, projection)
+    await projections.rebuild(flow.database, projection)
     return projection
 
 

@@ -54,6 +54,16 @@ class Projection:
     def consumer(self) -> str:
         return f"{self.name}@{self.version}"
 
+    @property
+    def next_name(self) -> str:
+        """Of the one that is computed beside it."""
+        return f"{self.name}+"
+
+    @property
+    def builder(self) -> str:
+        """The consumer that computes it."""
+        return f"{self.next_name}@{self.version}"
+
 
 class Dispatcher:
     """One table of reactions, ready to take records. Call it as the consumer's `React`."""

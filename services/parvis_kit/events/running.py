@@ -7,15 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-import sqlalchemy as sa
-
 from parvis_kit.clock import Clock
-from parvis_kit.db import Database, Tx, upsert
+from parvis_kit.db import Database
 from parvis_kit.db.engines import LEASE_SECONDS
-from parvis_kit.events import meters
+from parvis_kit.events import meters, projections
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Behind, Consumer, Undone
-from parvis_kit.events.ledger import SqlLedger, stands_of, tables_of
+from parvis_kit.events.consumer import Behind, Consumer, Superseded, Undone
+from parvis_kit.events.ledger import SqlLedger, stands_of
 from parvis_kit.events.log import Log
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.postgres_leader import nap_until_rung
@@ -99,26 +97,88 @@ async def step_over(flow: Flow, consumer: str, table: Reactions) -> Mapping[str,
 
 
 async def run_projection(flow: Flow, projection: Projection) -> None:
-    """Keep a projection; compute it from the beginning when its version is new, or when the log has left it behind."""
-    await prepare(flow.database, projection)
-    async with consumer_of(flow, projection.consumer, projection.on) as consumer, asyncio.TaskGroup() as marking:
-        built = False
+    """Keep a projection, and compute it beside itself whenever that is asked for."""
+    await projections.prepare(flow.database, projection)
+    async with asyncio.TaskGroup() as work:
+        work.create_task(keep_projection(flow, projection))
+        work.create_task(build_projection(flow, projection))
 
-        def reached_end() -> None:
-            nonlocal built
-            if not built:
-                built = True
-                marking.create_task(mark_built(flow, projection))
-            projection.reached_end()
 
-        async with knowing_the_end(flow, consumer, projection.on, reached_end):
-            while not consumer.stopping:
+async def keep_projection(flow: Flow, projection: Projection) -> None:
+    """Whatever takes it out of its place, it looks every second whether it is wanted again. Runs until cancelled."""
+    behind = False
+    while True:
+        with suppress(Unavailable):
+            if behind:
+                behind = await projections.is_being_built(flow.database, projection)
+            elif await projections.is_kept(flow.database, projection):
                 try:
-                    await consumer.run()
-                except Behind as behind:
-                    log.warning("%s: rebuilding", behind)
-                    built = False
-                    await forget(flow.database, projection)
+                    await _keep(flow, projection)
+                except Superseded as superseded:
+                    log.info("%s", superseded)
+                except Behind as reason:
+                    log.warning("%s: it is computed again", reason)
+                    await projections.rebuild(flow.database, projection)
+                    behind = True
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _keep(flow: Flow, projection: Projection) -> None:
+    """Raises Superseded, or Behind."""
+    ledger = projections.KeepingLedger(flow.database, projection, flow.clock)
+    marking: asyncio.Task[None] | None = None
+
+    def reached_end() -> None:
+        nonlocal marking
+        if marking is None or (marking.done() and marking.exception()):
+            marking = asyncio.create_task(projections.mark_built(flow.database, projection, flow.clock))
+        projection.reached_end()
+
+    try:
+        async with (
+            consumer_of(flow, projection.consumer, projection.on, ledger) as consumer,
+            knowing_the_end(flow, consumer, projection.on, reached_end),
+        ):
+            await consumer.run()
+    finally:
+        if marking is not None:
+            marking.cancel()
+
+
+async def build_projection(flow: Flow, projection: Projection) -> None:
+    """Runs until cancelled."""
+    while True:
+        with suppress(Unavailable):
+            if await projections.is_being_built(flow.database, projection):
+                try:
+                    await _build(flow, projection)
+                except Superseded as superseded:
+                    log.info("%s", superseded)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _build(flow: Flow, projection: Projection) -> None:
+    """From the beginning of the log to its end, and then into the place of what serves. Raises Superseded."""
+    reached_end = asyncio.Event()
+    ledger = projections.BuildingLedger(flow.database, projection, flow.clock)
+    async with (
+        consumer_of(flow, projection.builder, projection.on, ledger) as consumer,
+        knowing_the_end(flow, consumer, projection.on, reached_end.set),
+    ):
+        computing = asyncio.create_task(consumer.run())
+        try:
+            while True:
+                waiting = asyncio.create_task(reached_end.wait())
+                await asyncio.wait({computing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if computing.done():
+                    return computing.result()
+                reached_end.clear()
+                if await projections.replace(flow.database, projection, flow.clock):
+                    log.info("%s is computed again, and serves", projection.name)
+                    return
+        finally:
+            await end(computing)
 
 
 @asynccontextmanager
@@ -132,9 +192,7 @@ async def knowing_the_end(flow: Flow, consumer: Consumer, table: Reactions, reac
     try:
         yield
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        await end(looking)
 
 
 async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached_end: Callable[[], None]) -> None:
@@ -149,56 +207,17 @@ async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def mark_built(flow: Flow, projection: Projection) -> None:
-    """It has reached the end of the log once: from now on it is complete, give or take the lag."""
-    table = tables_of(flow.service)["projection"]
-    building = sa.and_(table.c.name == projection.name, table.c.built_at.is_(None))
-    async with flow.database.transaction() as tx:
-        await tx.execute(sa.update(table).where(building).values(built_at=flow.clock()))
-    meters.PROJECTION.labels(projection.name, "active").set(projection.version)
-    meters.PROJECTION.labels(projection.name, "building").set(0)
+async def end(task: "asyncio.Task[None]") -> None:
+    """Cancel it and wait until it is over. To await it would take a cancellation that is meant for us for its own, and go on."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # whoever ends it does not mind how
 
 
 @asynccontextmanager
-async def consumer_of(flow: Flow, name: str, table: Reactions) -> AsyncIterator[Consumer]:
+async def consumer_of(flow: Flow, name: str, table: Reactions, ledger: SqlLedger | None = None) -> AsyncIterator[Consumer]:
     """A consumer of this service under this name, with a source of its own."""
     react = Dispatcher(name, table, flow.clock)
     async with flow.log.source(flow.database, name, react.topics, flow.lease_seconds) as source:
-        yield Consumer(name, source, SqlLedger(flow.database, name, flow.clock), react)
-
-
-async def prepare(database: Database, projection: Projection) -> None:
-    """Empty the tables of a projection whose version is new: it is then computed from the beginning of the log."""
-    table = tables_of(database.service)["projection"]
-    async with database.transaction() as tx:
-        found = (await tx.execute(sa.select(table).where(table.c.name == projection.name).with_for_update())).one_or_none()
-        if found is None or found.version != projection.version:
-            await _empty(tx, projection)
-            statement = upsert(tx, table).values(name=projection.name, version=projection.version, built_at=None)
-            await tx.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["name"], set_={"version": statement.excluded.version, "built_at": statement.excluded.built_at}
-                )
-            )
-        building = found is None or found.version != projection.version or found.built_at is None
-    meters.PROJECTION.labels(projection.name, "building" if building else "active").set(projection.version)
-
-
-async def forget(database: Database, projection: Projection) -> None:
-    """Make a projection be computed again from the beginning of the log; it is incomplete until it has caught up."""
-    table = tables_of(database.service)["projection"]
-    async with database.transaction() as tx:
-        await _empty(tx, projection)
-        await tx.execute(sa.update(table).where(table.c.name == projection.name).values(built_at=None))
-
-
-async def _empty(tx: Tx, projection: Projection) -> None:
-    """Under the fence of every version: a consumer at work finishes its batch first, and finds its offset gone afterwards."""
-    tables = tables_of(tx.database.service)
-    offsets = tables["consumer_offset"]
-    mine = offsets.c.consumer.startswith(f"{projection.name}@", autoescape=True)
-    await tx.execute(sa.select(offsets).where(mine).order_by(offsets.c.consumer, offsets.c.partition).with_for_update())
-    for table in reversed(projection.tables):
-        await tx.execute(sa.delete(table))
-    for name in ("consumer_offset", "inbox", "parked"):
-        await tx.execute(sa.delete(tables[name]).where(tables[name].c.consumer.startswith(f"{projection.name}@", autoescape=True)))
+        yield Consumer(name, source, ledger or SqlLedger(flow.database, name, flow.clock), react)
