@@ -1,4 +1,4 @@
-"""The outbox as Kafka's relay claims it: oldest first, a bounded part of it, and past what is deleted without passing by what comes late."""
+"""The outbox as Kafka's relay claims it: oldest first, a bounded part, past what is deleted and never past what comes late."""
 
 import asyncio
 from collections.abc import AsyncIterator
