@@ -30,6 +30,7 @@ class Part:
     database: str
     arguments: list[str]
     kafka: Kafka | None = None
+    lease_seconds: float = LEASE_SECONDS
     process: subprocess.Popen[str] | None = None
 
     def start(self, failpoint: str = "") -> "Part":
@@ -41,7 +42,7 @@ class Part:
             "--database",
             self.database,
             "--lease",
-            str(LEASE_SECONDS),
+            str(self.lease_seconds),
             *between(self.kafka),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PARVIS_FAIL": failpoint})
@@ -94,6 +95,7 @@ class Log:
     database: str
     seed: int
     kafka: Kafka | None = None
+    lease_seconds: float = LEASE_SECONDS
     acknowledged: int = 0
     parts: list[Part] = field(default_factory=list)
     others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
@@ -103,7 +105,7 @@ class Log:
         return self.database.startswith("postgresql")
 
     def part(self, *arguments: str) -> Part:
-        part = Part(self.database, list(arguments), self.kafka)
+        part = Part(self.database, list(arguments), self.kafka, self.lease_seconds)
         self.parts.append(part)
         return part
 
@@ -130,9 +132,9 @@ class Log:
 
 
 @contextmanager
-def log_at(database: str, seed: int, kafka: Kafka | None = None) -> Iterator[Log]:
+def log_at(database: str, seed: int, kafka: Kafka | None = None, lease_seconds: float = LEASE_SECONDS) -> Iterator[Log]:
     """Whatever happens, no process stays behind."""
-    log = Log(database, seed, kafka)
+    log = Log(database, seed, kafka, lease_seconds)
     print(f"seed {seed}, {'kafka' if kafka else database.partition(':')[0]}")
     try:
         yield log

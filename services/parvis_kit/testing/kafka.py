@@ -25,7 +25,6 @@ class KafkaServer:
     """A cluster whose names begin anew for whoever asks."""
 
     bootstrap: str
-    replicas: int = 1
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def settings(self, prefix: str = "") -> Kafka:
@@ -34,7 +33,7 @@ class KafkaServer:
             kafka_bootstrap_servers=self.bootstrap,
             kafka_prefix=prefix or f"t{os.getpid()}-{next(self.numbers)}.",
             kafka_partitions=PARTITIONS,
-            kafka_replication_factor=self.replicas,
+            kafka_replication_factor=self.bootstrap.count(",") + 1,
         )
 
     def environ(self) -> dict[str, str]:
