@@ -127,7 +127,7 @@ def pom(coordinates: Sequence[str], alone: bool) -> str:
         for one in coordinates
     )
     return (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>parvis</groupId>'
+        "<project><modelVersion>4.0.0</modelVersion><groupId>parvis</groupId>"
         f"<artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
     )
 

@@ -1,7 +1,8 @@
 """The event log's bars: CPU of publish, relay and consumer, each as a ratio to a floor measured in the same run."""
 
-import argparse
 import asyncio
+import logging
+import os
 import statistics
 import tempfile
 import time
@@ -24,6 +25,7 @@ from parvis_kit.events.ports import Batch, Record
 from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.publish import seal
 from parvis_kit.events.reactions import Dispatcher
+from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.servers import started
 from parvis_kit.testing.stage import COPY, THING, Stage, ThingChanged, changed
 from parvis_kit.testing.waiting import until
@@ -109,7 +111,7 @@ async def bench_relay(stage: Stage, url: str) -> None:
         return len(ids)
 
     async with open_carrier(url, "alpha", Bell()) as carrier:
-        ours = psutil.Process(await carrier.conn.fetchval("SELECT pg_backend_pid()"))
+        ours = psutil.Process(await carrier.leader.conn.fetchval("SELECT pg_backend_pid()"))
         theirs = psutil.Process(await bare.fetchval("SELECT pg_backend_pid()"))
         server: dict[str, list[float]] = {"ours": [], "floor": []}
 
@@ -259,7 +261,9 @@ async def bench_latency(stage: Stage, kind: str) -> None:
     say(f"latency on {kind} at 100 facts/s, commit to reaction", f"p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms", bar)
 
 
-async def bench(kind: str, url_of: Callable[[str], str]) -> None:
+async def bench(kind: str, empty: Callable[[], Callable[[str], str]]) -> None:
+    """`empty` gives the URLs of services that have no tables yet."""
+    url_of = empty()
     stage = Stage(url_of)
     await stage.make_tables()
     await bench_publish(stage, kind)
@@ -267,22 +271,29 @@ async def bench(kind: str, url_of: Callable[[str], str]) -> None:
         await bench_relay(stage, url_of("alpha"))
     await bench_consumer(stage, kind)
     await stage.close()
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = Stage(lambda service: f"sqlite:///{folder}/{service}.db") if kind == "sqlite" else Stage(url_of)
-        await quiet.make_tables()
-        await bench_latency(quiet, kind)
-        await quiet.close()
+    quiet = Stage(empty())
+    await quiet.make_tables()
+    await bench_latency(quiet, kind)
+    await quiet.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--postgresql", help="URL of an empty database; by default a server is started")
-    options = parser.parse_args()
     with ExitStack() as stack:
-        url = options.postgresql or stack.enter_context(started(POSTGRES))["url"]
-        asyncio.run(bench("postgresql", lambda _: url))
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        asyncio.run(bench("sqlite", lambda service: f"sqlite:///{folder}/{service}.db"))
+        unread = stack.enter_context(open(os.devnull, "w"))
+        logging.basicConfig(stream=unread)  # what is parked is told, and paid for; nobody reads it here
+
+        def new_files() -> Callable[[str], str]:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            return lambda service: f"sqlite:///{folder}/{service}.db"
+
+        def new_database() -> Callable[[str], str]:
+            url = server.create()
+            stack.callback(server.drop, url)
+            return lambda service: url
+
+        server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(POSTGRES, "--durable"))["url"])
+        asyncio.run(bench("postgresql", new_database))
+        asyncio.run(bench("sqlite", new_files))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ import sqlalchemy as sa
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx, metadata_for, upsert
+from parvis_kit.db.columns import in_sqlite
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ports import Gone, Parked, Record
 from parvis_kit.events.tables import log_tables
 from parvis_kit.problems import Unavailable
 
 FACT_COLUMNS = ("event_id", "type", "topic", "key", "at", "head", "data")
+SQLITE_ROWS_MAX = 500
+"""Facts of one statement: SQLite takes 32,766 parameters."""
 
 
 @cache
@@ -43,7 +46,9 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
     """
     service = tx.database.service
     if tx.database.is_sqlite:
-        await tx.execute(_insert_log(service), [_values(fact) for fact in facts])
+        for first in range(0, len(facts), SQLITE_ROWS_MAX):
+            rows = facts[first : first + SQLITE_ROWS_MAX]
+            await tx.run_in_driver(_insert_log(service, len(rows)), *(value for fact in rows for value in _row_in_sqlite(fact)))
         return
     if len(facts) == 1:
         [f] = facts
@@ -55,8 +60,14 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
 
 
 @cache
-def _insert_log(service: str) -> sa.Insert:
-    return sa.insert(tables_of(service)["log"])
+def _insert_log(service: str, rows: int) -> str:
+    places = f"({', '.join('?' * len(FACT_COLUMNS))})"
+    return f"INSERT INTO {service}.log ({', '.join(FACT_COLUMNS)}) VALUES {', '.join([places] * rows)}"
+
+
+def _row_in_sqlite(fact: Envelope) -> tuple[str | bytes | None, ...]:
+    """As the log's columns keep it (parvis_kit/db/columns.py)."""
+    return fact.id.hex, fact.type, fact.topic, fact.key, in_sqlite(fact.at), fact.head, fact.data
 
 
 @cache
@@ -82,15 +93,7 @@ def _insert_outbox(service: str) -> str:
 
 
 def _values(fact: Envelope) -> dict[str, Any]:
-    return {
-        "event_id": fact.id,
-        "type": fact.type,
-        "topic": fact.topic,
-        "key": fact.key,
-        "at": fact.at,
-        "head": fact.head,
-        "data": fact.data,
-    }
+    return dict(zip(FACT_COLUMNS, (fact.id, fact.type, fact.topic, fact.key, fact.at, fact.head, fact.data), strict=True))
 
 
 @asynccontextmanager
@@ -162,9 +165,7 @@ class SqlLedger:
         digests = [fact.digest for fact in facts]
         if self.database.is_sqlite:
             rows = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
-            result = await tx.conn.exec_driver_sql(
-                _admit_sqlite(self.database.service), (self.consumer, self.clock().strftime("%Y-%m-%d %H:%M:%S.%f"), rows)
-            )
+            result = await tx.conn.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), rows))
             admitted = {UUID(row[0]) for row in result}
         else:
             result = await tx.conn.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))

@@ -13,7 +13,7 @@ from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
 from parvis_kit.events.ports import Record
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
-from parvis_kit.events.running import LOOK_SECONDS, Flow, forget
+from parvis_kit.events.running import LOOK_SECONDS, Flow, forget, step_over
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
@@ -157,19 +157,7 @@ async def accept_loss(flow: Flow, consumer: str) -> Mapping[str, int]:
 
     Returns how many positions it skipped, by partition; below 0 where the log was made anew and is read again.
     """
-    topics = Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics
-    stands = await stands_of(flow.database, consumer)
-    async with flow.log.reading(flow.database, topics) as reading:
-        begins = await reading.lost(stands)
-    skipped = {}
-    ledger = SqlLedger(flow.database, consumer, flow.clock)
-    async with ledger.transaction() as tx:
-        offsets = await ledger.lock_offsets(tx, sorted(begins))
-        for partition, begin in begins.items():
-            if offsets[partition] == stands[partition]:
-                skipped[partition] = begin - offsets[partition]
-                await ledger.advance(tx, {partition: begin})
-    return skipped
+    return await step_over(flow, consumer, table_of(flow, consumer))
 
 
 async def tail(

@@ -52,6 +52,8 @@ class Batch:
     """Where the log begins: what lay before it is no longer kept."""
     at_end: bool = False
     """Whether there was nothing more when this was read."""
+    undone: range = range(0)
+    """Numbers of facts that the log has lost: who reads on from one of them has seen what never happened."""
 
 
 @dataclass(frozen=True, slots=True)

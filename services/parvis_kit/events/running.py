@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from parvis_kit.db import Database, Tx, upsert
 from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Behind, Consumer
+from parvis_kit.events.consumer import Behind, Consumer, Undone
 from parvis_kit.events.ledger import SqlLedger, stands_of, tables_of
 from parvis_kit.events.log import Log
 from parvis_kit.events.ports import Gone
@@ -72,10 +72,30 @@ async def run_reactions(flow: Flow) -> None:
             try:
                 await consumer.run()
                 return
+            except Undone as undone:
+                log.error("%s; what it has done about them stays done, and it goes on", undone)
+                await step_over(flow, flow.service, flow.reactions)
             except Behind as behind:
                 meters.STALLED.labels(flow.service).set(1)
                 log.error("%s; `parvis events accept-loss %s --reason …` goes on from there", behind, flow.service)
                 await asyncio.sleep(BEHIND_SECONDS)
+
+
+async def step_over(flow: Flow, consumer: str, table: Reactions) -> Mapping[str, int]:
+    """Go on where the log begins now; how many positions were skipped, by partition (below 0 where the log was made anew)."""
+    topics = Dispatcher(consumer, table, flow.clock).topics
+    stands = await stands_of(flow.database, consumer)
+    async with flow.log.reading(flow.database, topics) as reading:
+        begins = await reading.lost(stands)
+    skipped = {}
+    ledger = SqlLedger(flow.database, consumer, flow.clock)
+    async with ledger.transaction() as tx:
+        offsets = await ledger.lock_offsets(tx, sorted(begins))
+        for partition, begin in begins.items():
+            if offsets[partition] == stands[partition]:
+                skipped[partition] = begin - offsets[partition]
+                await ledger.advance(tx, {partition: begin})
+    return skipped
 
 
 async def run_projection(flow: Flow, projection: Projection) -> None:

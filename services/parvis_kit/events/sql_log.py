@@ -22,6 +22,7 @@ from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
+from parvis_kit.events.resume import numbers_undone
 
 FETCH_MAX = 500
 """Facts of one batch: more makes transactions long and saves nothing."""
@@ -102,8 +103,14 @@ class SqlReading:
         return not any(facts for facts, _ in (await self.waiting(stands)).values())
 
     async def lost(self, stands: Mapping[str, int]) -> dict[str, int]:
-        begins = {one: (await self.read(one, 0, 1)).beginning for one in self.partitions}
-        return {one: begin for one, begin in begins.items() if 0 < stands.get(one, 0) < begin}
+        found = {}
+        for one in self.partitions:
+            batch, at = await self.read(one, 0, 1), stands.get(one, 0)
+            if at in batch.undone:
+                found[one] = batch.undone.stop
+            elif 0 < at < batch.beginning:
+                found[one] = batch.beginning
+        return found
 
 
 class SqlSource:
@@ -149,7 +156,7 @@ def statement(log: str, *, dialect: str) -> str:
     wanted = f"topic = ANY({p}2::text[])" if dialect == "postgresql" else f"topic IN (SELECT value FROM json_each({p}2))"
     end = f"(SELECT seq FROM {log}_head)" if dialect == "postgresql" else "(SELECT seq FROM sqlite_sequence WHERE name = 'log')"
     return (
-        f"SELECT coalesce({end}, 0), coalesce((SELECT beginning FROM {log}_head), 0), fact.* FROM (SELECT 1) one "
+        f"SELECT coalesce({end}, 0), head.beginning, head.seq, fact.* FROM (SELECT 1) one LEFT JOIN {log}_head head ON true "
         "LEFT JOIN (SELECT seq, event_id, type, topic, key, at, head, data "
         f"FROM {log} WHERE seq >= {p}1 AND {wanted} ORDER BY seq LIMIT {p}3) fact ON true ORDER BY fact.seq"
     )
@@ -164,17 +171,17 @@ def count_statement(log: str, *, dialect: str) -> str:
 
 def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
-    end, beginning = rows[0][0] + 1, rows[0][1]
-    records = [Record(publisher, row[2], _envelope(row, is_sqlite)) for row in rows if row[2] is not None]
+    end, beginning, resumed = rows[0][0] + 1, rows[0][1] or 0, rows[0][2] or 0
+    records = [Record(publisher, row[3], _envelope(row[4:], is_sqlite)) for row in rows if row[3] is not None]
     at_end = len(records) < limit
     after = max(end, start) if at_end else records[-1].offset + 1
-    return Batch(publisher, start, after, records, beginning, at_end)
+    return Batch(publisher, start, after, records, beginning, at_end, numbers_undone(resumed) if is_sqlite else range(0))
 
 
 def _envelope(row: Any, is_sqlite: bool) -> Envelope:
     if is_sqlite:
-        return Envelope(UUID(row[3]), row[4], row[5], row[6], datetime.fromisoformat(row[7]).replace(tzinfo=UTC), row[8], row[9])
-    return Envelope(UUID(int=row[3].int), row[4], row[5], row[6], row[7], row[8], row[9])
+        return Envelope(UUID(row[0]), row[1], row[2], row[3], datetime.fromisoformat(row[4]).replace(tzinfo=UTC), row[5], row[6])
+    return Envelope(UUID(int=row[0].int), row[1], row[2], row[3], row[4], row[5], row[6])
 
 
 class SqliteReader:
