@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
 from parvis_kit.testing.servers import ServerMissing, started
@@ -83,6 +84,20 @@ def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: Kafka
     with started(kafka_script, "--dir", str(place)) as said:
         again = settings.model_copy(update={"kafka_bootstrap_servers": said["bootstrap"]})
         assert [record.value for record in asyncio.run(records_of(again, "parvis.some.thing"))] == [b"v"]
+
+
+async def test_kafka_asks_for_a_password_over_tls_and_parvis_gives_it(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+    with started(kafka_script, "--secure") as said:
+        known = {"kafka_security_protocol": "SASL_SSL", "kafka_username": said["username"], "kafka_ca_file": Path(said["ca"])}
+        password = {"kafka_password_file": Path(said["password"])}
+        settings = KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password})
+        await make_topics(settings, ["parvis.some.thing"])
+        await put(settings, "parvis.some.thing", b"k", b"v")
+        assert [record.value for record in await records_of(settings, "parvis.some.thing")] == [b"v"]
+        (tmp_path / "wrong").write_text("hunter2")
+        for strange in ({"kafka_password_file": tmp_path / "wrong"}, {"kafka_ca_file": None}, {"kafka_security_protocol": "PLAINTEXT"}):
+            with pytest.raises(Gone, match="does not answer"):
+                await make_topics(KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password, **strange}), ["t"])
 
 
 def test_a_library_that_is_not_what_the_lock_says_is_refused(kafka_script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
