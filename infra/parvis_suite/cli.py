@@ -193,11 +193,12 @@ def asyncapi() -> None:
     from parvis_suite.contracts import kinds
 
     tables: dict[str, Any] = {}
-    for each in chosen((), platform_of()):
+    platform = platform_of()
+    for each in chosen((), platform):
         if each.reactions:
             tables[each.name] = each.reactions
         tables |= {projection.consumer: projection.on for projection in each.projections}
-    click.echo(json.dumps(document(kinds(), tables, version("parvis")), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(document(kinds(), tables, version("parvis"), platform.kafka_partitions), indent=2, ensure_ascii=False))
 
 
 main.add_command(event_commands.events)

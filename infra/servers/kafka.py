@@ -5,13 +5,14 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess  # noqa: S404
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from recipe import CannotStart, cache, finish, free_port, hand_over, hold, is_free, ready, server, stoppable, told, unprivileged, workplace
@@ -22,6 +23,9 @@ ROOTS = ("org.apache.kafka:kafka_2.13", "org.apache.logging.log4j:log4j-slf4j-im
 """What `kafka.py lock` resolves anew, in the versions that the lock names; everything else in it follows from these."""
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 CLUSTER = "UGFydmlzVGVzdENsdXN0ZQ"
+USERNAME = "parvis"
+STORE_PASSWORD = "only-for-tests"  # noqa: S105 (of a certificate that is made for one run)
+STORE = {"location": "{place}/store.p12", "type": "PKCS12", "password": STORE_PASSWORD}
 START_SECONDS_MAX = 90.0
 """Four seconds on a quiet machine; three nodes on a busy one take longer."""
 STARTED = b"Kafka Server started"
@@ -53,8 +57,9 @@ def main() -> None:
             print(f"installed {libraries}")
             return
         ports = ports_from(asked.port, asked.brokers)
-        with workplace(asked.dir) as place, run(libraries, place, ports) as processes:
+        with workplace(asked.dir) as place, run(libraries, place, ports, secure=asked.secure) as processes:
             ready(
+                **({"username": USERNAME, "password": place / "password", "ca": place / "ca.pem"} if asked.secure else {}),
                 bootstrap=",".join(f"127.0.0.1:{port}" for port in ports[: asked.brokers]),
                 version=version_of("kafka_2.13"),
                 dir=place,
@@ -70,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=["install", "lock"], help="fetch what is needed, or lock it anew; start nothing")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="three replicate to each other, for tests that kill one")
+    parser.add_argument("--secure", action="store_true", help="asks its clients for TLS and for a password, by SCRAM-SHA-512")
     parser.add_argument("--port", type=int, help="of the first broker, the others follow; by default free ones")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
@@ -179,7 +185,7 @@ def archive(libraries: Path) -> None:
     ready_java()
     with fresh_folder() as fresh:
         hand_over(fresh, unprivileged())
-        with run(libraries, fresh, ports_from(None, 1), f"-XX:ArchiveClassesAtExit={fresh / 'classes.jsa'}"):
+        with run(libraries, fresh, ports_from(None, 1), options=[f"-XX:ArchiveClassesAtExit={fresh / 'classes.jsa'}"]):
             pass
         with contextlib.suppress(OSError):
             (fresh / "classes.jsa").rename(libraries / "classes.jsa")
@@ -202,18 +208,23 @@ def ports_from(first: int | None, brokers: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def run(libraries: Path, place: Path, ports: Sequence[int], *options: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+def run(
+    libraries: Path, place: Path, ports: Sequence[int], *, options: Sequence[str] = (), secure: bool = False
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A node for each pair of ports. `node-N.sh` in its folder starts node N again after somebody has killed it."""
     ready_java()
     owner, brokers = unprivileged(), len(ports) // 2
     place.chmod(0o711)
     (place / "log4j2.properties").write_text(LOGGING)
+    more = secured(place) if secure else {}
     with contextlib.ExitStack() as stack:
         processes = []
         for node in range(1, brokers + 1):
-            command = prepare(libraries, place, ports, node, options)
+            command = prepare(libraries, place, ports, node, options, more)
             if not (place / f"data-{node}" / "meta.properties").exists():
                 format_ = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(place / f"node-{node}.properties")]
+                if secure:
+                    format_ += ["--add-scram", f"SCRAM-SHA-512=[name={USERNAME},password={(place / 'password').read_text()}]"]
                 finish([*command[: command.index("kafka.Kafka")], *format_], place / f"format-{node}.log", owner=owner)
             log = place / f"node-{node}.log"
             read_from = log.stat().st_size if log.exists() else 0
@@ -245,13 +256,14 @@ def end_at_once(place: Path, processes: Sequence[subprocess.Popen[bytes]]) -> No
             os.kill(pid, signal.SIGKILL)
 
 
-def prepare(libraries: Path, place: Path, ports: Sequence[int], node: int, options: Sequence[str]) -> list[str]:
+def prepare(libraries: Path, place: Path, ports: Sequence[int], node: int, options: Sequence[str], more: Mapping[str, object]) -> list[str]:
     """The folder, the properties, and the command of a node."""
     data = place / f"data-{node}"
     data.mkdir(exist_ok=True)
     hand_over(data, unprivileged())
     properties = place / f"node-{node}.properties"
-    properties.write_text("".join(f"{name}={value}\n" for name, value in properties_of(data, ports, node).items()))
+    wanted = {**properties_of(data, ports, node, "SASL_SSL" if more else "PLAINTEXT"), **more}
+    properties.write_text("".join(f"{name}={value}\n" for name, value in wanted.items()))
     jars = ":".join(str(libraries / f"{one['artifact']}-{one['version']}.jar") for one in locked())
     classes = libraries / "classes.jsa"
     shared = [f"-XX:SharedArchiveFile={classes}", "-Xshare:auto"] if classes.exists() else []
@@ -259,7 +271,27 @@ def prepare(libraries: Path, place: Path, ports: Sequence[int], node: int, optio
     return [*java, "kafka.Kafka", str(properties)]
 
 
-def properties_of(data: Path, ports: Sequence[int], node: int) -> dict[str, object]:
+def secured(place: Path) -> dict[str, object]:
+    """A certificate that nobody but who reads ca.pem trusts, and a user with a password."""
+    password = place / "password"
+    if not password.exists():
+        password.write_text(secrets.token_urlsafe(24))
+        store = ["-keystore", place / "store.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
+        name = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-keyalg", "EC", "-validity", "30"]
+        finish(["keytool", "-genkeypair", *store, *name], place / "keytool.log")
+        finish(["keytool", "-exportcert", "-rfc", *store, "-file", place / "ca.pem"], place / "keytool.log")
+        (place / "store.p12").chmod(0o644)
+    login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{USERNAME}" password="{password.read_text()}";'
+    store_of = {f"ssl.{kind}.{what}": value for kind in ("keystore", "truststore") for what, value in STORE.items()}
+    return {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": login,
+        **{name: value.format(place=place) for name, value in store_of.items()},
+    }
+
+
+def properties_of(data: Path, ports: Sequence[int], node: int, protocol: str) -> dict[str, object]:
     """A node that is broker and controller, small, and quick to see that another one is dead."""
     brokers = len(ports) // 2
     broker, controllers = ports[node - 1], ports[brokers:]
@@ -268,11 +300,11 @@ def properties_of(data: Path, ports: Sequence[int], node: int) -> dict[str, obje
         "process.roles": "broker,controller",
         "node.id": node,
         "controller.quorum.voters": ",".join(f"{one}@127.0.0.1:{port}" for one, port in enumerate(controllers, 1)),
-        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controllers[node - 1]}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{protocol}://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controllers[node - 1]}",
+        "advertised.listeners": f"{protocol}://127.0.0.1:{broker}",
+        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
+        "inter.broker.listener.name": protocol,
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         "unclean.leader.election.enable": "false",

@@ -9,7 +9,7 @@ from parvis_kit.testing.waiting import until
 
 from .conftest import Desk, Town, basic
 
-TOPIC = "parvis.directory.app_password.state"
+TOPIC = "parvis.directory.credential.state"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def test_what_is_done_at_the_door_lies_on_the_topic_and_reaches_another_se
     await until(is_known_elsewhere, "the other service lets the app password in")
     [record] = [one for one in await records_of(town.platform, TOPIC) if one.key == made["id"].encode()]
     headers = {name: value.decode() for name, value in record.headers}
-    assert headers["ce_specversion"] == "1.0" and headers["ce_type"] == "directory.app_password.state.v1"
+    assert headers["ce_specversion"] == "1.0" and headers["ce_type"] == "directory.credential.state.v1"
     assert headers["ce_source"] == "/parvis/directory" and headers["ce_subject"] == made["id"] == headers["ce_partitionkey"]
     assert headers["ce_actor"] == str(town.ids["bob"]) and headers["content-type"] == "application/json"
     assert json.loads(record.value)["about"] == made["id"]

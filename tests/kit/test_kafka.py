@@ -76,14 +76,6 @@ async def test_a_tombstone_has_no_value_and_all_its_headers(stage: Stage, kafka_
     assert record.value is None and record.key == b"a" and dict(record.headers)["ce_type"] == b"alpha.thing.state.v1"
 
 
-@pytest.mark.parametrize(
-    ("key", "count"), [("21", -973932308), ("foobar", -790332482), ("abc", 479470107), ("a-little-bit-longer-string", -1486304829)]
-)
-def test_keys_lie_where_kafkas_own_clients_look_for_them(key: str, count: int) -> None:
-    """Vectors of Kafka's own tests of murmur2."""
-    assert number_of(key, 12) == (count & 0x7FFFFFFF) % 12
-
-
 async def test_what_is_not_a_cloud_event_is_parked_and_holds_up_nobody(stage: Stage, kafka_settings: Kafka) -> None:
     whole = {"ce_specversion": b"1.0", "ce_id": b"0193a5f0-0000-7000-8000-000000000001", "ce_time": b"2026-11-23T09:00:00Z"}
     whole |= {"ce_type": b"alpha.thing.changed.v1", "ce_source": b"/parvis/alpha"}
@@ -181,9 +173,10 @@ async def test_a_compacted_topic_is_read_past_its_gaps(stage: Stage, kafka_setti
 
         async def is_compacted() -> bool:
             await stage.publish(state("a", 30))  # the last segment is never compacted, so it must not be the last
-            return len(await records_of(kafka_settings, STATE)) < 30
+            versions = [json.loads(one.value)["version"] for one in await records_of(kafka_settings, STATE) if one.key == b"a"]
+            return not set(versions) & set(range(1, 30))
 
-        await until(is_compacted, "most of it is compacted away", seconds=40)
+        await until(is_compacted, "what was superseded is compacted away", seconds=40)
     async with stage.running(stage.flow({}, copies())):
 
         async def is_copied() -> bool:

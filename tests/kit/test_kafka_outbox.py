@@ -1,4 +1,4 @@
-"""How the relay finds its next facts: past what is too much for it and what is deleted, and never past what comes late."""
+"""The outbox as Kafka's relay claims it: oldest first, a bounded part, past what is deleted and never past what comes late."""
 
 import asyncio
 from collections.abc import AsyncIterator

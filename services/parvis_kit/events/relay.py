@@ -54,8 +54,9 @@ async def relay(open_carrier: Callable[[], AbstractAsyncContextManager[Carrier]]
 class BrokerCarrier:
     """To a log outside the database: claim, send, and delete what is acknowledged."""
 
-    def __init__(self, outbox: Outbox, producer: Producer, batch_max: int = RELAY_BATCH_MAX) -> None:
+    def __init__(self, outbox: Outbox, producer: Producer, batch_max: int = RELAY_BATCH_MAX, send_seconds_max: float | None = None) -> None:
         self.outbox, self.producer, self.batch_max = outbox, producer, batch_max
+        self.send_seconds_max = SEND_SECONDS_MAX if send_seconds_max is None else send_seconds_max
 
     async def lead(self) -> bool:
         return await self.outbox.lead()
@@ -63,7 +64,7 @@ class BrokerCarrier:
     async def carry(self) -> int:
         """Partitions fail apart, a partition's facts together."""
         await reach("relay.before_claim")
-        until = asyncio.get_running_loop().time() + SEND_SECONDS_MAX
+        until = asyncio.get_running_loop().time() + self.send_seconds_max
         rows = await self.outbox.claim(self.batch_max)
         failures = []
         for part, sent in await self.send_all(rows, until):

@@ -25,16 +25,15 @@ class KafkaServer:
     """A cluster whose names begin anew for whoever asks."""
 
     bootstrap: str
-    replicas: int = 1
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def settings(self) -> Kafka:
-        """With a prefix that nobody has had."""
+    def settings(self, prefix: str = "") -> Kafka:
+        """With this prefix, or one that nobody has had."""
         return Kafka(
             kafka_bootstrap_servers=self.bootstrap,
-            kafka_prefix=f"t{os.getpid()}-{next(self.numbers)}.",
+            kafka_prefix=prefix or f"t{os.getpid()}-{next(self.numbers)}.",
             kafka_partitions=PARTITIONS,
-            kafka_replication_factor=self.replicas,
+            kafka_replication_factor=self.bootstrap.count(",") + 1,
         )
 
     def environ(self) -> dict[str, str]:

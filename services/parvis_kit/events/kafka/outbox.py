@@ -3,9 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from uuid import UUID
 
-from parvis_kit.events.facts import Envelope
 from parvis_kit.events.kafka.wire import encode
 from parvis_kit.events.ports import Row
 from parvis_kit.events.postgres_leader import Leader, gone_when_away
@@ -65,7 +63,7 @@ class PostgresOutbox:
         self.low_water.read([row[0] for row in rows])
         found = []
         for number, event_id, kind, topic, key, at, head, data in rows:
-            message = encode(Envelope(UUID(int=event_id.int), kind, topic, key, at, head, data), number)
+            message = encode(number, event_id, kind, key, at, head, data)
             found.append(Row(number, await self.partition_of(topic, key), message))
         return found
 

@@ -20,6 +20,8 @@ from parvis_kit.settings import Kafka
 
 BATCH_BYTES_MAX = MESSAGE_BYTES_MAX - 4096
 """What Kafka counts against a topic's greatest message is the batch, with its frame."""
+SEND_SHARE = 0.75
+"""Of the lease. As long as may be: a producer that is not given up tries again without duplicates, a new one cannot know what arrived."""
 START_SECONDS_MAX = 5.0
 CLOSE_SECONDS_MAX = 2.0
 
@@ -101,8 +103,9 @@ class KafkaCarrier(BrokerCarrier):
     outbox: PostgresOutbox
     producer: KafkaProducer
 
-    def __init__(self, leader: Leader, producer: KafkaProducer) -> None:
-        super().__init__(PostgresOutbox(leader, producer.partition_of), producer)
+    def __init__(self, leader: Leader, producer: KafkaProducer, lease_seconds: float) -> None:
+        outbox = PostgresOutbox(leader, producer.partition_of)
+        super().__init__(outbox, producer, send_seconds_max=SEND_SHARE * lease_seconds)
         self.leader = leader
 
     async def lead(self) -> bool:
@@ -124,7 +127,7 @@ async def open_carrier(kafka: Kafka, url: str, service: str, lease_seconds: floa
     try:
         async with open_leader(url, service, lease_seconds, synchronous_commit="off") as leader:
             try:
-                yield KafkaCarrier(leader, producer)
+                yield KafkaCarrier(leader, producer, lease_seconds)
             finally:
                 await producer.throw_away()
     except (Gone, TimeoutError) as failure:
