@@ -103,11 +103,11 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
 async def move_agent(
     tx: Tx, asker: Asker, agent_id: UUID, ministry_id: UUID, directorate_id: UUID | None, *, if_match: str, now: datetime
 ) -> Person:
-    """Identity and files stay. Raises Forbidden, NotFound, PreconditionFailed, Invalid."""
+    """Identity and files stay; the identifier is the old ministry's. Raises Forbidden, NotFound, PreconditionFailed, Invalid."""
     rules.check_operator(asker)
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     check_revision(person.revision, if_match)
-    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id)
+    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, external_id=None)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     await audit.record(tx, who=asker.id, what="agent.move", on=agent_id, at=now)
     publish(
@@ -119,6 +119,11 @@ async def move_agent(
         agent_state(moved, now),
     )  # fmt: skip
     return moved
+
+
+async def let_go(tx: Tx, asker: Asker, person: Person, *, now: datetime) -> None:
+    """Somebody whose row is locked leaves for good, with all that they could sign in by."""
+    publish(tx, agent_state(await _change_state(tx, asker, person, "left", now), now))
 
 
 async def end_guest(tx: Tx, agent_id: UUID, *, now: datetime) -> None:

@@ -23,7 +23,7 @@ async def create_ministry(tx: Tx, asker: Asker, siren: str, name: str, *, now: d
     await unless_taken(store.add_ministry(tx, one), f"SIREN {siren} is aboard already.", "")
     await audit.record(tx, who=asker.id, what="ministry.create", on=one.id, at=now)
     publish(tx, MinistryOnboarded(at=now, about=str(one.id), ministry_id=one.id, siren=siren))
-    await _say_ministry(tx, one, now)
+    await say_ministry(tx, one, now)
     return one
 
 
@@ -38,7 +38,7 @@ async def change_ministry(
         tx, one, name=one.name if name is None else name, app_passwords=one.app_passwords if app_passwords is None else app_passwords
     )
     await audit.record(tx, who=asker.id, what="ministry.change", on=one.id, at=now)
-    await _say_ministry(tx, one, now)
+    await say_ministry(tx, one, now)
     return one
 
 
@@ -51,10 +51,10 @@ async def create_directorate(tx: Tx, asker: Asker, ministry_id: UUID, name: str,
     one = Directorate(new_id(), ministry_id, name, siret)
     await unless_taken(store.add_directorate(tx, one), f"The ministry has a directorate of the name {name}.", "")
     await audit.record(tx, who=asker.id, what="directorate.create", on=one.id, at=now)
-    await _say_ministry(tx, ministry, now)
+    await say_ministry(tx, ministry, now)
     return one
 
 
-async def _say_ministry(tx: Tx, one: Ministry, now: datetime) -> None:
+async def say_ministry(tx: Tx, one: Ministry, now: datetime) -> None:
     units = tuple(SaidDirectorate(directorate_id=each.id, name=each.name) for each in await store.directorates_of(tx, one.id))
     publish(tx, MinistryState(at=now, about=str(one.id), ministry_id=one.id, siren=one.siren, name=one.name, directorates=units))
