@@ -139,6 +139,12 @@ def test_a_quotation_mark_that_is_not_closed_costs_its_line_alone() -> None:
     assert codes(read) == {6: "broken"} and len(read.lines) == 30
 
 
+@pytest.mark.parametrize("name", ["QUALITÉ–PROJETS", "ANDRÉ’", "ÉŒ", "Zoë", "Łukasz"])
+def test_letters_that_look_mangled_by_chance_are_left_alone(name: str) -> None:
+    [line] = roster.read(file_of([person(1, direction=name)], encoding="utf-8")).lines
+    assert line.entry and line.entry.directorate == name
+
+
 def test_twins_are_told_from_repeated_lines() -> None:
     read = roster.read(
         file_of([
@@ -233,3 +239,18 @@ def test_refused_lines_come_back_as_they_were_and_compute_nothing(cells: list[st
     assert head[3:] == (["ligne", "motif"] if language == "fr" else ["line", "reason"]) and row[3] == "7" and "3" in row[4]
     assert [one.removeprefix("'") if one.startswith("'") else one for one in row[:3]] == cells
     assert not [one for one in row if one.startswith(FORMULA_BEGINS)]
+
+
+def test_the_page_for_ministries_explains_every_reason_and_names_every_column() -> None:
+    page = (Path(__file__).parents[2] / "docs/onboarding.md").read_text()
+    assert not [code for code in REASONS if f"| `{code}` |" not in page]
+    columns = [line for line in page.splitlines() if line.startswith("| `") and line.count("|") == 5]
+    for names in NAMES.values():
+        [row] = [line for line in columns if line.startswith(f"| `{names[0]}` |")]
+        assert not [name for name in names[1:] if name not in row]
+
+
+def test_the_example_of_the_page_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs/onboarding.md").read_text()
+    read = roster.read(page.partition("```\n")[2].partition("```")[0].encode())
+    assert len(read.lines) == 3 and not codes(read) and not read.header.ignored

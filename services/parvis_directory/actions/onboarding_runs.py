@@ -91,6 +91,7 @@ async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime)
     entries = {step: line.entry for step, line in lines.items() if line.entry is not None}
     absent = [step.agent_id for step in steps if step.line is None and step.agent_id is not None]
     ids, emails = [one.external_id for one in entries.values()], [one.email for one in entries.values()]
+    await jobs.plan_anew(tx)
     standings = await jobs.standings(tx, job.ministry_id, ids, emails, absent, lock=True)
     units = {fold(one.name): one.id for one in await store.directorates_of(tx, job.ministry_id)}
     judged = dict(zip(entries, policy.judge_all(entries.values(), standings, job.ministry_id, units, now.date()), strict=True))

@@ -35,8 +35,11 @@ def is_same_shouted(shouted: str, kept: str) -> bool:
 
 
 def is_misread(name: str) -> bool:
-    """`HÃ©lÃ¨ne`: UTF-8 that was read as Windows-1252 on its way here, and saved like that."""
+    """`HÃ©lÃ¨ne`: UTF-8 that was read as Windows-1252 on its way here, and saved like that. What comes out must be of the same letters:
+    the É– of QUALITÉ–COÛTS is UTF-8 too, for a ɖ."""
     try:
-        return name.encode("cp1252").decode() != name
+        meant = name.encode("cp1252").decode()
+        meant.encode("cp1252")
     except UnicodeError:
         return False
+    return meant != name

@@ -122,7 +122,7 @@ def read(raw: bytes) -> Roster:
 
 
 def decoded(raw: bytes) -> tuple[str, str]:
-    """Raises Invalid. What is not UTF-8 to the last byte is Windows-1252: French text in the latter is never UTF-8 by chance."""
+    """Raises Invalid. What is not UTF-8 to the last byte is Windows-1252: a “Prénom” in the latter is no UTF-8."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             encodings: tuple[str, ...] = (encoding,)
