@@ -9,6 +9,8 @@ WORD = re.compile(r"[^\W\d_]+")
 UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 """Soft hyphens, zero-width spaces and byte-order marks, which travel with what is copied from a page."""
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ue000-\uf8ff\ufff9-\uffff]")
+
 
 def cleaned(text: str) -> str:
     """One line, one space between words, letters composed (NFC)."""
@@ -17,7 +19,7 @@ def cleaned(text: str) -> str:
 
 def holds_control(text: str) -> bool:
     """A control, an override of the writing's direction, or what stands for a letter that was lost."""
-    return any(unicodedata.category(one) in ("Cc", "Cf", "Co", "Cs", "Cn") or one == "\ufffd" for one in text)
+    return CONTROL.search(text) is not None
 
 
 def is_shouted(name: str) -> bool:
