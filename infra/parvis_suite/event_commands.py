@@ -44,14 +44,12 @@ def events() -> None:
 @asynccontextmanager
 async def flows() -> AsyncIterator[list[Flow]]:
     """The facts of every service, as they would run here."""
-    from parvis_kit.events.bell import Bell
-
-    from parvis_suite.assembly import flow_of
+    from parvis_suite.assembly import flow_of, log_of
 
     platform = platform_of()
     services = chosen((), platform)
     try:
-        yield [flow_of(service, platform, Bell()) for service in services]
+        yield [flow_of(service, log_of(platform)) for service in services]
     finally:
         for service in services:
             await service.database.close()
@@ -108,7 +106,7 @@ def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta 
             raise click.UsageError(f"there is no topic {topic!r}; there is {known}")
         start = datetime.now(UTC) - since if since else None
         for publisher, wanted in topics.items():  # each publisher's log is read under its own role
-            async for _, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
+            async for partition, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
                 if kind not in (None, fact.type) or key not in (None, fact.key):
                     continue
                 if as_json:
@@ -117,7 +115,7 @@ def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta 
                     click.echo(json.dumps({**attributes, "subject": fact.key, **json.loads(fact.head), "data": data}, ensure_ascii=False))
                 else:
                     body = "erased" if fact.data is None else fact.data.decode(errors="replace")
-                    click.echo(f"{publisher}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
+                    click.echo(f"{partition}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
 
     on_flows(work)
 
@@ -267,8 +265,9 @@ def accept_loss(consumer: str, reason: str) -> None:
 
     async def work(each: list[Flow]) -> None:
         skipped = await operate.accept_loss(flow_of_consumer(each, consumer), consumer)
-        for publisher, number in skipped.items():
-            click.echo(f"{consumer} skips {number} positions of {publisher}: {reason}")
+        for partition, number in skipped.items():
+            does = f"skips {number} positions of" if number > 0 else "begins anew with"
+            click.echo(f"{consumer} {does} {partition}: {reason}")
         if not skipped:
             click.echo(f"nothing to accept: the log still holds all that {consumer} has not read")
 

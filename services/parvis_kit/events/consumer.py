@@ -52,6 +52,10 @@ class Behind(Exception):
     """The log no longer holds what this consumer has not read yet: rebuild it, for its next facts are gone."""
 
 
+class Undone(Behind):
+    """The log has lost facts that this consumer had handled (a power cut on SQLite): their effects are of what never happened."""
+
+
 class Consumer:
     """One member: fetch, apply in one transaction, report now and then."""
 
@@ -152,6 +156,8 @@ class Consumer:
     def check_kept(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> None:
         """A new consumer begins where the log begins; an old one that the log has left behind has missed facts."""
         for batch in batches:
+            if offsets[batch.partition] in batch.undone:
+                raise Undone(f"{self.name} has handled facts of {batch.partition} that the log lost when the power was cut")
             if 0 < offsets[batch.partition] < batch.beginning:
                 raise Behind(
                     f"{self.name} stands at {offsets[batch.partition]} of {batch.partition}, whose log begins at {batch.beginning}"
@@ -211,9 +217,9 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         if now - self.reported_at >= REPORT_SECONDS:
             self.reported_at = now
+            await reach("consumer.before_report")
             with suppress(Gone):
-                for batch in batches:
-                    await self.source.report(batch.partition, batch.next)
+                await self.source.report({batch.partition: batch.next for batch in batches})
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,16 +11,20 @@ import sqlalchemy as sa
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx, upsert
-from parvis_kit.db.engines import LEASE_SECONDS, sqlite_path
+from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Behind, Consumer
-from parvis_kit.events.ledger import SqlLedger, tables_of
-from parvis_kit.events.postgres_relay import nap_until_rung, open_carrier
+from parvis_kit.events.consumer import Behind, Consumer, Undone
+from parvis_kit.events.ledger import SqlLedger, stands_of, tables_of
+from parvis_kit.events.log import Log
+from parvis_kit.events.ports import Gone
+from parvis_kit.events.postgres_leader import nap_until_rung
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
 from parvis_kit.events.relay import relay
-from parvis_kit.events.sql_log import PostgresReaders, Reader, SqliteReader, SqlSource
+from parvis_kit.problems import Unavailable
 
+LOOK_SECONDS = 1.0
+"""How often a process that sees only its share of the partitions looks whether the others have come to the end as well."""
 BEHIND_SECONDS = 60.0
 """How often a consumer that the log has left behind says so, until an operator accepts the loss."""
 
@@ -29,13 +33,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The facts of one service: where its tables are, what it listens to, and the process's bell."""
+    """The facts of one service: where its tables are, what it listens to, and the log between."""
 
     database: Database
     clock: Clock
-    bell: Bell
-    url_of: Callable[[str], str]
-    """The database URL under which each service opens its own tables (on SQLite it names the file to read)."""
+    log: Log
     reactions: Reactions
     projections: Sequence[Projection] = ()
     lease_seconds: float = LEASE_SECONDS
@@ -45,26 +47,22 @@ class Flow:
     def service(self) -> str:
         return self.database.service
 
+    @property
+    def bell(self) -> Bell:
+        return self.log.bell
+
 
 def tasks_of(flow: Flow) -> dict[str, Callable[[], Awaitable[None]]]:
     """Coroutine functions to run and to start again when they end, by name. Cancelling one is safe at any moment."""
     flow.database.published = partial(flow.bell.ring, flow.service)
     tasks: dict[str, Callable[[], Awaitable[None]]] = {}
-    if not flow.database.is_sqlite:
-        tasks[f"{flow.service}.relay"] = partial(run_relay, flow)
+    if carriers := flow.log.carriers(flow.database, flow.lease_seconds):
+        tasks[f"{flow.service}.relay"] = partial(relay, carriers, nap_until_rung(flow.bell))
     if flow.reactions:
         tasks[flow.service] = partial(run_reactions, flow)
     for projection in flow.projections:
         tasks[projection.consumer] = partial(run_projection, flow, projection)
     return tasks
-
-
-async def run_relay(flow: Flow) -> None:
-    """Carry what the service publishes from its outbox to its log."""
-    await relay(
-        partial(open_carrier, flow.url_of(flow.service), flow.service, flow.bell, lease_seconds=flow.lease_seconds),
-        nap_until_rung(flow.bell),
-    )
 
 
 async def run_reactions(flow: Flow) -> None:
@@ -74,10 +72,30 @@ async def run_reactions(flow: Flow) -> None:
             try:
                 await consumer.run()
                 return
+            except Undone as undone:
+                log.error("%s; what it has done about them stays done, and it goes on", undone)
+                await step_over(flow, flow.service, flow.reactions)
             except Behind as behind:
                 meters.STALLED.labels(flow.service).set(1)
                 log.error("%s; `parvis events accept-loss %s --reason …` goes on from there", behind, flow.service)
                 await asyncio.sleep(BEHIND_SECONDS)
+
+
+async def step_over(flow: Flow, consumer: str, table: Reactions) -> Mapping[str, int]:
+    """Go on where the log begins now; how many positions were skipped, by partition (below 0 where the log was made anew)."""
+    topics = Dispatcher(consumer, table, flow.clock).topics
+    stands = await stands_of(flow.database, consumer)
+    async with flow.log.reading(flow.database, topics) as reading:
+        begins = await reading.lost(stands)
+    skipped = {}
+    ledger = SqlLedger(flow.database, consumer, flow.clock)
+    async with ledger.transaction() as tx:
+        offsets = await ledger.lock_offsets(tx, sorted(begins))
+        for partition, begin in begins.items():
+            if offsets[partition] == stands[partition]:
+                skipped[partition] = begin - offsets[partition]
+                await ledger.advance(tx, {partition: begin})
+    return skipped
 
 
 async def run_projection(flow: Flow, projection: Projection) -> None:
@@ -93,14 +111,42 @@ async def run_projection(flow: Flow, projection: Projection) -> None:
                 marking.create_task(mark_built(flow, projection))
             projection.reached_end()
 
+        async with knowing_the_end(flow, consumer, projection.on, reached_end):
+            while not consumer.stopping:
+                try:
+                    await consumer.run()
+                except Behind as behind:
+                    log.warning("%s: rebuilding", behind)
+                    built = False
+                    await forget(flow.database, projection)
+
+
+@asynccontextmanager
+async def knowing_the_end(flow: Flow, consumer: Consumer, table: Reactions, reached_end: Callable[[], None]) -> AsyncIterator[None]:
+    """Have `reached_end` called whenever everything that the log held is applied, by this member or by all of them together."""
+    if not flow.log.shares_out():
         consumer.at_end = reached_end
-        while not consumer.stopping:
-            try:
-                await consumer.run()
-            except Behind as behind:
-                log.warning("%s: rebuilding", behind)
-                built = False
-                await forget(flow.database, projection)
+        yield
+        return
+    looking = asyncio.create_task(_look_for_the_end(flow, consumer.name, table, reached_end))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+
+async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached_end: Callable[[], None]) -> None:
+    topics = Dispatcher(consumer, table, flow.clock).topics
+    while True:
+        with suppress(Gone, Unavailable):
+            async with flow.log.reading(flow.database, topics) as reading:
+                while True:
+                    if await reading.is_at_end(await stands_of(flow.database, consumer)):
+                        reached_end()
+                    await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def mark_built(flow: Flow, projection: Projection) -> None:
@@ -115,29 +161,10 @@ async def mark_built(flow: Flow, projection: Projection) -> None:
 
 @asynccontextmanager
 async def consumer_of(flow: Flow, name: str, table: Reactions) -> AsyncIterator[Consumer]:
-    """A consumer of this service under this name, with readers of its own."""
+    """A consumer of this service under this name, with a source of its own."""
     react = Dispatcher(name, table, flow.clock)
-    async with readers_of(flow, react.topics) as readers:
-        source = SqlSource(readers, react.topics, flow.bell)
+    async with flow.log.source(flow.database, name, react.topics, flow.lease_seconds) as source:
         yield Consumer(name, source, SqlLedger(flow.database, name, flow.clock), react)
-
-
-@asynccontextmanager
-async def readers_of(flow: Flow, publishers: Sequence[str] | dict[str, list[str]]) -> AsyncIterator[dict[str, Reader]]:
-    """A reader for each publisher's log: its file, or its table under this service's role."""
-    if flow.database.is_sqlite:
-        readers: dict[str, Reader] = {one: SqliteReader(one, sqlite_path(flow.url_of(one))) for one in publishers}
-        try:
-            yield readers
-        finally:
-            for reader in readers.values():
-                await reader.close()
-        return
-    connections = PostgresReaders(flow.url_of(flow.service))
-    try:
-        yield {one: connections.of(one) for one in publishers}
-    finally:
-        await connections.close()
 
 
 async def prepare(database: Database, projection: Projection) -> None:

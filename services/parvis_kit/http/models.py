@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
-from parvis_kit.problems import Invalid, PreconditionRequired, Problem
+from parvis_kit.problems import Invalid, KeyReused, PreconditionRequired, Problem
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ class Header:
     name: str
     missing: type[Problem] = Invalid
     """What a request is told that leaves out a mandatory one."""
+    refused: tuple[type[Problem], ...] = ()
+    """What else it may be told because of it."""
 
 
 class Incoming(Protocol):
@@ -82,7 +84,7 @@ IfMatch = Annotated[
 
 IdempotencyKey = Annotated[
     str,
-    Header("Idempotency-Key"),
+    Header("Idempotency-Key", refused=(KeyReused,)),
     Field(pattern=r"^[!-~]{1,64}$", description="Chosen by the caller: the same key with the same body does the thing once."),
 ]
 

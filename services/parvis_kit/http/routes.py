@@ -19,6 +19,7 @@ from parvis_kit.problems import (
     Problem,
     RequestTimeout,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -183,12 +184,13 @@ def _with_problems(operation: Operation, own: tuple[type[Problem], ...]) -> Oper
     """Those that it names, and those that follow from what it reads."""
     found: list[type[Problem]] = [*own]
     if operation.scope is not None:
-        found += [Unauthorized, Forbidden]
+        found += [Unauthorized, Forbidden, TooManyRequests]
     if operation.body or operation.content:
         found += [BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType]
     if operation.body or operation.content or operation.query or operation.path_parameters or operation.header_parameters:
         found += [Invalid]
     found += [one.marker.missing for one in operation.header_parameters.values() if one.is_required]
+    found += [refused for one in operation.header_parameters.values() for refused in one.marker.refused]
     found += [Unavailable]
     values = {name: getattr(operation, name) for name in Operation.__slots__}
     return Operation(**values | {"problems": tuple(dict.fromkeys(found))})

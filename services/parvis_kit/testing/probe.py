@@ -33,7 +33,8 @@ from parvis_kit.events.ledger import SqlLedger, lock_of, tables_of
 from parvis_kit.events.operate import lag
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.reactions import Dispatcher
-from parvis_kit.events.running import Flow, consumer_of, run_relay
+from parvis_kit.events.running import Flow, consumer_of, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.failpoints import arm, reach
 from parvis_kit.problems import Unavailable
 
@@ -98,7 +99,7 @@ class Place:
 
     def flow(self, database: Database) -> Flow:
         reactions: Reactions = {Counted: count} if database.service == "sink" else {}
-        return Flow(database, utc_now, Bell(), self.url_of, reactions, lease_seconds=self.lease_seconds)
+        return Flow(database, utc_now, SqlLog(self.url_of, Bell()), reactions, lease_seconds=self.lease_seconds)
 
 
 async def count(tx: Tx, fact: Counted) -> None:
@@ -143,7 +144,7 @@ async def carry(place: Place) -> None:
         if database.is_sqlite:
             print("on SQLite facts are written straight into the log: nothing to relay", flush=True)
             return
-        await run_relay(place.flow(database))
+        await tasks_of(place.flow(database))["probe.relay"]()
 
 
 async def consume(place: Place, *, protected: bool) -> None:
