@@ -15,6 +15,7 @@ from parvis_roster.asking import ACCOUNT_RATE, ADDRESS_RATE
 
 from parvis_directory import store
 from parvis_directory.api import ROUTES
+from parvis_directory.api.onboarding import READING, Reading
 from parvis_directory.api.sign_in import DESK, Desk
 from parvis_directory.settings import Settings
 from parvis_directory.sweeps import rotate, sweeps
@@ -38,7 +39,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         migrations="parvis_directory.migrations",
         routes=ROUTES,
         authenticate=WhoAsks(store.QUESTIONS, clock=clock, issuer=issuer, guard=Guard(by_address, by_account)),
-        handles={DESK: desk},
+        handles={DESK: desk, READING: Reading()},
         sweeps=sweeps(database, clock, settings),
         before=(partial(rotate, database, clock, settings),),
         settings=settings,

@@ -11,12 +11,15 @@ from parvis_directory import actions, queries
 from parvis_directory.settings import Settings
 
 MINUTE, HOUR = 60.0, 3600.0
+ONBOARDING_SECONDS = 1.0
+"""Somebody has confirmed, and watches."""
 
 
 def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
     return [
         Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
         Sweep("guests", MINUTE, partial(end_guests, database, clock)),
+        Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
 
@@ -36,4 +39,5 @@ async def end_guests(database: Database, clock: Clock) -> None:
 
 async def forget(database: Database, clock: Clock) -> None:
     await actions.forget_sessions(database, now=clock())
+    await actions.forget_onboardings(database, now=clock())
     await forget_old_keys(database, clock())

@@ -1,0 +1,63 @@
+"""App passwords: made, and revoked."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from parvis_contracts.directory import CredentialIssued, CredentialRevoked, CredentialState
+from parvis_kit import access, audit
+from parvis_kit.db import Tx
+from parvis_kit.events import publish
+from parvis_kit.ids import new_id
+from parvis_kit.problems import Conflict, Forbidden, NotFound
+
+from parvis_directory import rules, store
+from parvis_directory.rules import Asker, KeptAppPassword
+
+
+async def create_app_password(
+    tx: Tx, asker: Asker, name: str, scopes: Sequence[str], expires_at: datetime, *, now: datetime
+) -> tuple[KeptAppPassword, access.AppPassword]:
+    """The secret is in the answer and nowhere else. Raises Forbidden when the ministry has none, Invalid, Conflict."""
+    rules.check_app_password(scopes, expires_at, now)
+    ministry = await store.find_ministry(tx, asker.ministry_id)
+    if ministry is None or not ministry.app_passwords:
+        raise Forbidden("Your ministry does not use app passwords.")
+    if len(await store.app_passwords_of(tx, asker.id)) >= rules.APP_PASSWORDS_MAX:
+        raise Conflict(f"You have {rules.APP_PASSWORDS_MAX} app passwords: revoke one first.")
+    made = access.make_app_password()
+    kept = KeptAppPassword(new_id(), asker.id, name, made.prefix, sorted(set(scopes)), now, expires_at, None)
+    await store.add_app_password(tx, kept, made.digest)
+    await audit.record(tx, who=asker.id, what="app_password.create", on=kept.id, at=now)
+    about = str(kept.id)
+    publish(
+        tx,
+        CredentialIssued(at=now, about=about, credential_id=kept.id, agent_id=asker.id, kind="app_password"),
+        CredentialState(
+            at=now, about=about, credential_id=kept.id, agent_id=asker.id, kind="app_password", state="active", prefix=made.prefix,
+            digest=made.digest, scopes=tuple(kept.scopes), expires_at=expires_at,
+        ),
+    )  # fmt: skip
+    return kept, made
+
+
+async def revoke_app_password(tx: Tx, asker: Asker, password_id: UUID, *, now: datetime) -> None:
+    """Raises NotFound: another's is answered like none."""
+    revoked = await store.revoke_app_passwords(tx, asker.id, now, password_id)
+    if not revoked:
+        raise NotFound(f"There is no app password {password_id}.")
+    await audit.record(tx, who=asker.id, what="app_password.revoke", on=password_id, at=now)
+    for kept in revoked:
+        say_revoked(tx, kept, now)
+
+
+def say_revoked(tx: Tx, kept: KeptAppPassword, now: datetime) -> None:
+    about = str(kept.id)
+    publish(
+        tx,
+        CredentialRevoked(at=now, about=about, credential_id=kept.id, agent_id=kept.agent_id, kind="app_password"),
+        CredentialState(
+            at=now, about=about, credential_id=kept.id, agent_id=kept.agent_id, kind="app_password", state="revoked", prefix=kept.prefix,
+            scopes=tuple(kept.scopes), expires_at=kept.expires_at,
+        ),
+    )  # fmt: skip
