@@ -11,7 +11,6 @@ from parvis_kit.events.ledger import append
 from parvis_kit.ids import new_id
 from parvis_kit.problems import TooLarge
 
-
 HEADS_KEPT = 16
 """The facts of a transaction have one cause."""
 
