@@ -11,6 +11,8 @@ from parvis_kit.failpoints import reach
 
 RELAY_BATCH_MAX = 500
 """Facts of about 300 bytes: 150 kB, far under a broker's default 1 MiB request; larger claims were slower."""
+FIRST_BATCH_MAX = 16
+"""What a new leader claims first, then twice as much each time: one that dies again and again sends little twice."""
 STANDBY_SECONDS = 0.5
 SEND_SECONDS_MAX = 1.5
 """From the claim to the last acknowledgement: below the lease, so that a slow broker costs no leadership, and a process that was
@@ -56,6 +58,7 @@ class BrokerCarrier:
 
     def __init__(self, outbox: Outbox, producer: Producer, batch_max: int = RELAY_BATCH_MAX, send_seconds_max: float | None = None) -> None:
         self.outbox, self.producer, self.batch_max = outbox, producer, batch_max
+        self.claim_max = min(FIRST_BATCH_MAX, batch_max)
         self.send_seconds_max = SEND_SECONDS_MAX if send_seconds_max is None else send_seconds_max
 
     async def lead(self) -> bool:
@@ -65,7 +68,7 @@ class BrokerCarrier:
         """Partitions fail apart, a partition's facts together."""
         await reach("relay.before_claim")
         until = asyncio.get_running_loop().time() + self.send_seconds_max
-        rows = await self.outbox.claim(self.batch_max)
+        rows = await self.outbox.claim(self.claim_max)
         failures = []
         for part, sent in await self.send_all(rows, until):
             if isinstance(sent, Exception):
@@ -75,6 +78,7 @@ class BrokerCarrier:
                 await self.outbox.delete([row.id for row in part[:sent]])
         if failures:
             raise failures[0]
+        self.claim_max = min(2 * self.claim_max, self.batch_max)
         await reach("relay.after_delete")
         return len(rows)
 
