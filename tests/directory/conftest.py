@@ -81,7 +81,7 @@ class Town:
         )  # type: ignore[arg-type]
         async with self.directory.database.transaction() as tx:
             person = await actions.create_agent(tx, ROOT, new, now=self.clock())
-            session = await actions.open_session(tx, person.id, life=timedelta(hours=12), now=self.clock())
+            session = await actions.open_session(tx, person, life=timedelta(hours=12), now=self.clock())
             kid, pem = await queries.key_that_signs(tx, self.clock())
         issuer = self.directory.handles[DESK].issuer
         claims = actions.claims_for(person, session.id, issuer=issuer, now=self.clock(), life=timedelta(hours=12))

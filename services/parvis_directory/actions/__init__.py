@@ -2,6 +2,7 @@
 
 from parvis_directory.actions.agents import Changes, NewPerson, agent_state, change_agent, create_agent, end_guest, move_agent
 from parvis_directory.actions.app_passwords import create_app_password, revoke_app_password, say_revoked
+from parvis_directory.actions.consultation import read_audit
 from parvis_directory.actions.ministries import change_ministry, create_directorate, create_ministry
 from parvis_directory.actions.sessions import (
     HASHER,
@@ -40,6 +41,7 @@ __all__ = [
     "forget_sessions",
     "move_agent",
     "open_session",
+    "read_audit",
     "renew_token",
     "revoke_app_password",
     "rotate_signing_keys",

@@ -53,7 +53,7 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
     )  # fmt: skip
     taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
     await unless_taken(store.add_agent(tx, person), taken, missing)
-    await audit.record(tx, who=asker.id, what="agent.create", on=person.id, at=now)
+    await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
     publish(tx, agent_state(person, now))
     return person
@@ -74,7 +74,8 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
         person = await _change_state(tx, asker, person, state, now)
     if values:
         person = await store.change_agent(tx, person, **values)
-        await audit.record(tx, who=asker.id, what=f"agent.change {' '.join(sorted(values))}", on=person.id, at=now)
+        what = f"agent.change {' '.join(sorted(values))}"
+        await audit.record(tx, who=asker.id, what=what, on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, agent_state(person, now))
     return person
 
@@ -83,7 +84,7 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
     """Whoever may not act any more loses every session and app password, in the same transaction."""
     rules.check_next_state(person.state, state)
     changed = await store.change_agent(tx, person, state=state)
-    await audit.record(tx, who=asker.id, what=f"agent.{state}", on=person.id, at=now)
+    await audit.record(tx, who=asker.id, what=f"agent.{state}", on=person.id, ministry=person.ministry_id, at=now)
     about = str(person.id)
     match state:
         case "suspended":
@@ -109,7 +110,8 @@ async def move_agent(
     check_revision(person.revision, if_match)
     moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
-    await audit.record(tx, who=asker.id, what="agent.move", on=agent_id, at=now)
+    for concerned in {person.ministry_id, ministry_id}:
+        await audit.record(tx, who=asker.id, what="agent.move", on=agent_id, ministry=concerned, at=now)
     publish(
         tx,
         AgentMoved(

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.audit import audit_table
+from parvis_kit.audit import audit_tables
 from parvis_kit.db import Connection, Json, Moment, Tx, metadata_for
 from parvis_kit.db.text import BinaryText
 from parvis_kit.events import log_tables
@@ -18,7 +18,7 @@ from parvis_directory.rules import Directorate, KeptAppPassword, Ministry, Perso
 
 METADATA = metadata_for("directory")
 log_tables(METADATA)
-audit_table(METADATA)
+audit_tables(METADATA)
 idempotency_table(METADATA)
 ministry = sa.Table(
     "ministry",

@@ -1,12 +1,12 @@
 """What an operator does with the log: follow it, see who lags, look at what is parked, replay it, discard it, rebuild."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from parvis_kit.db import Database
+from parvis_kit.db import Database, Tx
 from parvis_kit.events import meters
 from parvis_kit.events.consumer import replay
 from parvis_kit.events.facts import Envelope
@@ -21,6 +21,11 @@ PARKED_SHOWN_MAX = 1_000
 
 Lane = tuple[str, str]
 """A topic and a key."""
+Note = Callable[[Tx], Awaitable[None]]
+"""Writes an operator's act down, in the transaction of the act."""
+
+
+async def unnoted(tx: Tx) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +124,19 @@ async def replay_lane(flow: Flow, consumer: str, lane: Lane) -> int:
     return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, list(react.topics))
 
 
-async def discard_lane(flow: Flow, consumer: str, lane: Lane) -> list[Record]:
-    """Take what waits in the lane away, unapplied; later facts of its key pass again. Returns what was thrown away, for the record."""
+async def discard_lane(flow: Flow, consumer: str, lane: Lane, note: Note = unnoted) -> list[Record]:
+    """Take what waits in the lane away, unapplied; later facts of its key pass again. Returns what was thrown away, for the record.
+
+    `note`: writes the act down, in its transaction.
+    """
     ledger = SqlLedger(flow.database, consumer, flow.clock)
     publishers = list(Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics)
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, sorted(publishers))
-        return [one.record for one in await ledger.unpark(tx, lane)]
+        gone = [one.record for one in await ledger.unpark(tx, lane)]
+        if gone:
+            await note(tx)
+        return gone
 
 
 def projection_of(flow: Flow, name: str) -> Projection:
@@ -145,10 +156,10 @@ async def rebuild(flow: Flow, name: str) -> Projection:
     return projection
 
 
-async def accept_loss(flow: Flow, consumer: str) -> Mapping[str, int]:
+async def accept_loss(flow: Flow, consumer: str, note: Note = unnoted) -> Mapping[str, int]:
     """Let a consumer that the log has left behind go on from where the log begins now.
 
-    Returns how many positions it skipped, by publisher.
+    Returns how many positions it skipped, by publisher. `note`: writes the act down, in its transaction, when there was any.
     """
     topics = Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics
     skipped = {}
@@ -161,6 +172,8 @@ async def accept_loss(flow: Flow, consumer: str) -> Mapping[str, int]:
             if 0 < offsets[publisher] < begin:
                 skipped[publisher] = begin - offsets[publisher]
                 await ledger.advance(tx, {publisher: begin})
+        if skipped:
+            await note(tx)
     return skipped
 
 
