@@ -1,6 +1,6 @@
 """Answers that change nothing; each protected thing has one way to it, and that way asks who you are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from parvis_kit.problems import NotFound, Unavailable
 
 from parvis_directory import rules, store
 from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
+from parvis_directory.rules.departures import DepartureSeen, missing
+from parvis_directory.store import departures
 
 START = UUID(int=0)
 
@@ -90,6 +92,22 @@ async def key_that_signs(conn: Connection, now: datetime) -> tuple[str, str]:
         if row.signs_from <= now:
             return row.kid, row.pem
     raise Unavailable("The first signing key is being made: ask again in a moment.")
+
+
+async def departure_for(conn: Connection, asker: Asker, agent_id: UUID, services: Collection[str]) -> DepartureSeen:
+    """Raises NotFound, Forbidden."""
+    person = await agent_for(conn, asker, agent_id)
+    rules.check_may_change(asker, person.ministry_id)
+    found = await departures.find_departure(conn, agent_id)
+    if found is None:
+        raise NotFound(f"Agent {agent_id} has not left.")
+    steps = await departures.steps_of(conn, agent_id)
+    return DepartureSeen(agent_id, found.left_at, found.settled_at, steps, [] if found.settled_at else missing(steps, services))
+
+
+async def departures_to_settle(conn: Connection, services: Collection[str]) -> list[UUID]:
+    """Whose departures lack nothing any more."""
+    return await departures.departures_complete(conn, services)
 
 
 async def guests_to_end(conn: Connection, now: datetime) -> list[UUID]:

@@ -14,5 +14,7 @@ class Settings(KitSettings):
     """A session that nobody used for this long has ended."""
     session_hours_max: int = Field(default=12, ge=1, le=24)
     """A session ends after this long, used or not."""
+    leaver_services: tuple[str, ...] | None = None
+    """Which services have to say that they have done their part before a departure is over, as a JSON list; by default all that can."""
     signing_key_days: int = Field(default=90, ge=1, le=366)
     """How long a key signs before the next one takes over."""

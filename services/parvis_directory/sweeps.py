@@ -1,5 +1,6 @@
 """What the clock asks of directory."""
 
+from collections.abc import Collection
 from functools import partial
 
 from parvis_kit.clock import Clock
@@ -13,10 +14,11 @@ from parvis_directory.settings import Settings
 MINUTE, HOUR = 60.0, 3600.0
 
 
-def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
+def sweeps(database: Database, clock: Clock, settings: Settings, settling: Collection[str]) -> list[Sweep]:
     return [
         Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
         Sweep("guests", MINUTE, partial(end_guests, database, clock)),
+        Sweep("departures", MINUTE, partial(settle_departures, database, clock, settling)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
 
@@ -32,6 +34,15 @@ async def end_guests(database: Database, clock: Clock) -> None:
     for agent_id in ended:
         async with database.transaction() as tx:
             await actions.end_guest(tx, agent_id, now=clock())
+
+
+async def settle_departures(database: Database, clock: Clock, settling: Collection[str]) -> None:
+    """Those that lack nothing: no service has to acknowledge, or one that had to is no part of the suite any more."""
+    async with database.read() as conn:
+        complete = await queries.departures_to_settle(conn, settling)
+    for agent_id in complete:
+        async with database.transaction() as tx:
+            await actions.settle_departure(tx, agent_id, services=settling, now=clock())
 
 
 async def forget(database: Database, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from parvis_directory.actions.agents import Changes, NewPerson, agent_state, change_agent, create_agent, end_guest, move_agent
 from parvis_directory.actions.app_passwords import create_app_password, revoke_app_password, say_revoked
 from parvis_directory.actions.consultation import read_audit
+from parvis_directory.actions.departures import acknowledge_departure, return_agent, settle_departure
 from parvis_directory.actions.ministries import change_ministry, create_directorate, create_ministry
 from parvis_directory.actions.sessions import (
     HASHER,
@@ -25,6 +26,7 @@ __all__ = [
     "Changes",
     "NewPerson",
     "SignedIn",
+    "acknowledge_departure",
     "agent_state",
     "change_agent",
     "change_ministry",
@@ -43,10 +45,12 @@ __all__ = [
     "open_session",
     "read_audit",
     "renew_token",
+    "return_agent",
     "revoke_app_password",
     "rotate_signing_keys",
     "say_revoked",
     "set_hashed_password",
+    "settle_departure",
     "sign_in",
     "sign_out",
 ]

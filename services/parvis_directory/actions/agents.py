@@ -15,6 +15,7 @@ from parvis_directory.actions.app_passwords import say_revoked
 from parvis_directory.actions.common import check_revision, unless_taken
 from parvis_directory.actions.sessions import end_sessions
 from parvis_directory.rules import Asker, Kind, Language, Person, Role, State
+from parvis_directory.store import departures
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
             publish(tx, AgentReinstated(at=now, about=about, agent_id=person.id))
         case "left":
             publish(tx, AgentLeft(at=now, about=about, agent_id=person.id, ministry_id=person.ministry_id))
+            await departures.begin_departure(tx, person.id, now)
     if state in ("suspended", "left"):
         await end_sessions(tx, person.id, now=now)
     if state == "left":
@@ -104,10 +106,11 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
 async def move_agent(
     tx: Tx, asker: Asker, agent_id: UUID, ministry_id: UUID, directorate_id: UUID | None, *, if_match: str, now: datetime
 ) -> Person:
-    """Identity and files stay. Raises Forbidden, NotFound, PreconditionFailed, Invalid."""
+    """Identity and files stay. Raises Forbidden, NotFound, PreconditionFailed, Conflict for who has left, Invalid."""
     rules.check_operator(asker)
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     check_revision(person.revision, if_match)
+    rules.check_may_move(person)
     moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     for concerned in {person.ministry_id, ministry_id}:

@@ -96,7 +96,11 @@ async def change_agent(request: Request, agent_id: UUID, body: ChangedAgent, if_
 
 
 @ROUTES.post(
-    "/api/directory/v1/agents/{agent_id}/move", scope="directory:write", status=200, problems=(NotFound, PreconditionFailed), headers=ETAG
+    "/api/directory/v1/agents/{agent_id}/move",
+    scope="directory:write",
+    status=200,
+    problems=(NotFound, PreconditionFailed, Conflict),
+    headers=ETAG,
 )
 async def move_agent(request: Request, agent_id: UUID, body: Move, if_match: IfMatch) -> Reply[Person]:
     """To another ministry or directorate, with identity and files; operators may."""

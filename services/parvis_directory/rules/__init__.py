@@ -176,6 +176,12 @@ def check_next_state(before: State, after: State) -> None:
         raise Conflict(f"An account that is {before} cannot become {after}.")
 
 
+def check_may_move(person: Person) -> None:
+    """Raises Conflict."""
+    if person.state == "left":
+        raise Conflict("This agent has left: who has left is not moved.")
+
+
 def check_app_password(scopes: Collection[str], expires_at: datetime, now: datetime) -> None:
     """Raises Invalid."""
     if unknown := set(scopes) - APP_PASSWORD_SCOPES:

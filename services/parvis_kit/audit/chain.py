@@ -61,7 +61,7 @@ def link(
     No field that was written down holds a line end (`plain`), so one that is put in makes a line too many: nothing else has this text.
     """
     text = f"{service}\n{ministry}\n{position}\n{seq}\n{at.isoformat()}\n{what}\n{decision}\n{request_id}\n{personal.hex()}"
-    return sha256(previous + text.encode()).digest()  # fmt: skip
+    return sha256(previous + text.encode()).digest()
 
 
 async def chain(database: Database) -> int:

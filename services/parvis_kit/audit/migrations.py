@@ -37,8 +37,8 @@ def add_audit_chain(op: Any, service: str) -> None:
 
 def _add_chain(op: Any, service: str) -> None:
     for column in (
-        sa.Column("ministry", sa.Text, nullable=False, server_default=""),
-        sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("ministry", sa.Text, nullable=False, server_default=sa.text("''")),
+        sa.Column("reason", sa.Text, nullable=False, server_default=sa.text("''")),
         sa.Column("position", sa.BigInteger),
         sa.Column("salt", sa.LargeBinary),
         sa.Column("personal", sa.LargeBinary),
@@ -56,7 +56,7 @@ def _add_chain(op: Any, service: str) -> None:
         sa.Column("ministry", sa.Text, primary_key=True),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
-        sa.Column("anchored", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("anchored", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("anchored_at", Moment),
         schema=service,
     )

@@ -39,8 +39,8 @@ def audit_tables(metadata: sa.MetaData) -> None:
         sa.Column("place", sa.Text, nullable=False),
         sa.Column("decision", sa.Text, nullable=False),
         sa.Column("request_id", sa.Text, nullable=False),
-        sa.Column("ministry", sa.Text, nullable=False, server_default=""),
-        sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("ministry", sa.Text, nullable=False, server_default=sa.text("''")),
+        sa.Column("reason", sa.Text, nullable=False, server_default=sa.text("''")),
         sa.Column("position", sa.BigInteger),
         sa.Column("salt", sa.LargeBinary),
         sa.Column("personal", sa.LargeBinary),
@@ -57,7 +57,7 @@ def audit_tables(metadata: sa.MetaData) -> None:
         sa.Column("ministry", sa.Text, primary_key=True),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
-        sa.Column("anchored", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("anchored", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("anchored_at", Moment),
     )
 
