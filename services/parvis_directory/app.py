@@ -18,9 +18,13 @@ from parvis_roster.asking import ACCOUNT_RATE, ADDRESS_RATE
 
 from parvis_directory import store
 from parvis_directory.api import ROUTES
+from parvis_directory.api.agents import ZONE
 from parvis_directory.api.departures import SETTLING
+from parvis_directory.api.domains import RESOLVE
 from parvis_directory.api.sign_in import DESK, Desk
+from parvis_directory.nameserver import NameServer
 from parvis_directory.reactions import reactions_of
+from parvis_directory.rules.domains import Resolve
 from parvis_directory.settings import Settings
 from parvis_directory.sweeps import rotate, sweeps
 
@@ -30,9 +34,12 @@ def build(
     clock: Clock = utc_now,
     settings: Settings | None = None,
     acknowledgements: Mapping[str, type[LeaverAcknowledged]] | None = None,
+    resolve: Resolve | None = None,
 ) -> Service:
-    """`acknowledgements`: the facts by which other services acknowledge a departure; by default those of the suite's contracts."""
+    """`acknowledgements`: the facts by which other services acknowledge a departure; by default those of the suite's contracts.
+    `resolve`: what the DNS says; by default its servers are asked."""
     settings = settings or Settings.read()
+    resolve = resolve or NameServer(settings.name_servers).texts
     settling = of_services(leavers.acknowledgements() if acknowledgements is None else acknowledgements, settings.leaver_services)
     database = Database(platform.database_url_of("directory"), "directory", synchronous=platform.sqlite_synchronous)
     issuer = access.issuer_of(platform.public_url)
@@ -50,9 +57,9 @@ def build(
         migrations="parvis_directory.migrations",
         routes=ROUTES,
         authenticate=WhoAsks(store.QUESTIONS, clock=clock, issuer=issuer, guard=Guard(by_address, by_account)),
-        handles={DESK: desk, SETTLING: frozenset(settling)},
+        handles={DESK: desk, SETTLING: frozenset(settling), ZONE: settings.zone, RESOLVE: resolve},
         reactions=reactions_of(settling, clock),
-        sweeps=sweeps(database, clock, settings, settling),
+        sweeps=sweeps(database, clock, settings, settling, resolve),
         before=(partial(rotate, database, clock, settings),),
         settings=settings,
     )

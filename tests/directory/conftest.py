@@ -106,12 +106,18 @@ def acknowledgements() -> dict[str, type[LeaverAcknowledged]]:
 
 
 @pytest.fixture
+def resolve() -> Any:
+    """Whose `texts` says what the DNS says: nobody is asked, unless a test says otherwise."""
+    return None
+
+
+@pytest.fixture
 async def town(
-    place: Place, tmp_path: Path, clock: FrozenClock, acknowledgements: dict[str, type[LeaverAcknowledged]]
+    place: Place, tmp_path: Path, clock: FrozenClock, acknowledgements: dict[str, type[LeaverAcknowledged]], resolve: Any
 ) -> AsyncIterator[Town]:
     url = "" if place.server is None else place.url_of("any")
     platform = Platform(data=tmp_path, database_url=SecretStr(url), access_log=False, public_url="http://parvis.test")
-    directory = build(platform, clock, Settings(local_sign_in=True), acknowledgements)
+    directory = build(platform, clock, Settings(local_sign_in=True), acknowledgements, resolve.texts if resolve else None)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(directory.database.close)
         await migrate([directory], platform)

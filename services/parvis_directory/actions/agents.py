@@ -15,7 +15,9 @@ from parvis_directory.actions.app_passwords import say_revoked
 from parvis_directory.actions.common import check_revision, unless_taken
 from parvis_directory.actions.sessions import end_sessions
 from parvis_directory.rules import Asker, Kind, Language, Person, Role, State
-from parvis_directory.store import departures
+from parvis_directory.rules.domains import domain_of
+from parvis_directory.rules.moves import check_place, roles_elsewhere
+from parvis_directory.store import departures, moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Changes:
 
 
 async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -> Person:
-    """An account, active at once. Raises Forbidden, Invalid, Conflict when the e-mail has one."""
+    """An account, active at once. Raises Forbidden, Invalid, Conflict when the e-mail has one, or its domain is another ministry's."""
     rules.check_may_change(asker, new.ministry_id)
     rules.check_roles(asker, ["agent"], new.roles)
     rules.check_expiry(new.kind, new.expires_at, now)
@@ -52,6 +54,7 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
         new_id(), new.ministry_id, new.directorate_id, new.kind, "active", rules.folded_email(new.email), new.given_name, new.family_name,
         new.language, sorted({*new.roles, "agent"}), new.expires_at, 1,
     )  # fmt: skip
+    check_place(await moves.find_place(tx, new.ministry_id, new.directorate_id, domain_of(person.email)), new.ministry_id)
     taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
     await unless_taken(store.add_agent(tx, person), taken, missing)
     await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
@@ -111,14 +114,23 @@ async def move_agent(
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     check_revision(person.revision, if_match)
     rules.check_may_move(person)
-    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id)
+    check_place(await moves.find_place(tx, ministry_id, directorate_id), ministry_id)
+    await moves.forget_move(tx, agent_id)
+    return await relocate(tx, person, ministry_id, directorate_id, who=asker.id, now=now)
+
+
+async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UUID | None, *, who: UUID, now: datetime) -> Person:
+    """Somebody whose row is locked, to a place that is open; roles that one ministry gave do not reach into another. Raises Invalid."""
+    elsewhere = ministry_id != person.ministry_id
+    roles = roles_elsewhere(person.roles) if elsewhere else person.roles
+    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, roles=roles)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     for concerned in {person.ministry_id, ministry_id}:
-        await audit.record(tx, who=asker.id, what="agent.move", on=agent_id, ministry=concerned, at=now)
+        await audit.record(tx, who=who, what="agent.move", on=person.id, ministry=concerned, at=now)
     publish(
         tx,
         AgentMoved(
-            at=now, about=str(agent_id), agent_id=agent_id, from_ministry_id=person.ministry_id, to_ministry_id=ministry_id,
+            at=now, about=str(person.id), agent_id=person.id, from_ministry_id=person.ministry_id, to_ministry_id=ministry_id,
             from_directorate_id=person.directorate_id, to_directorate_id=directorate_id,
         ),
         agent_state(moved, now),

@@ -1,5 +1,15 @@
 """Directory's doors over HTTP, by subject."""
 
-from parvis_directory.api import agents, audit, credentials, departures, ministries, sign_in, teams
+from parvis_directory.api import agents, audit, credentials, departures, domains, ministries, sign_in, teams, transfers
 
-ROUTES = (ministries.ROUTES, agents.ROUTES, departures.ROUTES, teams.ROUTES, credentials.ROUTES, sign_in.ROUTES, audit.ROUTES)
+ROUTES = (
+    ministries.ROUTES,
+    domains.ROUTES,
+    transfers.ROUTES,
+    agents.ROUTES,
+    departures.ROUTES,
+    teams.ROUTES,
+    credentials.ROUTES,
+    sign_in.ROUTES,
+    audit.ROUTES,
+)

@@ -53,6 +53,9 @@ class Ministry:
     name: str
     app_passwords: bool
     revision: int
+    closed_at: datetime | None = None
+    """It has merged into another one."""
+    succeeded_by: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Directorate:
     ministry_id: UUID
     name: str
     siret: str | None
+    succeeded_by: UUID | None = None
+    """It goes on under this id, in another ministry."""
 
 
 @dataclass(slots=True)

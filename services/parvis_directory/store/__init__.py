@@ -28,6 +28,8 @@ ministry = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("app_passwords", sa.Boolean, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("closed_at", Moment),
+    sa.Column("succeeded_by", sa.Uuid),
 )
 directorate = sa.Table(
     "directorate",
@@ -36,6 +38,7 @@ directorate = sa.Table(
     sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("siret", sa.Text),
+    sa.Column("succeeded_by", sa.Uuid),
     sa.UniqueConstraint("ministry_id", "id", name="uq_directorate_of_ministry"),
     sa.UniqueConstraint("ministry_id", "name"),
 )
