@@ -8,6 +8,7 @@ from typing import Any
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.resolver
 import dns.rrset
 import pytest
 from parvis_directory import actions, nameserver
@@ -262,6 +263,15 @@ async def test_a_server_that_fails_or_is_silent_is_told_from_one_that_says_no(
     with pytest.raises(Unavailable):
         await server.texts("there.example.org")
     assert (datetime.now().astimezone() - began).total_seconds() < 5
+
+
+async def test_a_machine_that_knows_no_name_server_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", read)
+    with pytest.raises(Unavailable):
+        await NameServer().texts("there.example.org")
 
 
 def test_a_name_server_is_named_by_its_address() -> None:
