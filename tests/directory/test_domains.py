@@ -269,7 +269,7 @@ async def test_a_machine_that_knows_no_name_server_gets_no_answer(monkeypatch: p
     def read(*_: object) -> None:
         raise dns.resolver.NoResolverConfiguration
 
-    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", read)
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
     with pytest.raises(Unavailable):
         await NameServer().texts("there.example.org")
 

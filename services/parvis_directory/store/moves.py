@@ -46,12 +46,24 @@ TRANSFERS_MAX = 200
 """Of one ministry, shown at once."""
 
 
+_successor = (
+    sa.select(directorate.c.succeeded_by).where(directorate.c.id == sa.bindparam("directorate_id", type_=sa.Uuid)).scalar_subquery()
+)
+_owner = (
+    sa.select(domain.c.ministry_id).where(domain.c.name == sa.bindparam("domain_name"), domain.c.claimed_at.is_not(None)).scalar_subquery()
+)
+PLACE = (
+    sa.select(ministry.c.closed_at, _successor, _owner)
+    .where(ministry.c.id == sa.bindparam("ministry_id"))
+    .with_for_update(read=True, of=ministry)
+)
+"""Built once: every account that is opened asks."""
+
+
 async def find_place(tx: Tx, ministry_id: UUID, directorate_id: UUID | None, domain_name: str = "") -> Place | None:
     """The ministry is held open: it cannot be closed before this transaction ends."""
-    successor = sa.select(directorate.c.succeeded_by).where(directorate.c.id == directorate_id).scalar_subquery()
-    owner = sa.select(domain.c.ministry_id).where(domain.c.name == domain_name, domain.c.claimed_at.is_not(None)).scalar_subquery()
-    found = sa.select(ministry.c.closed_at, successor, owner).where(ministry.c.id == ministry_id).with_for_update(read=True, of=ministry)
-    row = (await tx.execute(found)).one_or_none()
+    asked = {"ministry_id": ministry_id, "directorate_id": directorate_id, "domain_name": domain_name}
+    row = (await tx.execute(PLACE, asked)).one_or_none()
     return Place(*row) if row else None
 
 
