@@ -5,6 +5,8 @@ RUN := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench soak new-service lock setup setup-dev
 MAKEFLAGS += --no-print-directory
+# A process that may not keep its compiled modules takes three times as long to start, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -13,3 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def postgres_script() -> Path:
     """How a real PostgreSQL is started here."""
     return ROOT / "infra/servers/postgres.py"
+
+
+@pytest.fixture(scope="session")
+def kafka_script() -> Path:
+    """How a real Kafka is started here."""
+    return ROOT / "infra/servers/kafka.py"

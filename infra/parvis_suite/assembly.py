@@ -19,9 +19,13 @@ from parvis_kit.db import versions
 from parvis_kit.db.roles import grant_logs, make_roles
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
+from parvis_kit.events.facts import declared
 from parvis_kit.events.ledger import tables_of
+from parvis_kit.events.log import Log
 from parvis_kit.events.operate import lag
+from parvis_kit.events.ports import Gone
 from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.http import Check
 from parvis_kit.problems import Unavailable
 from parvis_kit.serve import Addresses, Serving, serve
@@ -49,9 +53,18 @@ class CannotStart(Exception):
     """Something has to be done first; the message says what."""
 
 
-def flow_of(service: Service, platform: Platform, bell: Bell) -> Flow:
+def log_of(platform: Platform) -> Log:
+    """The log of this process: Kafka where one is named, and otherwise the database's own."""
+    if not platform.is_kafka:
+        return SqlLog(platform.database_url_of, Bell())
+    from parvis_kit.events.kafka.log import KafkaLog  # 6 MB and 0.1 s that an installation without Kafka does without
+
+    return KafkaLog(platform, platform.database_url_of, Bell())
+
+
+def flow_of(service: Service, log: Log) -> Flow:
     """The facts of a service, as the kit runs them."""
-    return Flow(service.database, service.clock, bell, platform.database_url_of, service.reactions, service.projections)
+    return Flow(service.database, service.clock, log, service.reactions, service.projections)
 
 
 def tree_of(service: Service, platform: Platform) -> "Tree":
@@ -73,9 +86,39 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
                 await _upgrade(service, platform, told)
         if not platform.is_sqlite:
             await grant_logs(platform.admin_url, list(BUILDERS))
+        if platform.is_kafka:
+            await _make_topics(platform, told)
     except (sa.exc.DBAPIError, asyncpg.PostgresError, Unavailable, OSError, TimeoutError) as error:
         where = f"{platform.data} (PARVIS_DATA)" if platform.is_sqlite else "PARVIS_DATABASE_ADMIN_URL, or PARVIS_DATABASE_URL without it"
         raise CannotStart(f"the database refuses to be migrated: {_first_line(error)}. It was reached by {where}") from error
+
+
+async def _make_topics(platform: Platform, told: Told) -> None:
+    from parvis_kit.events.kafka import topics
+
+    try:
+        for topic in await topics.make(platform, topics_of_all()):
+            told("kafka", f"topic {topic}")
+    except (topics.CannotMake, Gone) as error:
+        raise CannotStart(f"{error}. See the settings PARVIS_KAFKA_…") from error
+    await refuse_wrong_topics(platform)
+
+
+def topics_of_all() -> list[str]:
+    """What the services of the suite say, each family of facts a topic."""
+    return sorted({kind.topic() for kind in declared().values() if kind.service() in BUILDERS})
+
+
+async def refuse_wrong_topics(platform: Platform) -> None:
+    """Raises CannotStart when a topic is missing, or not as the settings say."""
+    from parvis_kit.events.kafka import topics
+
+    try:
+        wrong = await topics.wrong(platform, topics_of_all())
+    except Gone as gone:
+        raise CannotStart(f"{gone}. See the settings PARVIS_KAFKA_…") from gone
+    if wrong:
+        raise CannotStart("; ".join(wrong))
 
 
 async def _upgrade(service: Service, platform: Platform, told: Told) -> None:
@@ -111,17 +154,17 @@ async def refuse_behind_head(services: Sequence[Service]) -> None:
 
 
 def background_of(services: Sequence[Service], platform: Platform) -> dict[str, Callable[[], Awaitable[None]]]:
-    """Relays, consumers and the upkeep of each service's log, over one bell; and the chain of its audit."""
+    """Relays, consumers and the upkeep of each service's log, over one log; and the chain of its audit."""
     anchoring = anchoring_of(platform)
-    bell = Bell()
+    log = log_of(platform)
     work: dict[str, Callable[[], Awaitable[None]]] = {}
     for service in services:
-        flow = flow_of(service, platform, bell)
+        flow = flow_of(service, log)
         work |= tasks_of(flow)
         work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow)
         work[f"{service.name}.audit"] = partial(keeping.keep, service.database, service.clock, anchoring)
     if not platform.is_sqlite and services:
-        work[f"{services[0].name}.bell"] = partial(bell.bridge, platform.database_url_of(services[0].name))
+        work[f"{services[0].name}.bell"] = partial(log.bell.bridge, platform.database_url_of(services[0].name))
     return work
 
 
@@ -164,7 +207,7 @@ async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | No
 
 async def settled(services: Sequence[Service], platform: Platform) -> None:
     """Until every service knows all that the others have said, or for as long as a demonstration may take."""
-    flows = [flow_of(service, platform, Bell()) for service in services]
+    flows = [flow_of(service, log_of(platform)) for service in services]
     until = asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX
     while asyncio.get_running_loop().time() < until:
         waiting = 0

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from parvis_kit.audit.anchors import Anchor
     from parvis_kit.audit.verify import Verdict
     from parvis_kit.db import Tx
-    from parvis_kit.events.operate import Note
-    from parvis_kit.events.running import Flow
+    from parvis_kit.events.running import Flow, Note
     from parvis_kit.service import Service
 
 SUITE = "suite"

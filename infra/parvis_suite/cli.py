@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parvis_suite import audit_commands, event_commands
+from parvis_suite import audit_commands, event_commands, onboard_command
 from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here
 
 if TYPE_CHECKING:
@@ -73,10 +73,12 @@ def serve(service: str, workers: int, shared: bool) -> None:
 async def _serve(name: str, platform: Platform, shared: bool) -> None:
     from parvis_kit.serve import serve as serve_until_told
 
-    from parvis_suite.assembly import refuse_behind_head, serving
+    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics, serving
 
     services = chosen((name,), platform)
     await refuse_behind_head(services)
+    if platform.is_kafka:
+        await refuse_wrong_topics(platform)
 
     async def ready(_: object) -> None: ...
 
@@ -86,9 +88,11 @@ async def _serve(name: str, platform: Platform, shared: bool) -> None:
 async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
     from parvis_kit.workers import hold_port, run_workers
 
-    from parvis_suite.assembly import refuse_behind_head
+    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics
 
     await refuse_behind_head(chosen((name,), platform))
+    if platform.is_kafka:
+        await refuse_wrong_topics(platform)
     with hold_port(platform.host, platform.port) as held:
         port: int = held.getsockname()[1]
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
@@ -189,12 +193,14 @@ def asyncapi() -> None:
     from parvis_suite.contracts import kinds
 
     tables: dict[str, Any] = {}
-    for each in chosen((), platform_of()):
+    platform = platform_of()
+    for each in chosen((), platform):
         if each.reactions:
             tables[each.name] = each.reactions
         tables |= {projection.consumer: projection.on for projection in each.projections}
-    click.echo(json.dumps(document(kinds(), tables, version("parvis")), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(document(kinds(), tables, version("parvis"), platform.kafka_partitions), indent=2, ensure_ascii=False))
 
 
 main.add_command(event_commands.events)
 main.add_command(audit_commands.audit)
+main.add_command(onboard_command.onboard)

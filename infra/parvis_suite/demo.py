@@ -158,7 +158,7 @@ async def ensure_people(database: Database, root: Asker, ministries: Sequence[Mi
 
 def plain(name: str) -> str:
     """`Léa Le Goff` → `lea.le-goff`."""
-    from parvis_kit.db.text import fold
+    from parvis_kit.text import fold
 
     given, _, family = fold(name).partition(" ")
     return f"{given}.{family.replace(' ', '-')}"

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.bell import Bell
 from parvis_kit.events.operate import lag, parked
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
@@ -19,7 +18,7 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from sqlalchemy.exc import DBAPIError
 
-from parvis_suite.assembly import flow_of
+from parvis_suite.assembly import flow_of, log_of, topics_of_all
 
 FREE_BYTES_MIN = 2**30
 CLOCK_SECONDS_MAX = 2.0
@@ -46,10 +45,29 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
     for name, port, path in (("PARVIS_PORT", platform.port, "/livez"), ("PARVIS_METRICS_PORT", metrics_port, "/metrics")):
         well = not port or _is_free(platform.host, port) or _is_ours(platform.host, port, path)
         yield Finding(f"{name} {port or '(any)'} is free, or Parvis is running there", well, "stop what listens there, or set another port")
+    if platform.is_kafka:
+        async for finding in _examine_kafka(platform):
+            yield finding
     for service in services:
         async for finding in _examine(service, platform):
             yield finding
         await service.database.close()
+
+
+async def _examine_kafka(platform: Platform) -> AsyncIterator[Finding]:
+    from parvis_kit.events.kafka import topics
+
+    try:
+        wrong = await topics.wrong(platform, topics_of_all())
+    except Gone as gone:
+        yield Finding("Kafka answers", False, f"{gone}; see the settings PARVIS_KAFKA_…")
+        return
+    yield Finding("Kafka answers", True)
+    for one in wrong:
+        what, _, todo = one.partition(": ")
+        yield Finding(what, False, todo)
+    if not wrong:
+        yield Finding("its topics are as the settings say", True)
 
 
 async def _examine(service: Service, platform: Platform) -> AsyncIterator[Finding]:
@@ -73,7 +91,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
     if not at_head:
         return
     try:
-        lags = await lag(flow_of(service, platform, Bell()))
+        lags = await lag(flow_of(service, log_of(platform)))
     except Gone as gone:
         yield Finding(f"{name}: the log can be read", False, f"{gone}; `parvis migrate` makes the grants")
         return

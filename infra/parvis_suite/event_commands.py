@@ -13,6 +13,7 @@ import click
 from parvis_suite.plainly import chosen, plain_words, platform_of, run_here
 
 if TYPE_CHECKING:
+    from parvis_kit.events import Projection
     from parvis_kit.events.operate import ParkedFact
     from parvis_kit.events.running import Flow
 
@@ -44,14 +45,12 @@ def events() -> None:
 @asynccontextmanager
 async def flows() -> AsyncIterator[list[Flow]]:
     """The facts of every service, as they would run here."""
-    from parvis_kit.events.bell import Bell
-
-    from parvis_suite.assembly import flow_of
+    from parvis_suite.assembly import flow_of, log_of
 
     platform = platform_of()
     services = chosen((), platform)
     try:
-        yield [flow_of(service, platform, Bell()) for service in services]
+        yield [flow_of(service, log_of(platform)) for service in services]
     finally:
         for service in services:
             await service.database.close()
@@ -108,7 +107,7 @@ def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta 
             raise click.UsageError(f"there is no topic {topic!r}; there is {known}")
         start = datetime.now(UTC) - since if since else None
         for publisher, wanted in topics.items():  # each publisher's log is read under its own role
-            async for _, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
+            async for partition, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
                 if kind not in (None, fact.type) or key not in (None, fact.key):
                     continue
                 if as_json:
@@ -117,7 +116,7 @@ def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta 
                     click.echo(json.dumps({**attributes, "subject": fact.key, **json.loads(fact.head), "data": data}, ensure_ascii=False))
                 else:
                     body = "erased" if fact.data is None else fact.data.decode(errors="replace")
-                    click.echo(f"{publisher}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
+                    click.echo(f"{partition}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
 
     on_flows(work)
 
@@ -229,21 +228,21 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
 @click.argument("projection")
 @click.option("--watch", is_flag=True, help="Stay, and show how far it has come, until it has caught up.")
 def rebuild(projection: str, watch: bool) -> None:
-    """Have a projection computed again from the beginning of the log; it is incomplete until it has caught up."""
+    """Have a projection computed again from the beginning of the log, beside the one that serves until it has caught up."""
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> None:
         flow = flow_of_consumer(each, projection)
         done = await operate.rebuild(flow, projection)
-        click.echo(f"{done.consumer} is empty; whoever runs it fills it again: `parvis events lag` shows how far it is")
+        click.echo(f"{done.name} is computed again by whoever runs it: `parvis events lag` shows how far {done.builder} is")
         if watch:
-            await watched(flow, done.consumer)
+            await watched(flow, done)
 
     on_flows(work)
 
 
-async def watched(flow: Flow, consumer: str) -> None:
-    """Until the consumer has handled all that the log holds."""
+async def watched(flow: Flow, projection: Projection) -> None:
+    """Until what was computed serves, or has handled all that the log holds."""
     import asyncio
 
     from parvis_kit.events import operate
@@ -251,11 +250,12 @@ async def watched(flow: Flow, consumer: str) -> None:
     from parvis_suite.progress import progress
 
     async def waiting() -> int:
-        return sum(one.facts for one in await operate.lag(flow) if one.consumer == consumer)
+        builder = projection.builder if await operate.building(flow) else projection.consumer
+        return sum(one.facts for one in await operate.lag(flow) if one.consumer == builder)
 
     total = await waiting()
-    with progress(consumer, total) as tell:
-        while left := await waiting():
+    with progress(projection.name, total) as tell:
+        while (left := await waiting()) or await operate.building(flow):
             tell(max(0, total - left))
             await asyncio.sleep(LOOK_SECONDS)
         tell(total)
@@ -273,8 +273,9 @@ def accept_loss(consumer: str, reason: str) -> None:
     async def work(each: list[Flow]) -> None:
         flow = flow_of_consumer(each, consumer)
         skipped = await operate.accept_loss(flow, consumer, noted(flow, "events.accept-loss", consumer, reason))
-        for publisher, number in skipped.items():
-            click.echo(f"{consumer} skips {number} positions of {publisher}: {reason}")
+        for partition, number in skipped.items():
+            does = f"skips {number} positions of" if number > 0 else "begins anew with"
+            click.echo(f"{consumer} {does} {partition}: {reason}")
         if not skipped:
             click.echo(f"nothing to accept: the log still holds all that {consumer} has not read")
 

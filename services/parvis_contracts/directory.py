@@ -133,6 +133,21 @@ class CredentialRevoked(Fact):
     kind: CredentialKind
 
 
+class OnboardingCompleted(Fact):
+    """A ministry's file has been worked through to its end: how many of its lines ended how."""
+
+    type: ClassVar = "directory.onboarding.completed.v1"
+    onboarding_id: UUID
+    ministry_id: UUID
+    created: int = Field(ge=0)
+    adopted: int = Field(ge=0)
+    """Accounts that were there already, and have the ministry's identifier now."""
+    updated: int = Field(ge=0)
+    deactivated: int = Field(ge=0)
+    unchanged: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+
+
 class Directorate(BaseModel):
     """A unit of a ministry."""
 

@@ -21,6 +21,7 @@ from parvis_directory.api import ROUTES
 from parvis_directory.api.agents import ZONE
 from parvis_directory.api.departures import SETTLING
 from parvis_directory.api.domains import RESOLVE
+from parvis_directory.api.onboarding import READING, Reading
 from parvis_directory.api.sign_in import DESK, Desk
 from parvis_directory.nameserver import NameServer
 from parvis_directory.reactions import reactions_of
@@ -57,7 +58,7 @@ def build(
         migrations="parvis_directory.migrations",
         routes=ROUTES,
         authenticate=WhoAsks(store.QUESTIONS, clock=clock, issuer=issuer, guard=Guard(by_address, by_account)),
-        handles={DESK: desk, SETTLING: frozenset(settling), ZONE: settings.zone, RESOLVE: resolve},
+        handles={DESK: desk, SETTLING: frozenset(settling), ZONE: settings.zone, RESOLVE: resolve, READING: Reading()},
         reactions=reactions_of(settling, clock),
         sweeps=sweeps(database, clock, settings, settling, resolve),
         before=(partial(rotate, database, clock, settings),),

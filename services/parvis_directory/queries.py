@@ -1,6 +1,6 @@
 """Answers that change nothing; each protected thing has one way to it, and that way asks who you are."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import date, datetime
 from uuid import UUID
 
@@ -13,9 +13,14 @@ from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry
 from parvis_directory.rules.departures import DepartureSeen, missing
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
+from parvis_directory.rules.onboarding import Onboarding, Step
+from parvis_directory.rules.rejects import rejects_head, rejects_line
 from parvis_directory.store import departures, domains, moves
+from parvis_directory.store import onboardings as jobs
 
 START = UUID(int=0)
+REJECTS_PAGE = 500
+"""Lines of a file for Excel that are read at once."""
 
 
 def _paged(rows: list[Person] | list[Team] | list[Ministry], limit: int) -> str | None:
@@ -153,3 +158,41 @@ async def domains_to_recheck(conn: Connection, before: datetime) -> list[Domain]
 async def guests_to_end(conn: Connection, now: datetime) -> list[UUID]:
     """Whose accounts have expired."""
     return await store.agents_expired(conn, now)
+
+
+async def onboarding_for(conn: Connection, asker: Asker, onboarding_id: UUID, *, lock: bool = False) -> Onboarding:
+    """For the ministry's administrators and operators. Raises NotFound (another ministry's is answered like none), Forbidden."""
+    found = await jobs.find_job(conn, onboarding_id, lock=lock)
+    if found is None or not rules.may_see(asker, found.ministry_id):
+        raise NotFound(f"There is no onboarding {onboarding_id}.")
+    rules.check_may_change(asker, found.ministry_id)
+    return found
+
+
+async def onboardings_for(conn: Connection, asker: Asker, ministry_id: UUID, before: UUID | None, limit: int) -> Page[Onboarding]:
+    """A ministry's, the newest first. Raises NotFound, Forbidden."""
+    await ministry_for(conn, asker, ministry_id)
+    rules.check_may_change(asker, ministry_id)
+    found = await jobs.jobs_of(conn, ministry_id, before, limit)
+    return Page(found, str(found[-1].id) if len(found) == limit else None)
+
+
+async def running_onboarding(conn: Connection, ministry_id: UUID) -> tuple[UUID, str] | None:
+    """(id, digest of its file) of the one that is being worked through."""
+    return next(iter(await jobs.jobs_in(conn, "running", ministry_id)), None)
+
+
+async def steps_for(conn: Connection, asker: Asker, onboarding_id: UUID, after: int, limit: int, verdict: str | None) -> Page[Step]:
+    """Raises NotFound, Forbidden."""
+    await onboarding_for(conn, asker, onboarding_id)
+    found = await jobs.steps_after(conn, onboarding_id, after, limit, verdict)
+    return Page(found, str(found[-1].step) if len(found) == limit else None)
+
+
+async def rejects_of(conn: Connection, job: Onboarding, language: str) -> AsyncIterator[str]:
+    """The refused lines as a file for Excel, in parts."""
+    yield rejects_head(job.titles, language)
+    after = 0
+    while page := await jobs.steps_after(conn, job.id, after, REJECTS_PAGE, "reject"):
+        yield "".join(rejects_line(job.titles, step, language) for step in page)
+        after = page[-1].step

@@ -15,6 +15,8 @@ from parvis_directory.rules.moves import SLIPPED, today
 from parvis_directory.settings import Settings
 
 MINUTE, HOUR = 60.0, 3600.0
+ONBOARDING_SECONDS = 1.0
+"""Somebody has confirmed, and watches."""
 
 
 def sweeps(database: Database, clock: Clock, settings: Settings, settling: Collection[str], resolve: Resolve) -> list[Sweep]:
@@ -25,6 +27,7 @@ def sweeps(database: Database, clock: Clock, settings: Settings, settling: Colle
         Sweep("moves", MINUTE, partial(carry_moves_out, database, clock, settings.zone)),
         Sweep("transfers", MINUTE, partial(run_transfers, database, clock, settings.zone)),
         Sweep("domains", HOUR, partial(recheck_domains, database, clock, resolve)),
+        Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
 
@@ -86,4 +89,5 @@ async def recheck_domains(database: Database, clock: Clock, resolve: Resolve) ->
 
 async def forget(database: Database, clock: Clock) -> None:
     await actions.forget_sessions(database, now=clock())
+    await actions.forget_onboardings(database, now=clock())
     await forget_old_keys(database, clock())

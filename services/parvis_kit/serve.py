@@ -13,6 +13,7 @@ from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from parvis_kit.background import Background, Run, sweeps_of
+from parvis_kit.events.resume import resume_log
 from parvis_kit.http.chain import LIMITS, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
 from parvis_kit.http.meters import REFUSED
@@ -73,6 +74,7 @@ async def serve(serving: Serving) -> None:
     with stop_signals() as stopping:
         try:
             for service in serving.services:
+                await resume_log(service.database.url)
                 for run in service.before:
                     await run()
             loop_time = asyncio.get_running_loop().time

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "PARVIS_"
@@ -46,9 +46,14 @@ class Settings(BaseSettings):
         try:
             return cls(**_Environment(cls, os.environ if environ is None else environ)())
         except ValidationError as error:
-            raise SettingsRefused("; ".join(f"{cls._name_of(str(one['loc'][0]))}: {one['msg']}" for one in error.errors())) from None
+            raise SettingsRefused("; ".join(map(cls._said, error.errors()))) from None
         except SettingsError as error:
             raise SettingsRefused(f"{error}: lists and tables are written as JSON") from None
+
+    @classmethod
+    def _said(cls, error: Any) -> str:
+        """A rule about several settings names them itself."""
+        return f"{cls._name_of(str(error['loc'][0]))}: {error['msg']}" if error["loc"] else str(error["msg"]).removeprefix("Value error, ")
 
     @classmethod
     def names(cls) -> dict[str, str]:
@@ -71,7 +76,45 @@ class _Environment(EnvSettingsSource):
         return {name.lower(): value for name, value in self.environ.items() if value}
 
 
-class Platform(Settings):
+class Kafka(Settings):
+    """Where the facts go when a database alone is not enough."""
+
+    kafka_bootstrap_servers: str = ""
+    """HOST:PORT,HOST:PORT of the Kafka that carries the facts; left empty, they stay in the database."""
+    kafka_prefix: str = Field(default="", max_length=100, pattern=r"^[a-zA-Z0-9._-]*$")
+    """How the names of topics and groups begin, where several installations share one Kafka."""
+    kafka_partitions: int = Field(default=12, ge=1, le=1000)
+    """Of each topic. Chosen once, before the first `parvis migrate`: another number would give keys another order."""
+    kafka_replication_factor: int = Field(default=3, ge=1, le=9)
+    """On how many brokers each topic is kept, from the first `parvis migrate` on; with 3 or more, two have to confirm each fact."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """SASL says who we are, SSL encrypts; anything but SASL_SSL or SSL belongs inside one machine."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the password is proved; PLAIN sends it as it is."""
+    kafka_username: str = ""
+    """Who we are to Kafka, with SASL."""
+    kafka_password_file: Path | None = None
+    """A file that holds the password of PARVIS_KAFKA_USERNAME, so that it stays out of the environment."""
+    kafka_ca_file: Path | None = None
+    """The certificates (PEM) that Kafka's own is to be signed by; by default the system's."""
+
+    @cached_property
+    def is_kafka(self) -> bool:
+        return bool(self.kafka_bootstrap_servers)
+
+    @cached_property
+    def kafka_password(self) -> str:
+        """Raises SettingsRefused when its file cannot be read."""
+        return _password_in(self.kafka_password_file, "PARVIS_KAFKA_PASSWORD_FILE")
+
+    @model_validator(mode="after")
+    def _says_who_we_are(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (self.kafka_username and self.kafka_password_file):
+            raise ValueError("SASL takes PARVIS_KAFKA_USERNAME and PARVIS_KAFKA_PASSWORD_FILE")
+        return self
+
+
+class Platform(Kafka):
     """What every service of one installation shares."""
 
     data: Path = Path("data")
@@ -145,15 +188,25 @@ class Platform(Settings):
     @cached_property
     def password(self) -> str:
         """Of the services' roles. Raises SettingsRefused when its file cannot be read."""
-        if self.database_password_file is None:
-            return ""
-        try:
-            password = self.database_password_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeError) as error:
-            raise SettingsRefused(f"PARVIS_DATABASE_PASSWORD_FILE: {self.database_password_file} cannot be read: {error}") from None
-        if not password or not password.isprintable():
-            raise SettingsRefused(f"PARVIS_DATABASE_PASSWORD_FILE: {self.database_password_file} holds no password of printable ASCII")
-        return password
+        return _password_in(self.database_password_file, "PARVIS_DATABASE_PASSWORD_FILE")
+
+    @model_validator(mode="after")
+    def _has_an_outbox(self) -> Self:
+        if self.is_kafka and self.is_sqlite:
+            raise ValueError("PARVIS_KAFKA_BOOTSTRAP_SERVERS takes a PARVIS_DATABASE_URL too: on SQLite facts stay in its files")
+        return self
+
+
+def _password_in(file: Path | None, name: str) -> str:
+    if file is None:
+        return ""
+    try:
+        password = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise SettingsRefused(f"{name}: {file} cannot be read: {error}") from None
+    if not password or not password.isprintable():
+        raise SettingsRefused(f"{name}: {file} holds no password of printable ASCII")
+    return password
 
 
 def role_of(service: str) -> str:

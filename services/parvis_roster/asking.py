@@ -1,5 +1,6 @@
 """Who is asking: a signed token or an app password, and one question to the tables that know their agent."""
 
+import asyncio
 import base64
 import binascii
 import math
@@ -109,19 +110,22 @@ class Keyring:
         self.select, self.clock, self.issuer = select, clock, issuer
         self.keys: dict[str, RSAKey] = {}
         self.looked_at: datetime | None = None
+        self.looking = asyncio.Lock()
 
     async def verify(self, conn: Connection, token: str) -> tuple[Claims, str]:
         """Raises Unauthorized."""
-        now = self.clock()
-        try:
+        with suppress(UnknownKey):
+            return verify(token, self.keys, issuer=self.issuer, now=self.clock())
+        async with self.looking:  # those who come meanwhile wait for what is being looked up
+            now = self.clock()
+            try:
+                return verify(token, self.keys, issuer=self.issuer, now=now)
+            except UnknownKey:
+                if self.looked_at is not None and now - self.looked_at < KEYS_LOOK:
+                    raise
+            rows = await conn.execute(self.select, {"now": now})
+            self.keys, self.looked_at = {kid: public_key(jwk) for kid, jwk in rows}, now
             return verify(token, self.keys, issuer=self.issuer, now=now)
-        except UnknownKey:
-            if self.looked_at is not None and now - self.looked_at < KEYS_LOOK:
-                raise
-        self.looked_at = now
-        rows = await conn.execute(self.select, {"now": now})
-        self.keys = {kid: public_key(jwk) for kid, jwk in rows}
-        return verify(token, self.keys, issuer=self.issuer, now=now)
 
 
 class WhoAsks:

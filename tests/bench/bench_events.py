@@ -111,7 +111,7 @@ async def bench_relay(stage: Stage, url: str) -> None:
         return len(ids)
 
     async with open_carrier(url, "alpha", Bell()) as carrier:
-        ours = psutil.Process(await carrier.conn.fetchval("SELECT pg_backend_pid()"))
+        ours = psutil.Process(await carrier.leader.conn.fetchval("SELECT pg_backend_pid()"))
         theirs = psutil.Process(await bare.fetchval("SELECT pg_backend_pid()"))
         server: dict[str, list[float]] = {"ours": [], "floor": []}
 
@@ -244,6 +244,14 @@ async def bench_latency(stage: Stage, kind: str) -> None:
         told.append(time.perf_counter() - said[fact.version])
 
     async with stage.running(stage.flow({ThingChanged: hear})):
+        said[0] = time.perf_counter()
+        await stage.publish(changed("k", 0))
+
+        async def is_warm() -> bool:
+            return bool(told)
+
+        await until(is_warm, "relay and consumer are at work")
+        told.clear()
         due = time.perf_counter()
         for n in range(10**6, 10**6 + 300):
             said[n] = time.perf_counter()

@@ -19,7 +19,9 @@ async def hear(tx: Any, fact: Any) -> None:
 
 @pytest.fixture
 def made() -> dict[str, Any]:
-    return asyncapi.document(kinds(), {"files": {AgentJoined: hear}, "files.roster@1": {AgentState: hear, Erased(AgentState): hear}}, "1")
+    return asyncapi.document(
+        kinds(), {"files": {AgentJoined: hear}, "files.roster@1": {AgentState: hear, Erased(AgentState): hear}}, "1", 12
+    )
 
 
 def test_the_document_is_valid(made: dict[str, Any]) -> None:

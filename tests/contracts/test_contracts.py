@@ -130,7 +130,7 @@ def test_asyncapi_names_every_fact_and_every_listener() -> None:
 
     async def hear(tx: Any, fact: Any) -> None: ...
 
-    made = asyncapi.document(KINDS, {"files": {AgentJoined: hear}, "files.roster@1": {AgentState: hear}}, "1")
+    made = asyncapi.document(KINDS, {"files": {AgentJoined: hear}, "files.roster@1": {AgentState: hear}}, "1", 12)
     assert made["components"]["messages"].keys() == KINDS.keys()
     assert made["channels"]["parvis.directory.agent.state"]["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
     assert made["operations"]["files.parvis.directory.agent.receive"]["action"] == "receive"

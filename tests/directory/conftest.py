@@ -24,7 +24,10 @@ from parvis_kit import access
 from parvis_kit.db import Database, metadata_for
 from parvis_kit.events import log_tables
 from parvis_kit.events.bell import Bell
+from parvis_kit.events.kafka.log import KafkaLog
+from parvis_kit.events.log import Log
 from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.http import DB, Limiter, Rate, Request, Routes, mount
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -113,10 +116,17 @@ def resolve() -> Any:
 
 @pytest.fixture
 async def town(
-    place: Place, tmp_path: Path, clock: FrozenClock, acknowledgements: dict[str, type[LeaverAcknowledged]], resolve: Any
+    place: Place,
+    tmp_path: Path,
+    clock: FrozenClock,
+    database_kind: str,
+    request: pytest.FixtureRequest,
+    acknowledgements: dict[str, type[LeaverAcknowledged]],
+    resolve: Any,
 ) -> AsyncIterator[Town]:
     url = "" if place.server is None else place.url_of("any")
-    platform = Platform(data=tmp_path, database_url=SecretStr(url), access_log=False, public_url="http://parvis.test")
+    kafka = request.getfixturevalue("kafka").settings().model_dump() if database_kind == "kafka" else {}
+    platform = Platform(data=tmp_path, database_url=SecretStr(url), access_log=False, public_url="http://parvis.test", **kafka)
     directory = build(platform, clock, Settings(local_sign_in=True), acknowledgements, resolve.texts if resolve else None)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(directory.database.close)
@@ -168,9 +178,10 @@ class Desk:
 
     def start(self) -> None:
         """Facts begin to flow: directory's relay, and this service's roster."""
-        url_of = self.url_of
-        mine = Flow(self.database, self.town.clock, self.bell, url_of, {}, self.service.projections)
-        theirs = Flow(self.town.directory.database, self.town.clock, self.bell, self.town.platform.database_url_of, {})
+        platform = self.town.platform
+        log: Log = KafkaLog(platform, self.url_of, self.bell) if platform.is_kafka else SqlLog(self.url_of, self.bell)
+        mine = Flow(self.database, self.town.clock, log, {}, self.service.projections)
+        theirs = Flow(self.town.directory.database, self.town.clock, log, {})
         for flow in (theirs, mine):
             self.tasks += [asyncio.create_task(run(), name=name) for name, run in tasks_of(flow).items()]  # type: ignore[arg-type]
 

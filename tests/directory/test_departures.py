@@ -62,9 +62,9 @@ class Services:
                 async with self.databases[name].transaction() as tx:
                     await tx.execute(sa.text(f"GRANT USAGE ON SCHEMA {name} TO parvis_directory"))
                     await tx.execute(sa.text(f"GRANT SELECT ON {name}.log, {name}.log_head TO parvis_directory"))
-        bell, town = Bell(), self.town
-        flows = [Flow(one, town.clock, bell, self.url_of, {}) for one in self.databases.values()]
-        flows.append(Flow(town.directory.database, town.clock, bell, self.url_of, town.directory.reactions))
+        log, town = SqlLog(self.url_of, Bell()), self.town
+        flows = [Flow(one, town.clock, log, {}) for one in self.databases.values()]
+        flows.append(Flow(town.directory.database, town.clock, log, town.directory.reactions))
         for flow in flows:
             self.tasks += [asyncio.ensure_future(run()) for run in tasks_of(flow).values()]
 

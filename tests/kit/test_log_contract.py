@@ -1,8 +1,7 @@
-"""What every log promises, whichever database carries it: one suite, entered by `publish` and by tables of reactions."""
+"""What every log promises, whatever carries it: one suite, entered by `publish` and by tables of reactions."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,27 +13,22 @@ from parvis_kit import context
 from parvis_kit.db import Tx
 from parvis_kit.events import Erased, Fact, Refuse, Retry, batch, publish
 from parvis_kit.events.facts import FACT_BYTES_MAX, Envelope, declared
+from parvis_kit.events.kafka.log import KafkaLog
+from parvis_kit.events.kafka.wire import number_of
 from parvis_kit.events.ledger import append, tables_of
 from parvis_kit.events.operate import accept_loss, discard_lane, lag, lanes_of, parked, rebuild, replay_lane, tail
 from parvis_kit.events.publish import seal
-from parvis_kit.events.running import consumer_of, prepare
+from parvis_kit.events.running import consumer_of
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.problems import Conflict, NotFound, TooLarge
-from parvis_kit.testing.databases import EVERY_DATABASE
+from parvis_kit.testing.databases import EVERY_LOG
+from parvis_kit.testing.kafka import forget_before
 from parvis_kit.testing.stage import TOLD, Stage, ThingChanged, ThingLost, ThingState, changed, copies, state, tell
 from parvis_kit.testing.waiting import until
 
-pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
+pytestmark = pytest.mark.parametrize("database_kind", EVERY_LOG, indirect=True)
 
 LANE = ("parvis.alpha.thing", "k")
-
-
-@pytest.fixture
-async def stage(log_url_of: Callable[[str], str]) -> AsyncIterator[Stage]:
-    stage = Stage(log_url_of)
-    await stage.make_tables()
-    yield stage
-    await stage.close()
 
 
 class Broken:
@@ -355,16 +349,6 @@ async def test_a_tombstone_erases(stage: Stage) -> None:
         await until(lambda: is_copied(stage, b=1), "the erased one is forgotten")
 
 
-async def test_a_new_version_of_a_projection_is_computed_from_the_beginning(stage: Stage) -> None:
-    async with stage.running(stage.flow({}, copies(1))):
-        await stage.publish(state("a", 1), state("b", 2))
-        await until(lambda: is_copied(stage, a=1, b=2), "both are copied")
-    await prepare(stage.beta, copies(2))
-    assert await stage.copied() == {}
-    async with stage.running(stage.flow({}, copies(2))):
-        await until(lambda: is_copied(stage, a=1, b=2), "both are copied again")
-
-
 async def test_a_projection_rebuilt_while_it_runs_equals_the_one_kept_live(stage: Stage) -> None:
     flow = stage.flow(TOLD, copies())
     async with stage.running(flow):
@@ -419,22 +403,6 @@ async def test_tail_shows_what_came_since(stage: Stage) -> None:
     assert [json.loads(fact.data or b"")["version"] for fact in seen] == [2]
 
 
-async def test_retention_keeps_the_last_state_of_each_key_and_young_facts(stage: Stage) -> None:
-    now = datetime.now(UTC)
-    old, ancient = now - timedelta(days=10), now - timedelta(days=401)
-    await stage.publish(
-        changed("k", 1, ancient), changed("k", 2, old), state("k", 1, ancient), state("k", 2, old),
-        Erased(ThingState, "gone", old), state("other", 5, ancient),
-    )  # fmt: skip
-    async with stage.running(stage.flow({}, copies())):
-        await until(lambda: is_copied(stage, k=2, other=5), "the states are copied")
-    gone = await tidy(stage.alpha, stage.clock)
-    assert (gone.facts, gone.states) == (1, 2)
-    async with stage.alpha.read() as conn:
-        left = {(row.type, row.key, row.at) for row in await conn.execute(sa.select(tables_of("alpha")["log"]))}
-    assert left == {("alpha.thing.changed.v1", "k", old), ("alpha.thing.state.v1", "k", old), ("alpha.thing.state.v1", "other", ancient)}
-
-
 async def test_who_was_left_behind_by_the_log_is_told_or_computed_again(stage: Stage) -> None:
     now = datetime.now(UTC)
     async with stage.running(stage.flow(TOLD, copies())):
@@ -445,11 +413,19 @@ async def test_who_was_left_behind_by_the_log_is_told_or_computed_again(stage: S
     await stage.publish(changed("k", 2, ancient), changed("k", 3, ancient), state("k", 3, now), changed("k", 4, now))
     async with stage.running():
         await until(lambda: is_lagging(stage, 3), "three facts wait")
-    assert (await tidy(stage.alpha, stage.clock)).facts == 2
+    await forget_the_first_three(stage)
     assert sum((await accept_loss(stage.flow(), "beta")).values()) > 0
     async with stage.running(stage.flow(TOLD, copies())):
         await stage.until_told("k", 1, 4)
         await until(lambda: is_copied(stage, k=3), "the projection is computed again")
+
+
+async def forget_the_first_three(stage: Stage) -> None:
+    """Retention takes the facts of over a year ago; Kafka's own counts from when they came, so it is told."""
+    if isinstance(stage.log, KafkaLog):
+        await forget_before(stage.log.kafka, ThingChanged.topic(), {number_of("k", stage.log.kafka.kafka_partitions): 3})
+    else:
+        assert (await tidy(stage.alpha, stage.clock)).facts == 2
 
 
 async def test_new_facts_wake_who_waits_for_them(stage: Stage) -> None:

@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Consumer
+from parvis_kit.events.consumer import Consumer, Superseded
 from parvis_kit.events.operate import parked, rebuild, replay_lane
 from parvis_kit.events.postgres_relay import open_carrier
-from parvis_kit.events.running import consumer_of, prepare
+from parvis_kit.events.projections import BuildingLedger, KeepingLedger, mark_built, prepare, replace
+from parvis_kit.events.running import consumer_of
 from parvis_kit.testing.databases import Place, PostgresServer
 from parvis_kit.testing.stage import Stage, ThingChanged, changed, copies, state, tell
 
@@ -61,8 +62,13 @@ class LogMachine(RuleBasedStateMachine):
     async def restart(self) -> None:
         """New members, as after a crash: they know nothing but what the database says."""
         self.members: list[Consumer] = []
-        for name, table in (("beta", self.flow.reactions), (copies().consumer, copies().on)):
-            self.members.append(await self.stack.enter_async_context(consumer_of(self.flow, name, table)))
+        for name, table, ledger in (
+            ("beta", self.flow.reactions, None),
+            (copies().consumer, copies().on, KeepingLedger(self.flow.database, copies(), self.flow.clock)),
+            (copies().builder, copies().on, BuildingLedger(self.flow.database, copies(), self.flow.clock)),
+        ):
+            self.members.append(await self.stack.enter_async_context(consumer_of(self.flow, name, table, ledger)))
+        await mark_built(self.flow.database, copies(), self.flow.clock)
 
     async def react(self, tx: Tx, fact: ThingChanged) -> None:
         if (fact.about, fact.version) in self.poison:
@@ -127,6 +133,18 @@ class LogMachine(RuleBasedStateMachine):
     def rebuild_the_copies(self) -> None:
         self.do(rebuild(self.flow, "beta.copies"))
 
+    @rule(limit=st.integers(1, 4))
+    def compute_beside(self, limit: int) -> None:
+        self.do(self.build(limit))
+
+    async def build(self, limit: int) -> bool:
+        """Whether what was computed serves now, or nothing was to be computed."""
+        try:
+            await self.settle(self.members[2], limit)
+            return await replace(self.flow.database, copies(), self.flow.clock)
+        except Superseded:
+            return True
+
     @invariant()
     def every_story_is_dense_and_none_is_ahead(self) -> None:
         for key in KEYS:
@@ -150,9 +168,12 @@ class LogMachine(RuleBasedStateMachine):
     async def drain(self) -> None:
         await self.carry(500)
         await self.replay_all()
-        for member in self.members:
+        for member in self.members[:2]:
             for _ in range(3):  # once to find out where it stands, once to read, once for what was parked meanwhile
                 await self.settle(member, 500)
+        for _ in range(4):
+            served = await self.build(500)
+        assert served
 
 
 def test_on_sqlite_any_mixture_leaves_every_story_right() -> None:

@@ -38,6 +38,10 @@ def test_a_setting_left_empty_is_not_set() -> None:
         ("PARVIS_LOG_LEVEL", "LOUD", "PARVIS_LOG_LEVEL: Input should be 'DEBUG'"),
         ("PARVIS_TRUSTED_PROXIES", "10.0.0.0/8", "written as JSON"),
         ("PARVIS_DATABASE_URL", "sqlite:///parvis.db", "left empty, Parvis keeps SQLite files"),
+        ("PARVIS_KAFKA_BOOTSTRAP_SERVERS", "k:9092", "PARVIS_KAFKA_BOOTSTRAP_SERVERS takes a PARVIS_DATABASE_URL too"),
+        ("PARVIS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "SASL takes PARVIS_KAFKA_USERNAME and PARVIS_KAFKA_PASSWORD_FILE"),
+        ("PARVIS_KAFKA_PARTITIONS", "0", "PARVIS_KAFKA_PARTITIONS: Input should be greater than or equal to 1"),
+        ("PARVIS_KAFKA_PREFIX", "a/b", "PARVIS_KAFKA_PREFIX: String should match pattern"),
     ],
 )
 def test_a_value_that_will_not_do_is_refused_by_its_name(name: str, value: str, said: str) -> None:
@@ -93,6 +97,14 @@ def test_the_password_of_the_roles_comes_from_its_file(tmp_path: Path) -> None:
     platform = Platform(database_url=SecretStr("postgresql://admin@db/parvis"), database_password_file=file)
     assert platform.database_url_of("files") == "postgresql://parvis_files:p%40ss%2Fw%3Ard@db/parvis"
     assert platform.admin_url == "postgresql://admin@db/parvis"
+
+
+def test_the_password_to_kafka_stays_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    environ = {"PARVIS_KAFKA_PASSWORD_FILE": str(tmp_path / "password"), "PARVIS_KAFKA_USERNAME": "parvis"}
+    platform = Platform.read(environ)
+    assert platform.kafka_password == "hunter2"
+    assert "hunter2" not in " ".join(f"{row.value} {platform!r}" for row in described(platform, environ))
 
 
 @pytest.mark.parametrize("content", ["", "  \n", "mot de passe é"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
+from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
 from parvis_kit.testing.servers import ServerMissing, started
 
 SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
@@ -46,6 +49,65 @@ async def test_postgresql_does_not_outlive_a_starter_that_was_killed(postgres_sc
     starter.wait()
     starter.stdout.close()
     await until_gone(int(said["pid"]))
+
+
+async def test_kafka_answers_and_leaves_nothing_behind(kafka_script: Path, kafka: KafkaServer) -> None:
+    with started(kafka_script) as said:
+        settings = KafkaServer(said["bootstrap"]).settings()
+        await make_topics(settings, ["parvis.some.thing"])
+        await put(settings, "parvis.some.thing", b"k", b"v")
+        [record] = await records_of(settings, "parvis.some.thing")
+        assert (record.key, record.value) == (b"k", b"v")
+        assert said["version"].startswith("4.")
+        assert all(int(address.rpartition(":")[2]) < 32768 for address in said["bootstrap"].split(","))
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
+async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+    starter = subprocess.Popen([sys.executable, str(kafka_script), "--dir", str(reachable(tmp_path))], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    await until_gone(int(said["pid"]))
+
+
+def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+    place = reachable(tmp_path)
+    settings = KafkaServer("").settings()
+    with started(kafka_script, "--dir", str(place)) as said:
+        first = settings.model_copy(update={"kafka_bootstrap_servers": said["bootstrap"]})
+        asyncio.run(make_topics(first, ["parvis.some.thing"]))
+        asyncio.run(put(first, "parvis.some.thing", b"k", b"v"))
+    with started(kafka_script, "--dir", str(place)) as said:
+        again = settings.model_copy(update={"kafka_bootstrap_servers": said["bootstrap"]})
+        assert [record.value for record in asyncio.run(records_of(again, "parvis.some.thing"))] == [b"v"]
+
+
+async def test_kafka_asks_for_a_password_over_tls_and_parvis_gives_it(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+    with started(kafka_script, "--secure") as said:
+        known = {"kafka_security_protocol": "SASL_SSL", "kafka_username": said["username"], "kafka_ca_file": Path(said["ca"])}
+        password = {"kafka_password_file": Path(said["password"])}
+        settings = KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password})
+        await make_topics(settings, ["parvis.some.thing"])
+        await put(settings, "parvis.some.thing", b"k", b"v")
+        assert [record.value for record in await records_of(settings, "parvis.some.thing")] == [b"v"]
+        (tmp_path / "wrong").write_text("hunter2")
+        for strange in ({"kafka_password_file": tmp_path / "wrong"}, {"kafka_ca_file": None}, {"kafka_security_protocol": "PLAINTEXT"}):
+            with pytest.raises(Gone, match="does not answer"):
+                await make_topics(KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password, **strange}), ["t"])
+
+
+def test_a_library_that_is_not_what_the_lock_says_is_refused(kafka_script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(kafka_script.parent)
+    starter = runpy.run_path(str(kafka_script))
+    (tmp_path / "libraries").mkdir()
+    for one in starter["locked"]():
+        (tmp_path / "libraries" / f"{one['artifact']}-{one['version']}.jar").write_text("somebody else's")
+    with pytest.raises(starter["CannotStart"], match="these are not what kafka.lock says: HdrHistogram"):
+        starter["compare"](tmp_path)
 
 
 async def test_a_starter_does_not_outlive_its_parent(postgres_script: Path, postgres: PostgresServer) -> None:

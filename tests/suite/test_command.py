@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_says_what_it_does(parvis: Suite) -> None:
     said = parvis("--help").output
-    for command in ("up", "serve", "migrate", "events", "doctor", "config", "openapi", "asyncapi"):
+    for command in ("up", "serve", "migrate", "events", "onboard", "doctor", "config", "openapi", "asyncapi"):
         assert f"  {command} " in said
         assert parvis(command, "--help").exit_code == 0
 

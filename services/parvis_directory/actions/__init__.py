@@ -7,6 +7,16 @@ from parvis_directory.actions.departures import acknowledge_departure, return_ag
 from parvis_directory.actions.domains import claim_domain, recheck_domain, release_domain, verify_domain
 from parvis_directory.actions.ministries import change_ministry, create_directorate, create_ministry
 from parvis_directory.actions.moves import cancel_move, carry_move_out, plan_move
+from parvis_directory.actions.onboarding_plans import (
+    Plan,
+    confirm_onboarding,
+    digest_of_file,
+    discard_onboarding,
+    forget_onboardings,
+    keep_plan,
+    plan_onboarding,
+)
+from parvis_directory.actions.onboarding_runs import advance_onboarding, run_onboardings
 from parvis_directory.actions.sessions import (
     HASHER,
     SignedIn,
@@ -28,8 +38,10 @@ __all__ = [
     "Changes",
     "HASHER",
     "NewPerson",
+    "Plan",
     "SignedIn",
     "acknowledge_departure",
+    "advance_onboarding",
     "agent_state",
     "begin_transfer",
     "cancel_move",
@@ -40,6 +52,7 @@ __all__ = [
     "change_team",
     "claim_domain",
     "claims_for",
+    "confirm_onboarding",
     "continue_transfer",
     "create_agent",
     "create_app_password",
@@ -47,12 +60,17 @@ __all__ = [
     "create_ministry",
     "create_team",
     "digest_of",
+    "digest_of_file",
+    "discard_onboarding",
     "end_guest",
     "end_sessions",
+    "forget_onboardings",
     "forget_sessions",
+    "keep_plan",
     "move_agent",
     "open_session",
     "plan_move",
+    "plan_onboarding",
     "plan_transfer",
     "read_audit",
     "recheck_domain",
@@ -61,6 +79,7 @@ __all__ = [
     "return_agent",
     "revoke_app_password",
     "rotate_signing_keys",
+    "run_onboardings",
     "say_revoked",
     "set_hashed_password",
     "settle_departure",

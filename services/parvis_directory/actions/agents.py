@@ -120,10 +120,10 @@ async def move_agent(
 
 
 async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UUID | None, *, who: UUID, now: datetime) -> Person:
-    """Somebody whose row is locked, to a place that is open; roles that one ministry gave do not reach into another. Raises Invalid."""
+    """Somebody whose row is locked, to a place that is open; roles and identifier are a ministry's, and stay there. Raises Invalid."""
     elsewhere = ministry_id != person.ministry_id
-    roles = roles_elsewhere(person.roles) if elsewhere else person.roles
-    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, roles=roles)
+    left_behind = {"roles": roles_elsewhere(person.roles), "external_id": None} if elsewhere else {}
+    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, **left_behind)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     for concerned in {person.ministry_id, ministry_id}:
         await audit.record(tx, who=who, what="agent.move", on=person.id, ministry=concerned, at=now)
@@ -136,6 +136,11 @@ async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UU
         agent_state(moved, now),
     )  # fmt: skip
     return moved
+
+
+async def let_go(tx: Tx, asker: Asker, person: Person, *, now: datetime) -> None:
+    """Somebody whose row is locked leaves for good, with all that they could sign in by."""
+    publish(tx, agent_state(await _change_state(tx, asker, person, "left", now), now))
 
 
 async def end_guest(tx: Tx, agent_id: UUID, *, now: datetime) -> None:

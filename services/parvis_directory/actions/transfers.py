@@ -18,6 +18,7 @@ from parvis_directory.rules import Asker, Directorate, Ministry
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import DIRECTORATES_MAX, Transfer, check_open, free_name
 from parvis_directory.store import domains, moves
+from parvis_directory.store import onboardings as jobs
 
 PIECE_AGENTS = 100
 """Some 200 ms, during which other writers wait on SQLite."""
@@ -65,6 +66,8 @@ async def begin_transfer(tx: Tx, transfer_id: UUID, *, day: date, now: datetime)
     if one is None or one.state != "planned" or one.on > day:
         return
     source, target = await _both(tx, one.from_ministry_id, one.to_ministry_id)
+    if await jobs.jobs_in(tx, "running", source.id):
+        return  # its file of agents is worked through first: the next look begins
     if source.closed_at or target.closed_at:
         await moves.change_transfer(tx, one.id, state="refused", refused="One of the two ministries has merged meanwhile.", done_at=now)
         await _record(tx, one, "transfer.begin", now, decision="refused")

@@ -1,6 +1,6 @@
 """Directory's doors over HTTP, by subject."""
 
-from parvis_directory.api import agents, audit, credentials, departures, domains, ministries, sign_in, teams, transfers
+from parvis_directory.api import agents, audit, credentials, departures, domains, ministries, onboarding, sign_in, teams, transfers
 
 ROUTES = (
     ministries.ROUTES,
@@ -10,6 +10,7 @@ ROUTES = (
     departures.ROUTES,
     teams.ROUTES,
     credentials.ROUTES,
+    onboarding.ROUTES,
     sign_in.ROUTES,
     audit.ROUTES,
 )

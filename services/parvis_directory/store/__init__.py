@@ -57,11 +57,13 @@ agent = sa.Table(
     sa.Column("roles", Json, nullable=False),
     sa.Column("expires_at", Moment),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("external_id", sa.Text),
     sa.Column("password", sa.Text),
     sa.ForeignKeyConstraint(
         ["ministry_id", "directorate_id"], ["directory.directorate.ministry_id", "directory.directorate.id"], name="fk_agent_directorate"
     ),
     sa.Index("ix_agent_ministry_id", "ministry_id", "id"),
+    sa.Index("uq_agent_external_id", "ministry_id", "external_id", unique=True),
 )
 team = sa.Table(
     "team",
@@ -103,6 +105,49 @@ app_password = sa.Table(
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("revoked_at", Moment),
 )
+onboarding = sa.Table(
+    "onboarding",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("created_by", sa.Uuid, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("confirmed_by", sa.Uuid),
+    sa.Column("confirmed_at", Moment),
+    sa.Column("finished_at", Moment),
+    sa.Column("encoding", sa.Text, nullable=False),
+    sa.Column("separator", sa.Text, nullable=False),
+    sa.Column("titles", Json, nullable=False),
+    sa.Column("ignored_columns", Json, nullable=False),
+    sa.Column("new_directorates", Json, nullable=False),
+    sa.Column("people", sa.Integer, nullable=False),
+    sa.Column("previous_people", sa.Integer),
+    sa.Column("active_agents", sa.Integer, nullable=False),
+    sa.Column("steps", sa.Integer, nullable=False),
+    sa.Column("done_steps", sa.Integer, nullable=False),
+    sa.Column("plan", Json, nullable=False),
+    sa.Column("done", Json, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_until", Moment),
+    sa.Index("ix_onboarding_ministry_id", "ministry_id", "id"),
+)
+onboarding_line = sa.Table(
+    "onboarding_line",
+    METADATA,
+    sa.Column("onboarding_id", sa.ForeignKey(onboarding.c.id), primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("line", sa.Integer),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("external_id", sa.Text),
+    sa.Column("agent_id", sa.Uuid),
+    sa.Column("cells", Json),
+    sa.Column("outcome", sa.Text),
+)
 signing_key = sa.Table(
     "signing_key",
     METADATA,
@@ -124,7 +169,7 @@ class SigningKeyRow:
 
 
 MINISTRY = tuple(ministry.c)
-PERSON = tuple(column for column in agent.c if column.name != "password")
+PERSON = tuple(column for column in agent.c if column.name not in ("external_id", "password"))
 KEPT_APP_PASSWORD = tuple(column for column in app_password.c if column.name != "digest")
 SESSION = tuple(session.c[name] for name in Session.__slots__)
 
@@ -158,7 +203,7 @@ async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) ->
 
 async def add_agent(tx: Tx, person: Person) -> None:
     values = {name: getattr(person, name) for name in Person.__slots__}
-    await tx.execute(INSERT_AGENT, values | {"password": None})
+    await tx.execute(INSERT_AGENT, values | {"external_id": None, "password": None})
 
 
 async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:

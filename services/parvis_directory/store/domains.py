@@ -1,5 +1,6 @@
 """Mail domains: who says they are theirs, and whose they have been proven to be."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -41,6 +42,12 @@ async def find_domain(conn: Connection, ministry_id: UUID, name: str, *, lock: b
 async def owner_of(conn: Connection, name: str) -> UUID | None:
     found: UUID | None = (await conn.execute(sa.select(domain.c.ministry_id).where(domain.c.name == name, _claimed))).scalar_one_or_none()
     return found
+
+
+async def domains_of_others(conn: Connection, ministry_id: UUID, names: Collection[str]) -> set[str]:
+    """Which of these are proven to be another ministry's."""
+    theirs = sa.select(domain.c.name).where(domain.c.name.in_(sorted(names)), domain.c.ministry_id != ministry_id, _claimed)
+    return set((await conn.execute(theirs)).scalars())
 
 
 async def add_domain(tx: Tx, one: Domain) -> None:

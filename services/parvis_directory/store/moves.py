@@ -133,6 +133,12 @@ async def transfers_due(conn: Connection, day: date, done_since: datetime) -> li
     return list((await conn.execute(sa.select(transfer.c.id).where(goes_on).order_by(transfer.c.asked_at).limit(DUE_MAX))).scalars())
 
 
+async def is_merging(conn: Connection, ministry_id: UUID) -> bool:
+    """Whether all of it is going over to another one at this moment."""
+    goes = sa.and_(transfer.c.from_ministry_id == ministry_id, transfer.c.state == "running", transfer.c.directorate_ids.is_(None))
+    return (await conn.execute(sa.select(transfer.c.id).where(goes).limit(1))).first() is not None
+
+
 async def succeed(tx: Tx, directorate_id: UUID, successor_id: UUID) -> None:
     await tx.execute(sa.update(directorate).where(directorate.c.id == directorate_id).values(succeeded_by=successor_id))
 

@@ -2,7 +2,8 @@
 
 from parvis_kit.db.columns import Json, Moment, Serial, metadata_for
 from parvis_kit.db.database import Connection, Database, Tx, is_transient, unique_violation, upsert
-from parvis_kit.db.text import BinaryText, fold
+from parvis_kit.db.text import BinaryText
+from parvis_kit.text import fold
 
 __all__ = [
     "BinaryText",

@@ -38,6 +38,11 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+def in_sqlite(moment: datetime) -> str:
+    """A moment as a Moment column keeps it there, for statements that go to the driver itself."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def metadata_for(service: str) -> sa.MetaData:
     """The tables of one service, in the schema of its name (on SQLite: its file, attached under that name)."""
     return sa.MetaData(schema=service, naming_convention=NAMING)

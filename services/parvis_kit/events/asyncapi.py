@@ -8,7 +8,6 @@ from parvis_kit.events.reactions import Reactions
 from parvis_kit.events.schemas import schema_of
 from parvis_kit.events.upkeep import FACTS_KEPT, TOMBSTONES_KEPT
 
-PARTITIONS = 12
 MILLISECONDS_A_DAY = 86_400_000
 HEADERS = {
     "type": "object",
@@ -20,6 +19,8 @@ HEADERS = {
         "ce_type": {"type": "string"},
         "ce_time": {"type": "string", "format": "date-time"},
         "ce_subject": {"type": "string"},
+        "ce_partitionkey": {"type": "string"},
+        "ce_sequence": {"type": "string"},
         "ce_actor": {"type": "string"},
         "ce_causationid": {"type": "string"},
         "ce_correlationid": {"type": "string"},
@@ -29,11 +30,11 @@ HEADERS = {
 """CloudEvents 1.0, binary content mode."""
 
 
-def document(kinds: Mapping[str, type[Fact]], tables: Mapping[str, Reactions], version: str) -> dict[str, Any]:
-    """Of these kinds of facts and these consumers (name → table of reactions)."""
+def document(kinds: Mapping[str, type[Fact]], tables: Mapping[str, Reactions], version: str, partitions: int) -> dict[str, Any]:
+    """Of these kinds of facts and these consumers (name → table of reactions), on topics of so many partitions."""
     channels: dict[str, Any] = {}
     for kind in kinds.values():
-        channel = channels.setdefault(kind.topic(), _channel(kind))
+        channel = channels.setdefault(kind.topic(), _channel(kind, partitions))
         channel["messages"][kind.type] = {"$ref": f"#/components/messages/{kind.type}"}
     operations = {f"{topic}.send": _operation("send", topic, channel["messages"]) for topic, channel in channels.items()}
     for consumer, table in sorted(tables.items()):
@@ -54,12 +55,12 @@ def document(kinds: Mapping[str, type[Fact]], tables: Mapping[str, Reactions], v
     }
 
 
-def _channel(kind: type[Fact]) -> dict[str, Any]:
+def _channel(kind: type[Fact], partitions: int) -> dict[str, Any]:
     if issubclass(kind, StateFact):
         kept: dict[str, Any] = {"cleanup.policy": ["compact"], "delete.retention.ms": TOMBSTONES_KEPT.days * MILLISECONDS_A_DAY}
     else:
         kept = {"cleanup.policy": ["delete"], "retention.ms": FACTS_KEPT.days * MILLISECONDS_A_DAY}
-    binding = {"topic": kind.topic(), "partitions": PARTITIONS, "topicConfiguration": kept, "bindingVersion": "0.5.0"}
+    binding = {"topic": kind.topic(), "partitions": partitions, "topicConfiguration": kept, "bindingVersion": "0.5.0"}
     return {"address": kind.topic(), "messages": {}, "bindings": {"kafka": binding}}
 
 

@@ -48,8 +48,20 @@ class Failed(Exception):
         self.records = records
 
 
-class Behind(Exception):
+class CannotGoOn(Exception):
+    """This consumer has to stop; trying again would not help."""
+
+
+class Superseded(CannotGoOn):
+    """Another one has taken its place, or is to be computed in its place."""
+
+
+class Behind(CannotGoOn):
     """The log no longer holds what this consumer has not read yet: rebuild it, for its next facts are gone."""
+
+
+class Undone(Behind):
+    """The log has lost facts that this consumer had handled (a power cut on SQLite): their effects are of what never happened."""
 
 
 class Consumer:
@@ -96,7 +108,7 @@ class Consumer:
                 return applied
             except (Gone, TimeoutError, Retry):
                 self.meters.stalled.set(1)
-            except Behind:
+            except CannotGoOn:
                 raise
             except Failed as failed:
                 suspects |= self.suspected(failed.records)
@@ -152,6 +164,8 @@ class Consumer:
     def check_kept(self, offsets: Mapping[str, int], batches: Sequence[Batch]) -> None:
         """A new consumer begins where the log begins; an old one that the log has left behind has missed facts."""
         for batch in batches:
+            if offsets[batch.partition] in batch.undone:
+                raise Undone(f"{self.name} has handled facts of {batch.partition} that the log lost when the power was cut")
             if 0 < offsets[batch.partition] < batch.beginning:
                 raise Behind(
                     f"{self.name} stands at {offsets[batch.partition]} of {batch.partition}, whose log begins at {batch.beginning}"
@@ -211,9 +225,9 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         if now - self.reported_at >= REPORT_SECONDS:
             self.reported_at = now
+            await reach("consumer.before_report")
             with suppress(Gone):
-                for batch in batches:
-                    await self.source.report(batch.partition, batch.next)
+                await self.source.report({batch.partition: batch.next for batch in batches})
 
 
 async def replay(ledger: Ledger, react: React, lane: Hashable, partitions: Sequence[str]) -> int:

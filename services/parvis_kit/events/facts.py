@@ -11,6 +11,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 TYPE = re.compile(r"^(?P<family>(?P<service>[a-z]+)\.[a-z_]+)\.(?P<verb>[a-z_]+)\.v(?P<major>[1-9]\d*)$")
+UNREADABLE = "unreadable"
+"""The type of an envelope whose attributes could not be read; its head says why."""
 FACT_BYTES_MAX = 256 * 1024
 """A fact carries ids, sizes and times; content goes to the blob store and its id into the fact."""
 

@@ -12,12 +12,15 @@ import sqlalchemy as sa
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx, metadata_for, upsert
+from parvis_kit.db.columns import in_sqlite
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ports import Gone, Parked, Record
 from parvis_kit.events.tables import log_tables
 from parvis_kit.problems import Unavailable
 
 FACT_COLUMNS = ("event_id", "type", "topic", "key", "at", "head", "data")
+SQLITE_ROWS_MAX = 500
+"""Facts of one statement: SQLite takes 32,766 parameters."""
 
 
 @cache
@@ -37,11 +40,15 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
     """Write facts in one statement.
 
     On PostgreSQL the locks of their lanes are taken first, sorted, and held to the end of the transaction: an id taken under its
-    lane's lock makes id order the lane's commit order. SQLite's one writer holds every lane, and its facts go straight into the log.
+    lane's lock makes id order the lane's commit order. The transaction's own id is taken before the outbox's too: a relay that sees that
+    all transactions up to some moment have ended knows that no outbox id of before that moment is still to come.
+    SQLite's one writer holds every lane, and its facts go straight into the log.
     """
     service = tx.database.service
     if tx.database.is_sqlite:
-        await tx.execute(_insert_log(service), [_values(fact) for fact in facts])
+        for first in range(0, len(facts), SQLITE_ROWS_MAX):
+            rows = facts[first : first + SQLITE_ROWS_MAX]
+            await tx.run_in_driver(_insert_log(service, len(rows)), *(value for fact in rows for value in _row_in_sqlite(fact)))
         return
     if len(facts) == 1:
         [f] = facts
@@ -53,8 +60,14 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
 
 
 @cache
-def _insert_log(service: str) -> sa.Insert:
-    return sa.insert(tables_of(service)["log"])
+def _insert_log(service: str, rows: int) -> str:
+    places = f"({', '.join('?' * len(FACT_COLUMNS))})"
+    return f"INSERT INTO {service}.log ({', '.join(FACT_COLUMNS)}) VALUES {', '.join([places] * rows)}"
+
+
+def _row_in_sqlite(fact: Envelope) -> tuple[str | bytes | None, ...]:
+    """As the log's columns keep it (parvis_kit/db/columns.py)."""
+    return fact.id.hex, fact.type, fact.topic, fact.key, in_sqlite(fact.at), fact.head, fact.data
 
 
 @cache
@@ -62,7 +75,8 @@ def _insert_one(service: str) -> str:
     """As below; one fact is the most frequent number, and arrays cost a third more to send."""
     columns = ", ".join(FACT_COLUMNS)
     return (
-        f"INSERT INTO {service}.outbox ({columns}) SELECT $2, $3, $4, $5, $6, $7, $8 FROM (SELECT count(pg_advisory_xact_lock($1))) locked"
+        f"INSERT INTO {service}.outbox ({columns}) SELECT $2, $3, $4, $5, $6, $7, $8 "
+        "FROM (SELECT count(concat(pg_current_xact_id(), pg_advisory_xact_lock($1)))) locked"
     )
 
 
@@ -72,22 +86,14 @@ def _insert_outbox(service: str) -> str:
     columns = ", ".join(FACT_COLUMNS)
     return (
         f"INSERT INTO {service}.outbox ({columns}) SELECT {columns} "
-        "FROM (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($1::bigint[]) lock) locked, "
+        "FROM (SELECT count(concat(pg_current_xact_id(), pg_advisory_xact_lock(lock))) FROM unnest($1::bigint[]) lock) locked, "
         "unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[]) "
         f"WITH ORDINALITY AS fact ({columns}, place) ORDER BY place"
     )
 
 
 def _values(fact: Envelope) -> dict[str, Any]:
-    return {
-        "event_id": fact.id,
-        "type": fact.type,
-        "topic": fact.topic,
-        "key": fact.key,
-        "at": fact.at,
-        "head": fact.head,
-        "data": fact.data,
-    }
+    return dict(zip(FACT_COLUMNS, (fact.id, fact.type, fact.topic, fact.key, fact.at, fact.head, fact.data), strict=True))
 
 
 @asynccontextmanager
@@ -98,6 +104,14 @@ async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
             yield tx
     except Unavailable as away:
         raise Gone(str(away.__cause__ or away)) from away
+
+
+async def stands_of(database: Database, consumer: str) -> dict[str, int]:
+    """Where a consumer stands in each partition, as last committed; nobody is kept waiting."""
+    offsets = tables_of(database.service)["consumer_offset"]
+    async with database.read() as conn:
+        rows = await conn.execute(sa.select(offsets.c.partition, offsets.c.next).where(offsets.c.consumer == consumer))
+        return {row.partition: row.next for row in rows}
 
 
 class SqlLedger:
@@ -151,9 +165,7 @@ class SqlLedger:
         digests = [fact.digest for fact in facts]
         if self.database.is_sqlite:
             rows = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
-            result = await tx.conn.exec_driver_sql(
-                _admit_sqlite(self.database.service), (self.consumer, self.clock().strftime("%Y-%m-%d %H:%M:%S.%f"), rows)
-            )
+            result = await tx.conn.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), rows))
             admitted = {UUID(row[0]) for row in result}
         else:
             result = await tx.conn.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))

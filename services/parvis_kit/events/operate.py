@@ -1,31 +1,27 @@
 """What an operator does with the log: follow it, see who lags, look at what is parked, replay it, discard it, rebuild."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from parvis_kit.db import Database, Tx
-from parvis_kit.events import meters
+from parvis_kit.db import Database
+from parvis_kit.events import meters, projections
 from parvis_kit.events.consumer import replay
 from parvis_kit.events.facts import Envelope
-from parvis_kit.events.ledger import SqlLedger, parked_of, tables_of
+from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
 from parvis_kit.events.ports import Record
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
-from parvis_kit.events.running import Flow, forget, readers_of
-from parvis_kit.events.sql_log import FETCH_MAX, LOOK_SECONDS
+from parvis_kit.events.running import LOOK_SECONDS, Flow, Note, step_over, unnoted
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
+READ_MAX = 500
+"""Facts that are held at once to be shown."""
 
 Lane = tuple[str, str]
 """A topic and a key."""
-Note = Callable[[Tx], Awaitable[None]]
-"""Writes an operator's act down, in the transaction of the act."""
-
-
-async def unnoted(tx: Tx) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +66,17 @@ async def lag(flow: Flow) -> list[Lag]:
     """For each consumer of the service and each publisher it listens to."""
     found = []
     now = flow.clock()
-    offsets = tables_of(flow.service)["consumer_offset"]
-    async with flow.database.read() as conn:
-        stands = {(row.consumer, row.partition): row.next for row in await conn.execute(sa.select(offsets))}
-    for consumer, table in tables_by_consumer(flow).items():
-        topics = Dispatcher(consumer, table, flow.clock).topics
-        async with readers_of(flow, topics) as readers:
-            for publisher, wanted in topics.items():
-                facts, oldest = await readers[publisher].waiting(stands.get((consumer, publisher), 0), wanted)
+    for consumer, table in [*tables_by_consumer(flow).items(), *await building(flow)]:
+        stands = await stands_of(flow.database, consumer)
+        async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
+            for publisher, (facts, oldest) in (await reading.waiting(stands)).items():
                 found.append(Lag(consumer, publisher, facts, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0))
     return found
+
+
+async def building(flow: Flow) -> list[tuple[str, Reactions]]:
+    """The consumers that compute a projection beside the one that serves."""
+    return [(one.builder, one.on) for one in flow.projections if await projections.is_being_built(flow.database, one)]
 
 
 async def gauge(flow: Flow) -> None:
@@ -121,7 +118,16 @@ async def replay_lane(flow: Flow, consumer: str, lane: Lane) -> int:
     Raises the reaction's own error.
     """
     react = Dispatcher(consumer, table_of(flow, consumer), flow.clock)
-    return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, list(react.topics))
+    partitions = await partitions_of(flow.database, consumer, lane)
+    return await replay(SqlLedger(flow.database, consumer, flow.clock), react, lane, partitions)
+
+
+async def partitions_of(database: Database, consumer: str, lane: Lane) -> list[str]:
+    """Where the facts of a lane come from: what is locked while its parked ones are touched."""
+    table = tables_of(database.service)["parked"]
+    mine = sa.and_(table.c.consumer == consumer, table.c.topic == lane[0], table.c.key == lane[1])
+    async with database.read() as conn:
+        return list((await conn.execute(sa.select(table.c.partition).where(mine).distinct().order_by(table.c.partition))).scalars())
 
 
 async def discard_lane(flow: Flow, consumer: str, lane: Lane, note: Note = unnoted) -> list[Record]:
@@ -130,9 +136,10 @@ async def discard_lane(flow: Flow, consumer: str, lane: Lane, note: Note = unnot
     `note`: writes the act down, in its transaction.
     """
     ledger = SqlLedger(flow.database, consumer, flow.clock)
-    publishers = list(Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics)
+    table_of(flow, consumer)
+    partitions = await partitions_of(flow.database, consumer, lane)
     async with ledger.transaction() as tx:
-        await ledger.lock_offsets(tx, sorted(publishers))
+        await ledger.lock_offsets(tx, partitions)
         gone = [one.record for one in await ledger.unpark(tx, lane)]
         if gone:
             await note(tx)
@@ -150,48 +157,36 @@ def projection_of(flow: Flow, name: str) -> Projection:
 
 
 async def rebuild(flow: Flow, name: str) -> Projection:
-    """Have a projection computed again from the beginning of the log, by whichever process runs it."""
+    """Have a projection computed again from the beginning of the log, beside what serves, by whichever process runs it."""
     projection = projection_of(flow, name)
-    await forget(flow.database, projection)
+    await projections.rebuild(flow.database, projection)
     return projection
 
 
 async def accept_loss(flow: Flow, consumer: str, note: Note = unnoted) -> Mapping[str, int]:
     """Let a consumer that the log has left behind go on from where the log begins now.
 
-    Returns how many positions it skipped, by publisher. `note`: writes the act down, in its transaction, when there was any.
+    Returns how many positions it skipped, by partition; below 0 where the log was made anew and is read again.
+    `note`: writes the act down, in its transaction, when there was any.
     """
-    topics = Dispatcher(consumer, table_of(flow, consumer), flow.clock).topics
-    skipped = {}
-    async with readers_of(flow, topics) as readers:
-        begins = {publisher: (await readers[publisher].read(0, wanted, 1)).beginning for publisher, wanted in topics.items()}
-    ledger = SqlLedger(flow.database, consumer, flow.clock)
-    async with ledger.transaction() as tx:
-        offsets = await ledger.lock_offsets(tx, sorted(topics))
-        for publisher, begin in begins.items():
-            if 0 < offsets[publisher] < begin:
-                skipped[publisher] = begin - offsets[publisher]
-                await ledger.advance(tx, {publisher: begin})
-        if skipped:
-            await note(tx)
-    return skipped
+    return await step_over(flow, consumer, table_of(flow, consumer), note)
 
 
 async def tail(
     flow: Flow, topics: Mapping[str, Sequence[str]], *, since: datetime | None = None, follow: bool = False
 ) -> AsyncIterator[tuple[str, int, Envelope]]:
-    """(publisher, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever."""
-    positions = dict.fromkeys(topics, 0)
-    async with readers_of(flow, list(topics)) as readers:
+    """(partition, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever."""
+    async with flow.log.reading(flow.database, topics) as reading:
+        positions = dict.fromkeys(reading.partitions, 0)
         while True:
             heard, came = flow.bell.rings, 0
-            for publisher, wanted in topics.items():
-                batch = await readers[publisher].read(positions[publisher], wanted, FETCH_MAX)
-                positions[publisher] = batch.next
+            for partition, start in positions.items():
+                batch = await reading.read(partition, start, READ_MAX)
+                positions[partition] = batch.next
                 came += len(batch.records)
                 for record in batch.records:
                     if since is None or record.fact.at >= since:
-                        yield publisher, record.offset, record.fact
+                        yield partition, record.offset, record.fact
             if not came:
                 if not follow:
                     return

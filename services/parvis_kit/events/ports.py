@@ -52,6 +52,8 @@ class Batch:
     """Where the log begins: what lay before it is no longer kept."""
     at_end: bool = False
     """Whether there was nothing more when this was read."""
+    undone: range = range(0)
+    """Numbers of facts that the log has lost: who reads on from one of them has seen what never happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Outbox(Protocol):
 
 
 class Producer(Protocol):
-    async def send(self, partition: str, facts: Sequence[Any]) -> None:
-        """Append as ONE batch, all or nothing; return when acknowledged."""
+    async def send(self, partition: str, facts: Sequence[Any]) -> int:
+        """Append the first of them, as many as one batch takes, all or nothing; how many those were, once they are acknowledged."""
 
 
 class Source(Protocol):
@@ -87,8 +89,8 @@ class Source(Protocol):
     async def fetch(self) -> Sequence[Batch]:
         """What is new; after a quiet poll one empty batch per partition, or a database restored would go unnoticed."""
 
-    async def report(self, partition: str, offset: int) -> None:
-        """A courtesy to tools that show the lag; nothing rests on it."""
+    async def report(self, offsets: Mapping[str, int]) -> None:
+        """A courtesy to tools that show the lag, now and then; nothing rests on it."""
 
     def seek(self, partition: str, offset: int) -> None:
         """Read on from there; ignored where the partition is no longer this member's."""

@@ -16,7 +16,7 @@ from parvis_kit.context import CAUSE, Cause, child_span
 from parvis_kit.db import Tx, is_transient
 from parvis_kit.events import meters
 from parvis_kit.events.consumer import Failed, Retry, Undecodable
-from parvis_kit.events.facts import Envelope, Erased, Fact, StateFact, declared, family_of
+from parvis_kit.events.facts import UNREADABLE, Envelope, Erased, Fact, StateFact, declared, family_of
 from parvis_kit.events.ports import Gone, Record
 
 F = TypeVar("F", bound=Fact)
@@ -53,6 +53,16 @@ class Projection:
     @property
     def consumer(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def next_name(self) -> str:
+        """Of the one that is computed beside it."""
+        return f"{self.name}+"
+
+    @property
+    def builder(self) -> str:
+        """The consumer that computes it."""
+        return f"{self.next_name}@{self.version}"
 
 
 class Dispatcher:
@@ -120,7 +130,9 @@ class Dispatcher:
                 self.meters.delivery.observe(max(0.0, (now - record.fact.at).total_seconds()))
 
     def pass_by(self, envelope: Envelope) -> None:
-        """Facts that nobody here waits for are skipped; a major version that nobody here can read is not."""
+        """Facts that nobody here waits for are skipped; a major version, or a head, that nobody here can read is not."""
+        if envelope.type == UNREADABLE:
+            raise Undecodable(json.loads(envelope.head)["why"])
         if family_of(envelope.type) in self.families and envelope.type not in declared():
             raise Undecodable(f"{envelope.type} is newer than what this version of Parvis reads: upgrade it, then replay")
         self.meters.skipped.inc()

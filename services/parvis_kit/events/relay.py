@@ -13,7 +13,8 @@ RELAY_BATCH_MAX = 500
 """Facts of about 300 bytes: 150 kB, far under a broker's default 1 MiB request; larger claims were slower."""
 STANDBY_SECONDS = 0.5
 SEND_SECONDS_MAX = 1.5
-"""Below the lease, so that a slow broker costs no leadership."""
+"""From the claim to the last acknowledgement: below the lease, so that a slow broker costs no leadership, and a process that was
+frozen meanwhile sends nothing that another one has sent already."""
 BACKOFF_SECONDS = 0.3
 POLL_SECONDS = 0.1
 
@@ -53,8 +54,9 @@ async def relay(open_carrier: Callable[[], AbstractAsyncContextManager[Carrier]]
 class BrokerCarrier:
     """To a log outside the database: claim, send, and delete what is acknowledged."""
 
-    def __init__(self, outbox: Outbox, producer: Producer, batch_max: int = RELAY_BATCH_MAX) -> None:
+    def __init__(self, outbox: Outbox, producer: Producer, batch_max: int = RELAY_BATCH_MAX, send_seconds_max: float | None = None) -> None:
         self.outbox, self.producer, self.batch_max = outbox, producer, batch_max
+        self.send_seconds_max = SEND_SECONDS_MAX if send_seconds_max is None else send_seconds_max
 
     async def lead(self) -> bool:
         return await self.outbox.lead()
@@ -62,28 +64,31 @@ class BrokerCarrier:
     async def carry(self) -> int:
         """Partitions fail apart, a partition's facts together."""
         await reach("relay.before_claim")
+        until = asyncio.get_running_loop().time() + self.send_seconds_max
         rows = await self.outbox.claim(self.batch_max)
         failures = []
-        for part, failure in await self.send_all(rows):
-            if failure is None:
-                await reach("relay.after_ack")
-                await self.outbox.delete([row.id for row in part])
+        for part, sent in await self.send_all(rows, until):
+            if isinstance(sent, Exception):
+                failures.append(sent)
             else:
-                failures.append(failure)
+                await reach("relay.after_ack")
+                await self.outbox.delete([row.id for row in part[:sent]])
         if failures:
             raise failures[0]
         await reach("relay.after_delete")
         return len(rows)
 
-    async def send_all(self, rows: Sequence[Row]) -> list[tuple[list[Row], Exception | None]]:
+    async def send_all(self, rows: Sequence[Row], until: float) -> list[tuple[list[Row], int | Exception]]:
+        """Each partition's rows, and how many of them were acknowledged, or why none was."""
         ordered = sorted(rows, key=lambda row: (row.partition, row.id))
         parts = [list(group) for _, group in groupby(ordered, key=lambda row: row.partition)]
-        return list(zip(parts, await asyncio.gather(*(self.send(part) for part in parts)), strict=True))
+        return list(zip(parts, await asyncio.gather(*(self.send(part, until) for part in parts)), strict=True))
 
-    async def send(self, rows: Sequence[Row]) -> Exception | None:
+    async def send(self, rows: Sequence[Row], until: float) -> int | Exception:
+        if asyncio.get_running_loop().time() >= until:  # or the frozen one would write before its timer is looked at
+            return TimeoutError("the claim is too old to be sent")
         try:
-            async with asyncio.timeout(SEND_SECONDS_MAX):
-                await self.producer.send(rows[0].partition, [row.fact for row in rows])
+            async with asyncio.timeout_at(until):
+                return await self.producer.send(rows[0].partition, [row.fact for row in rows])
         except (Gone, TimeoutError) as failure:
             return failure
-        return None

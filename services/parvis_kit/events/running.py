@@ -2,25 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-import sqlalchemy as sa
-
 from parvis_kit.clock import Clock
-from parvis_kit.db import Database, Tx, upsert
-from parvis_kit.db.engines import LEASE_SECONDS, sqlite_path
-from parvis_kit.events import meters
+from parvis_kit.db import Database, Tx
+from parvis_kit.db.engines import LEASE_SECONDS
+from parvis_kit.events import meters, projections
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.consumer import Behind, Consumer
-from parvis_kit.events.ledger import SqlLedger, tables_of
-from parvis_kit.events.postgres_relay import nap_until_rung, open_carrier
+from parvis_kit.events.consumer import Behind, Consumer, Superseded, Undone
+from parvis_kit.events.ledger import SqlLedger, stands_of
+from parvis_kit.events.log import Log
+from parvis_kit.events.ports import Gone
+from parvis_kit.events.postgres_leader import nap_until_rung
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
 from parvis_kit.events.relay import relay
-from parvis_kit.events.sql_log import PostgresReaders, Reader, SqliteReader, SqlSource
+from parvis_kit.problems import Unavailable
 
+LOOK_SECONDS = 1.0
+"""How often a process that sees only its share of the partitions looks whether the others have come to the end as well."""
 BEHIND_SECONDS = 60.0
 """How often a consumer that the log has left behind says so, until an operator accepts the loss."""
 
@@ -29,13 +31,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The facts of one service: where its tables are, what it listens to, and the process's bell."""
+    """The facts of one service: where its tables are, what it listens to, and the log between."""
 
     database: Database
     clock: Clock
-    bell: Bell
-    url_of: Callable[[str], str]
-    """The database URL under which each service opens its own tables (on SQLite it names the file to read)."""
+    log: Log
     reactions: Reactions
     projections: Sequence[Projection] = ()
     lease_seconds: float = LEASE_SECONDS
@@ -45,26 +45,22 @@ class Flow:
     def service(self) -> str:
         return self.database.service
 
+    @property
+    def bell(self) -> Bell:
+        return self.log.bell
+
 
 def tasks_of(flow: Flow) -> dict[str, Callable[[], Awaitable[None]]]:
     """Coroutine functions to run and to start again when they end, by name. Cancelling one is safe at any moment."""
     flow.database.published = partial(flow.bell.ring, flow.service)
     tasks: dict[str, Callable[[], Awaitable[None]]] = {}
-    if not flow.database.is_sqlite:
-        tasks[f"{flow.service}.relay"] = partial(run_relay, flow)
+    if carriers := flow.log.carriers(flow.database, flow.lease_seconds):
+        tasks[f"{flow.service}.relay"] = partial(relay, carriers, nap_until_rung(flow.bell))
     if flow.reactions:
         tasks[flow.service] = partial(run_reactions, flow)
     for projection in flow.projections:
         tasks[projection.consumer] = partial(run_projection, flow, projection)
     return tasks
-
-
-async def run_relay(flow: Flow) -> None:
-    """Carry what the service publishes from its outbox to its log."""
-    await relay(
-        partial(open_carrier, flow.url_of(flow.service), flow.service, flow.bell, lease_seconds=flow.lease_seconds),
-        nap_until_rung(flow.bell),
-    )
 
 
 async def run_reactions(flow: Flow) -> None:
@@ -74,104 +70,163 @@ async def run_reactions(flow: Flow) -> None:
             try:
                 await consumer.run()
                 return
+            except Undone as undone:
+                log.error("%s; what it has done about them stays done, and it goes on", undone)
+                await step_over(flow, flow.service, flow.reactions)
             except Behind as behind:
                 meters.STALLED.labels(flow.service).set(1)
                 log.error("%s; `parvis events accept-loss %s --reason …` goes on from there", behind, flow.service)
                 await asyncio.sleep(BEHIND_SECONDS)
 
 
+Note = Callable[[Tx], Awaitable[None]]
+"""Writes an operator's act down, in the transaction of the act."""
+
+
+async def unnoted(tx: Tx) -> None: ...
+
+
+async def step_over(flow: Flow, consumer: str, table: Reactions, note: Note = unnoted) -> Mapping[str, int]:
+    """Go on where the log begins now; how many positions were skipped, by partition (below 0 where the log was made anew)."""
+    topics = Dispatcher(consumer, table, flow.clock).topics
+    stands = await stands_of(flow.database, consumer)
+    async with flow.log.reading(flow.database, topics) as reading:
+        begins = await reading.lost(stands)
+    skipped = {}
+    ledger = SqlLedger(flow.database, consumer, flow.clock)
+    async with ledger.transaction() as tx:
+        offsets = await ledger.lock_offsets(tx, sorted(begins))
+        for partition, begin in begins.items():
+            if offsets[partition] == stands[partition]:
+                skipped[partition] = begin - offsets[partition]
+                await ledger.advance(tx, {partition: begin})
+        if skipped:
+            await note(tx)
+    return skipped
+
+
 async def run_projection(flow: Flow, projection: Projection) -> None:
-    """Keep a projection; compute it from the beginning when its version is new, or when the log has left it behind."""
-    await prepare(flow.database, projection)
-    async with consumer_of(flow, projection.consumer, projection.on) as consumer, asyncio.TaskGroup() as marking:
-        built = False
-
-        def reached_end() -> None:
-            nonlocal built
-            if not built:
-                built = True
-                marking.create_task(mark_built(flow, projection))
-            projection.reached_end()
-
-        consumer.at_end = reached_end
-        while not consumer.stopping:
-            try:
-                await consumer.run()
-            except Behind as behind:
-                log.warning("%s: rebuilding", behind)
-                built = False
-                await forget(flow.database, projection)
+    """Keep a projection, and compute it beside itself whenever that is asked for."""
+    await projections.prepare(flow.database, projection)
+    async with asyncio.TaskGroup() as work:
+        work.create_task(keep_projection(flow, projection))
+        work.create_task(build_projection(flow, projection))
 
 
-async def mark_built(flow: Flow, projection: Projection) -> None:
-    """It has reached the end of the log once: from now on it is complete, give or take the lag."""
-    table = tables_of(flow.service)["projection"]
-    building = sa.and_(table.c.name == projection.name, table.c.built_at.is_(None))
-    async with flow.database.transaction() as tx:
-        await tx.execute(sa.update(table).where(building).values(built_at=flow.clock()))
-    meters.PROJECTION.labels(projection.name, "active").set(projection.version)
-    meters.PROJECTION.labels(projection.name, "building").set(0)
+async def keep_projection(flow: Flow, projection: Projection) -> None:
+    """Whatever takes it out of its place, it looks every second whether it is wanted again. Runs until cancelled."""
+    behind = False
+    while True:
+        with suppress(Unavailable):
+            if behind:
+                behind = await projections.is_being_built(flow.database, projection)
+            elif await projections.is_kept(flow.database, projection):
+                try:
+                    await _keep(flow, projection)
+                except Superseded as superseded:
+                    log.info("%s", superseded)
+                except Behind as reason:
+                    log.warning("%s: it is computed again", reason)
+                    await projections.rebuild(flow.database, projection)
+                    behind = True
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-@asynccontextmanager
-async def consumer_of(flow: Flow, name: str, table: Reactions) -> AsyncIterator[Consumer]:
-    """A consumer of this service under this name, with readers of its own."""
-    react = Dispatcher(name, table, flow.clock)
-    async with readers_of(flow, react.topics) as readers:
-        source = SqlSource(readers, react.topics, flow.bell)
-        yield Consumer(name, source, SqlLedger(flow.database, name, flow.clock), react)
+async def _keep(flow: Flow, projection: Projection) -> None:
+    """Raises Superseded, or Behind."""
+    ledger = projections.KeepingLedger(flow.database, projection, flow.clock)
+    marking: asyncio.Task[None] | None = None
 
+    def reached_end() -> None:
+        nonlocal marking
+        if marking is None or (marking.done() and marking.exception()):
+            marking = asyncio.create_task(projections.mark_built(flow.database, projection, flow.clock))
+        projection.reached_end()
 
-@asynccontextmanager
-async def readers_of(flow: Flow, publishers: Sequence[str] | dict[str, list[str]]) -> AsyncIterator[dict[str, Reader]]:
-    """A reader for each publisher's log: its file, or its table under this service's role."""
-    if flow.database.is_sqlite:
-        readers: dict[str, Reader] = {one: SqliteReader(one, sqlite_path(flow.url_of(one))) for one in publishers}
-        try:
-            yield readers
-        finally:
-            for reader in readers.values():
-                await reader.close()
-        return
-    connections = PostgresReaders(flow.url_of(flow.service))
     try:
-        yield {one: connections.of(one) for one in publishers}
+        async with (
+            consumer_of(flow, projection.consumer, projection.on, ledger) as consumer,
+            knowing_the_end(flow, consumer, projection.on, reached_end),
+        ):
+            await consumer.run()
     finally:
-        await connections.close()
+        if marking is not None:
+            marking.cancel()
 
 
-async def prepare(database: Database, projection: Projection) -> None:
-    """Empty the tables of a projection whose version is new: it is then computed from the beginning of the log."""
-    table = tables_of(database.service)["projection"]
-    async with database.transaction() as tx:
-        found = (await tx.execute(sa.select(table).where(table.c.name == projection.name).with_for_update())).one_or_none()
-        if found is None or found.version != projection.version:
-            await _empty(tx, projection)
-            statement = upsert(tx, table).values(name=projection.name, version=projection.version, built_at=None)
-            await tx.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["name"], set_={"version": statement.excluded.version, "built_at": statement.excluded.built_at}
-                )
-            )
-        building = found is None or found.version != projection.version or found.built_at is None
-    meters.PROJECTION.labels(projection.name, "building" if building else "active").set(projection.version)
+async def build_projection(flow: Flow, projection: Projection) -> None:
+    """Runs until cancelled."""
+    while True:
+        with suppress(Unavailable):
+            if await projections.is_being_built(flow.database, projection):
+                try:
+                    await _build(flow, projection)
+                except Superseded as superseded:
+                    log.info("%s", superseded)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-async def forget(database: Database, projection: Projection) -> None:
-    """Make a projection be computed again from the beginning of the log; it is incomplete until it has caught up."""
-    table = tables_of(database.service)["projection"]
-    async with database.transaction() as tx:
-        await _empty(tx, projection)
-        await tx.execute(sa.update(table).where(table.c.name == projection.name).values(built_at=None))
+async def _build(flow: Flow, projection: Projection) -> None:
+    """From the beginning of the log to its end, and then into the place of what serves. Raises Superseded."""
+    reached_end = asyncio.Event()
+    ledger = projections.BuildingLedger(flow.database, projection, flow.clock)
+    async with (
+        consumer_of(flow, projection.builder, projection.on, ledger) as consumer,
+        knowing_the_end(flow, consumer, projection.on, reached_end.set),
+    ):
+        computing = asyncio.create_task(consumer.run())
+        try:
+            while True:
+                waiting = asyncio.create_task(reached_end.wait())
+                await asyncio.wait({computing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if computing.done():
+                    return computing.result()
+                reached_end.clear()
+                if await projections.replace(flow.database, projection, flow.clock):
+                    log.info("%s is computed again, and serves", projection.name)
+                    return
+        finally:
+            await end(computing)
 
 
-async def _empty(tx: Tx, projection: Projection) -> None:
-    """Under the fence of every version: a consumer at work finishes its batch first, and finds its offset gone afterwards."""
-    tables = tables_of(tx.database.service)
-    offsets = tables["consumer_offset"]
-    mine = offsets.c.consumer.startswith(f"{projection.name}@", autoescape=True)
-    await tx.execute(sa.select(offsets).where(mine).order_by(offsets.c.consumer, offsets.c.partition).with_for_update())
-    for table in reversed(projection.tables):
-        await tx.execute(sa.delete(table))
-    for name in ("consumer_offset", "inbox", "parked"):
-        await tx.execute(sa.delete(tables[name]).where(tables[name].c.consumer.startswith(f"{projection.name}@", autoescape=True)))
+@asynccontextmanager
+async def knowing_the_end(flow: Flow, consumer: Consumer, table: Reactions, reached_end: Callable[[], None]) -> AsyncIterator[None]:
+    """Have `reached_end` called whenever everything that the log held is applied, by this member or by all of them together."""
+    if not flow.log.shares_out():
+        consumer.at_end = reached_end
+        yield
+        return
+    looking = asyncio.create_task(_look_for_the_end(flow, consumer.name, table, reached_end))
+    try:
+        yield
+    finally:
+        await end(looking)
+
+
+async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached_end: Callable[[], None]) -> None:
+    topics = Dispatcher(consumer, table, flow.clock).topics
+    while True:
+        with suppress(Gone, Unavailable):
+            async with flow.log.reading(flow.database, topics) as reading:
+                while True:
+                    if await reading.is_at_end(await stands_of(flow.database, consumer)):
+                        reached_end()
+                    await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def end(task: "asyncio.Task[None]") -> None:
+    """Cancel it and wait until it is over. To await it would take a cancellation that is meant for us for its own, and go on."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # whoever ends it does not mind how
+
+
+@asynccontextmanager
+async def consumer_of(flow: Flow, name: str, table: Reactions, ledger: SqlLedger | None = None) -> AsyncIterator[Consumer]:
+    """A consumer of this service under this name, with a source of its own."""
+    react = Dispatcher(name, table, flow.clock)
+    async with flow.log.source(flow.database, name, react.topics, flow.lease_seconds) as source:
+        yield Consumer(name, source, ledger or SqlLedger(flow.database, name, flow.clock), react)

@@ -1,23 +1,28 @@
-"""The log in SQL, as its readers see it: a cursor for each publisher, over a file or a connection of their own."""
+"""The log in SQL: a cursor for each publisher, over a file or a connection of the reader's own."""
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 
-from parvis_kit.db.engines import open_read_only
+from parvis_kit.db import Database
+from parvis_kit.db.engines import open_read_only, sqlite_path
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import Envelope
+from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
+from parvis_kit.events.postgres_relay import open_carrier
+from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
+from parvis_kit.events.resume import numbers_undone
 
 FETCH_MAX = 500
 """Facts of one batch: more makes transactions long and saves nothing."""
@@ -36,6 +41,76 @@ class Reader(Protocol):
         """How many facts there are from `start` on, and when the oldest happened."""
 
     async def close(self) -> None: ...
+
+
+class SqlLog:
+    """The log beside each service's own tables: nothing is needed but the database."""
+
+    def __init__(self, url_of: Callable[[str], str], bell: Bell) -> None:
+        """`url_of`: under which each service opens its own tables (on SQLite it names the file to read)."""
+        self.url_of, self.bell = url_of, bell
+
+    def shares_out(self) -> bool:
+        return False
+
+    def carriers(self, database: Database, lease_seconds: float) -> Callable[[], AbstractAsyncContextManager[Carrier]] | None:
+        if database.is_sqlite:
+            return None
+        return partial(open_carrier, self.url_of(database.service), database.service, self.bell, RELAY_BATCH_MAX, lease_seconds)
+
+    @asynccontextmanager
+    async def source(self, database: Database, consumer: str, topics: Topics, lease_seconds: float) -> AsyncIterator["SqlSource"]:
+        async with self.readers(database, topics) as readers:
+            yield SqlSource(readers, topics, self.bell)
+
+    @asynccontextmanager
+    async def reading(self, database: Database, topics: Topics) -> AsyncIterator["SqlReading"]:
+        async with self.readers(database, topics) as readers:
+            yield SqlReading(readers, topics)
+
+    @asynccontextmanager
+    async def readers(self, database: Database, topics: Topics) -> AsyncIterator[dict[str, Reader]]:
+        """A reader for each publisher's log: its file, or its table under this service's role."""
+        if database.is_sqlite:
+            readers: dict[str, Reader] = {one: SqliteReader(one, sqlite_path(self.url_of(one))) for one in topics}
+            try:
+                yield readers
+            finally:
+                for reader in readers.values():
+                    await reader.close()
+            return
+        connections = PostgresReaders(self.url_of(database.service))
+        try:
+            yield {one: connections.of(one) for one in topics}
+        finally:
+            await connections.close()
+
+
+class SqlReading:
+    """Every publisher is one partition, under its own name."""
+
+    def __init__(self, readers: Mapping[str, Reader], topics: Topics) -> None:
+        self.readers, self.topics = readers, topics
+        self.partitions = {publisher: publisher for publisher in topics}
+
+    async def read(self, partition: str, start: int, limit: int) -> Batch:
+        return await self.readers[partition].read(start, self.topics[partition], limit)
+
+    async def waiting(self, stands: Mapping[str, int]) -> dict[str, tuple[int, datetime | None]]:
+        return {one: await self.readers[one].waiting(stands.get(one, 0), self.topics[one]) for one in self.partitions}
+
+    async def is_at_end(self, stands: Mapping[str, int]) -> bool:
+        return not any(facts for facts, _ in (await self.waiting(stands)).values())
+
+    async def lost(self, stands: Mapping[str, int]) -> dict[str, int]:
+        found = {}
+        for one in self.partitions:
+            batch, at = await self.read(one, 0, 1), stands.get(one, 0)
+            if at in batch.undone:
+                found[one] = batch.undone.stop
+            elif 0 < at < batch.beginning:
+                found[one] = batch.beginning
+        return found
 
 
 class SqlSource:
@@ -66,7 +141,7 @@ class SqlSource:
             self.rings_heard = heard  # nothing more until it rings again, or a second has passed
         return batches if failure is None else [replace(batch, at_end=False) for batch in batches]
 
-    async def report(self, partition: str, offset: int) -> None:
+    async def report(self, offsets: Mapping[str, int]) -> None:
         """The offsets lie in SQL already, where `lag` looks."""
 
     def seek(self, partition: str, offset: int) -> None:
@@ -81,7 +156,7 @@ def statement(log: str, *, dialect: str) -> str:
     wanted = f"topic = ANY({p}2::text[])" if dialect == "postgresql" else f"topic IN (SELECT value FROM json_each({p}2))"
     end = f"(SELECT seq FROM {log}_head)" if dialect == "postgresql" else "(SELECT seq FROM sqlite_sequence WHERE name = 'log')"
     return (
-        f"SELECT coalesce({end}, 0), coalesce((SELECT beginning FROM {log}_head), 0), fact.* FROM (SELECT 1) one "
+        f"SELECT coalesce({end}, 0), head.beginning, head.seq, fact.* FROM (SELECT 1) one LEFT JOIN {log}_head head ON true "
         "LEFT JOIN (SELECT seq, event_id, type, topic, key, at, head, data "
         f"FROM {log} WHERE seq >= {p}1 AND {wanted} ORDER BY seq LIMIT {p}3) fact ON true ORDER BY fact.seq"
     )
@@ -96,17 +171,17 @@ def count_statement(log: str, *, dialect: str) -> str:
 
 def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
-    end, beginning = rows[0][0] + 1, rows[0][1]
-    records = [Record(publisher, row[2], _envelope(row, is_sqlite)) for row in rows if row[2] is not None]
+    end, beginning, resumed = rows[0][0] + 1, rows[0][1] or 0, rows[0][2] or 0
+    records = [Record(publisher, row[3], _envelope(row[4:], is_sqlite)) for row in rows if row[3] is not None]
     at_end = len(records) < limit
     after = max(end, start) if at_end else records[-1].offset + 1
-    return Batch(publisher, start, after, records, beginning, at_end)
+    return Batch(publisher, start, after, records, beginning, at_end, numbers_undone(resumed) if is_sqlite else range(0))
 
 
 def _envelope(row: Any, is_sqlite: bool) -> Envelope:
     if is_sqlite:
-        return Envelope(UUID(row[3]), row[4], row[5], row[6], datetime.fromisoformat(row[7]).replace(tzinfo=UTC), row[8], row[9])
-    return Envelope(UUID(int=row[3].int), row[4], row[5], row[6], row[7], row[8], row[9])
+        return Envelope(UUID(row[0]), row[1], row[2], row[3], datetime.fromisoformat(row[4]).replace(tzinfo=UTC), row[5], row[6])
+    return Envelope(UUID(int=row[0].int), row[1], row[2], row[3], row[4], row[5], row[6])
 
 
 class SqliteReader:

@@ -5,7 +5,22 @@ from aiohttp.web import Request
 from parvis_kit.http.answers import empty_answer, json_answer, problem_answer
 from parvis_kit.http.chain import Authenticate, Handler, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
-from parvis_kit.http.models import CLOCK, DB, ETAG, LOCATION, Body, Header, IdempotencyKey, IfMatch, Page, Query, Reply, etag
+from parvis_kit.http.models import (
+    CLOCK,
+    DB,
+    ETAG,
+    LOCATION,
+    Body,
+    Content,
+    Header,
+    IdempotencyKey,
+    IfMatch,
+    Incoming,
+    Page,
+    Query,
+    Reply,
+    etag,
+)
 from parvis_kit.http.mount import mount, mount_raw
 from parvis_kit.http.network import client_address, client_key
 from parvis_kit.http.openapi import openapi
@@ -20,10 +35,12 @@ __all__ = [
     "Authenticate",
     "Body",
     "Check",
+    "Content",
     "Handler",
     "Header",
     "IdempotencyKey",
     "IfMatch",
+    "Incoming",
     "Limiter",
     "Limits",
     "Page",

@@ -1,14 +1,14 @@
 """What a door's signature is written with: inputs, replies, pages, and the headers that recur."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
-from parvis_kit.problems import Invalid, PreconditionRequired, Problem
+from parvis_kit.problems import Invalid, KeyReused, PreconditionRequired, Problem
 
 T = TypeVar("T")
 
@@ -37,6 +37,25 @@ class Header:
     name: str
     missing: type[Problem] = Invalid
     """What a request is told that leaves out a mandatory one."""
+    refused: tuple[type[Problem], ...] = ()
+    """What else it may be told because of it."""
+
+
+class Incoming(Protocol):
+    """A body that has not been read yet, so that its door may first look who asks."""
+
+    async def read(self) -> bytes:
+        """All of it. Raises TooLarge, RequestTimeout, BadRequest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Marks a parameter that is the body as it comes: `Annotated[Incoming, Content(("text/csv",), bytes_max=…, seconds_max=…)]`."""
+
+    media_types: tuple[str, ...]
+    bytes_max: int
+    seconds_max: float
+    """Within which all of it must have come; the door's own time begins after."""
 
 
 @dataclass(slots=True)
@@ -65,7 +84,7 @@ IfMatch = Annotated[
 
 IdempotencyKey = Annotated[
     str,
-    Header("Idempotency-Key"),
+    Header("Idempotency-Key", refused=(KeyReused,)),
     Field(pattern=r"^[!-~]{1,64}$", description="Chosen by the caller: the same key with the same body does the thing once."),
 ]
 

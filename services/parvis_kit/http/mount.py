@@ -47,7 +47,8 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
     chain = chain_of(app, service, platform, limits)
     for routes in service.routes:
         for one in routes.operations:
-            door = chain.around(one.method, one.path, typed(one, limits), scope=one.scope, seconds_max=limits.handler_seconds)
+            seconds_max = limits.handler_seconds + (one.content[1].seconds_max if one.content else 0)
+            door = chain.around(one.method, one.path, typed(one, limits), scope=one.scope, seconds_max=seconds_max)
             add_route(app, one.method, one.path, door)
         for raw in routes.raw_routes:
             add_route(app, raw.method, raw.path, chain.around(raw.method, raw.path, raw.door, scope=raw.scope))

@@ -85,6 +85,9 @@ def describe(service: str, number: int, operation: Operation, schemas: Schemas, 
     if operation.body is not None:
         kinds = JSON_TYPES if operation.method == "PATCH" else JSON_TYPES[:1]
         said["requestBody"] = {"required": True, "content": {kind: {"schema": schemas[number, "body", ""]} for kind in kinds}}
+    elif operation.content is not None:
+        media = {kind: {"schema": {"type": "string"}} for kind in operation.content[1].media_types}
+        said["requestBody"] = {"required": True, "content": media}
     said["responses"] = {str(status): success(number, operation, status, schemas) for status in operation.statuses}
     for status, problems in sorted(by_status(operation.problems).items()):
         name = "Or".join(problem.__name__ for problem in problems)

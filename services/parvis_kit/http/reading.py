@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, get_origin
 
 from aiohttp import hdrs, web
@@ -12,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from parvis_kit.http.answers import empty_answer, json_answer
 from parvis_kit.http.chain import Handler, Limits
-from parvis_kit.http.models import Body, Query, Reply
+from parvis_kit.http.models import Body, Content, Query, Reply
 from parvis_kit.http.routes import HeaderParameter, Operation
 from parvis_kit.problems import BadRequest, Invalid, RequestTimeout, TooLarge, UnsupportedMediaType
 
@@ -32,6 +33,7 @@ def typed(operation: Operation, limits: Limits) -> Handler:
     dump = TypeAdapter(operation.output).dump_json if operation.output is not None else None
     reads = readers_of(operation)
     read_body = body_reader(operation.body, limits) if operation.body is not None else None
+    content = operation.content
 
     async def handle(request: web.Request) -> web.StreamResponse:
         found: dict[str, Any] = {}
@@ -42,6 +44,9 @@ def typed(operation: Operation, limits: Limits) -> Handler:
             # a small body nearly always comes with its head, and a timeout costs 4 µs
             raw = await (request.read() if request.content.is_eof() else read_slowly(request, limits))
             found["body"] = read_body(raw)
+        elif content is not None:
+            refuse_other_media(request, content[1].media_types)
+            found[content[0]] = Unread(request, content[1])
         said = await door(request, **found)
         if isinstance(said, web.StreamResponse):
             return said
@@ -140,10 +145,10 @@ def query_reader(model: type[Query]) -> Read:
     return read
 
 
-def refuse_other_media(request: web.Request) -> None:
+def refuse_other_media(request: web.Request, media_types: Sequence[str] = JSON_TYPES) -> None:
     headers = request.headers
-    if headers.get(hdrs.CONTENT_TYPE) not in JSON_TYPES and request.content_type not in JSON_TYPES:
-        raise UnsupportedMediaType(f"Send {JSON_TYPES[0]}.")
+    if headers.get(hdrs.CONTENT_TYPE) not in media_types and request.content_type not in media_types:
+        raise UnsupportedMediaType(f"Send {media_types[0]}.")
     if headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         raise UnsupportedMediaType("Send it as it is, not compressed.")
 
@@ -179,6 +184,36 @@ async def read_slowly(request: web.Request, limits: Limits) -> bytes:
         raise TooLarge(f"At most {limits.body_bytes} bytes.", headers=CLOSING) from None
     except web.RequestPayloadError:
         raise BadRequest("The body's framing is broken.", headers=CLOSING) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The Incoming of a request."""
+
+    request: web.Request
+    content: Content
+
+    async def read(self) -> bytes:
+        return await read_content(self.request, self.content)
+
+
+async def read_content(request: web.Request, content: Content) -> bytes:
+    """As `read_slowly`, with limits of its own: aiohttp's is for JSON."""
+    too_large = TooLarge(f"At most {content.bytes_max} bytes.", headers=CLOSING)
+    if (request.content_length or 0) > content.bytes_max:
+        raise too_large
+    came = bytearray()
+    try:
+        async with asyncio.timeout(content.seconds_max):
+            async for chunk in request.content.iter_any():
+                came += chunk
+                if len(came) > content.bytes_max:
+                    raise too_large
+    except TimeoutError:
+        raise RequestTimeout("The body did not come in time.", headers=CLOSING) from None
+    except web.RequestPayloadError:
+        raise BadRequest("The body's framing is broken.", headers=CLOSING) from None
+    return bytes(came)
 
 
 def holds_nul(raw: bytes) -> bool:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from parvis_kit.http.chain import Handler
-from parvis_kit.http.models import Body, Header, Query, Reply
+from parvis_kit.http.models import Body, Content, Header, Query, Reply
 from parvis_kit.problems import (
     BadRequest,
     Forbidden,
@@ -19,6 +19,7 @@ from parvis_kit.problems import (
     Problem,
     RequestTimeout,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -72,6 +73,8 @@ class Operation:
     header_parameters: Mapping[str, HeaderParameter]
     query: type[Query] | None
     body: type[Body] | None
+    content: tuple[str, Content] | None
+    """The parameter that takes the body as it comes, when it is no JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +140,19 @@ def understand(method: str, path: str, door: Callable[..., Awaitable[Any]], opti
     path_parameters: dict[str, TypeAdapter[Any]] = {}
     header_parameters: dict[str, HeaderParameter] = {}
     models: dict[str, Any] = {}
+    content: tuple[str, Content] | None = None
     for parameter in list(inspect.signature(door).parameters.values())[1:]:
         hint = hints[parameter.name]
         if parameter.name in in_path:
             path_parameters[parameter.name] = TypeAdapter(hint)
         elif (header := header_in(hint)) is not None:
             header_parameters[parameter.name] = HeaderParameter(*header, parameter.default)
+        elif (marker := content_in(hint)) is not None:
+            content = parameter.name, marker
         elif parameter.name in MODELS and isinstance(hint, type) and issubclass(hint, MODELS[parameter.name]):
             models[parameter.name] = hint
         else:
-            raise TypeError(f"{name}: {parameter.name!r} is not in the path, no Header, no `query: Query` and no `body: Body`")
+            raise TypeError(f"{name}: {parameter.name!r} is not in the path, no Header, no Content, no `query: Query` and no `body: Body`")
     if missing := in_path - set(path_parameters):
         raise TypeError(f"{name}: the path names {sorted(missing)}, the signature does not")
     output, is_raw, may_be_empty = answer_in(hints["return"])
@@ -166,6 +172,7 @@ def understand(method: str, path: str, door: Callable[..., Awaitable[Any]], opti
         header_parameters=header_parameters,
         query=models.get("query"),
         body=models.get("body"),
+        content=content,
     )
     return _with_problems(operation, options.get("problems", ()))
 
@@ -177,12 +184,13 @@ def _with_problems(operation: Operation, own: tuple[type[Problem], ...]) -> Oper
     """Those that it names, and those that follow from what it reads."""
     found: list[type[Problem]] = [*own]
     if operation.scope is not None:
-        found += [Unauthorized, Forbidden]
-    if operation.body:
+        found += [Unauthorized, Forbidden, TooManyRequests]
+    if operation.body or operation.content:
         found += [BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType]
-    if operation.body or operation.query or operation.path_parameters or operation.header_parameters:
+    if operation.body or operation.content or operation.query or operation.path_parameters or operation.header_parameters:
         found += [Invalid]
     found += [one.marker.missing for one in operation.header_parameters.values() if one.is_required]
+    found += [refused for one in operation.header_parameters.values() for refused in one.marker.refused]
     found += [Unavailable]
     values = {name: getattr(operation, name) for name in Operation.__slots__}
     return Operation(**values | {"problems": tuple(dict.fromkeys(found))})
@@ -197,6 +205,11 @@ def header_in(hint: Any) -> tuple[Header, TypeAdapter[Any]] | None:
     if get_origin(hint) in (Union, UnionType):
         return next(filter(None, map(header_in, get_args(hint))), None)
     return None
+
+
+def content_in(hint: Any) -> Content | None:
+    """`Annotated[Incoming, Content(…)]`."""
+    return next((one for one in get_args(hint)[1:] if isinstance(one, Content)), None) if get_origin(hint) is Annotated else None
 
 
 def answer_in(hint: Any) -> tuple[Any, bool, bool]:

@@ -5,7 +5,7 @@ For each scenario of SCENARIOS: `await scenario(Bench(desk))`, on a desk whose t
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -54,7 +54,7 @@ class Bench:
     async def fetch(self) -> Sequence[Batch]:
         return ()
 
-    async def report(self, partition: str, offset: int) -> None:
+    async def report(self, offsets: Mapping[str, int]) -> None:
         """Nobody looks."""
 
     def fact(self, number: int, lane: int = 7, content: str = "as published") -> Any:

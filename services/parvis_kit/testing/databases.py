@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 DATABASES = ("sqlite", "postgresql")
 EVERY_DATABASE = (*DATABASES, "debian")
-"""For the suites that say what a store and a log are: the oldest PostgreSQL supported as well."""
+"""For the suites that say what a store is: the oldest PostgreSQL supported as well."""
+EVERY_LOG = (*EVERY_DATABASE, "kafka")
+"""For the suite that says what a log is; Kafka's has its outboxes in PostgreSQL."""
 
 
 @dataclass(slots=True)

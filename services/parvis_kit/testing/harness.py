@@ -8,7 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+
+from parvis_kit.settings import Kafka
 
 LEASE_SECONDS = 2.0
 RATE = 250
@@ -16,6 +19,8 @@ FACTS_PER_KILL = 400
 MORE_FACTS = 50
 WAIT_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
+REACHED_RARELY = {"consumer.before_report": (1, 2)}
+"""Windows that come every few seconds at most, and at which time they are to strike."""
 
 
 @dataclass
@@ -24,6 +29,8 @@ class Part:
 
     database: str
     arguments: list[str]
+    kafka: Kafka | None = None
+    lease_seconds: float = LEASE_SECONDS
     process: subprocess.Popen[str] | None = None
 
     def start(self, failpoint: str = "") -> "Part":
@@ -35,7 +42,8 @@ class Part:
             "--database",
             self.database,
             "--lease",
-            str(LEASE_SECONDS),
+            str(self.lease_seconds),
+            *between(self.kafka),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PARVIS_FAIL": failpoint})
         return self
@@ -75,21 +83,29 @@ class Part:
         return self.running.returncode
 
 
+def between(kafka: Kafka | None) -> list[str]:
+    """What a probe is told of the Kafka between the services."""
+    return ["--kafka", kafka.kafka_bootstrap_servers, "--prefix", kafka.kafka_prefix] if kafka else []
+
+
 @dataclass
 class Log:
-    """A database with writer, relay and consumer over it."""
+    """A database, and perhaps a Kafka, with writer, relay and consumer over it."""
 
     database: str
     seed: int
+    kafka: Kafka | None = None
+    lease_seconds: float = LEASE_SECONDS
     acknowledged: int = 0
     parts: list[Part] = field(default_factory=list)
+    others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def has_relay(self) -> bool:
         return self.database.startswith("postgresql")
 
     def part(self, *arguments: str) -> Part:
-        part = Part(self.database, list(arguments))
+        part = Part(self.database, list(arguments), self.kafka, self.lease_seconds)
         self.parts.append(part)
         return part
 
@@ -101,18 +117,25 @@ class Log:
         out, _ = writer.running.communicate(timeout=WAIT_SECONDS_MAX)
         self.acknowledged += sum(map(int, re.findall(r"acknowledged (\d+)", out)))
 
+    def run(self, script: Path) -> int:
+        """Start something beside the probes, a broker that was killed perhaps; its process id. It ends with this log."""
+        process = subprocess.Popen([script], start_new_session=True)
+        self.others.append(process)
+        return process.pid
+
     def verify(self, seconds: float = 30) -> str:
         """What the probe says is wrong; empty when all is right."""
         command = [sys.executable, "-m", "parvis_kit.testing.probe", "verify", "--database", self.database, "--seconds", str(seconds)]
+        command += between(self.kafka)
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @contextmanager
-def log_at(database: str, seed: int) -> Iterator[Log]:
+def log_at(database: str, seed: int, kafka: Kafka | None = None, lease_seconds: float = LEASE_SECONDS) -> Iterator[Log]:
     """Whatever happens, no process stays behind."""
-    log = Log(database, seed)
-    print(f"seed {seed}, {database.partition(':')[0]}")
+    log = Log(database, seed, kafka, lease_seconds)
+    print(f"seed {seed}, {'kafka' if kafka else database.partition(':')[0]}")
     try:
         yield log
     finally:
@@ -121,6 +144,9 @@ def log_at(database: str, seed: int) -> Iterator[Log]:
                 part.signal(signal.SIGCONT)
                 part.running.kill()
                 part.running.communicate()
+        for process in log.others:
+            process.kill()
+            process.wait()
 
 
 @dataclass
@@ -146,7 +172,8 @@ class Troupe:
             victim = self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start(f"{window}:kill:{random.randint(2, 60)}")
         else:
             self.running[name].stop()
-            victim = self.start(name, f"{window}:kill:{random.randint(3, 6)}")  # the first two transactions make tables
+            first, last = REACHED_RARELY.get(window, (3, 6))  # the first two transactions make tables
+            victim = self.start(name, f"{window}:kill:{random.randint(first, last)}")
         self.log.finish(self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start())
         while not victim.is_dead():
             self.log.finish(self.log.write(MORE_FACTS, random.randrange(10**6)).start())

@@ -1,4 +1,4 @@
-"""Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, and a fixture `postgres_script`."""
+"""Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, `postgres_script`, `kafka_script`."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -12,6 +12,7 @@ import pytest_asyncio
 from parvis_kit.db import Database
 from parvis_kit.testing.clocks import FrozenClock
 from parvis_kit.testing.databases import DATABASES, Place, PostgresServer
+from parvis_kit.testing.kafka import KafkaServer
 from parvis_kit.testing.servers import ServerMissing, started
 
 OpenDatabase = Callable[..., Awaitable[Database]]
@@ -78,6 +79,20 @@ def postgres_database(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop(url)
 
 
+@pytest.fixture(scope="session")
+def kafka(kafka_script: Path) -> Iterator[KafkaServer]:
+    """The real Kafka of this run: one broker (PARVIS_TEST_KAFKA names one that already runs)."""
+    if named := ASKED.get("PARVIS_TEST_KAFKA"):
+        yield KafkaServer(named)
+        return
+    with ExitStack() as stack:
+        try:
+            said = stack.enter_context(started(kafka_script))
+        except ServerMissing as reason:
+            missing("Kafka", str(reason))
+        yield KafkaServer(said["bootstrap"])
+
+
 @pytest.fixture(params=DATABASES)
 def database_kind(request: pytest.FixtureRequest) -> str:
     """Every test that touches it runs once for each. `parametrize("database_kind", EVERY_DATABASE, indirect=True)` adds Debian's."""
@@ -88,8 +103,9 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 async def place(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     """Where the services of one test have their tables; nothing of it is left afterwards."""
     make = request.getfixturevalue("postgres_servers") if database_kind != "sqlite" else None
+    kind = "postgresql" if database_kind == "kafka" else database_kind
     async with AsyncExitStack() as stack:
-        yield Place(tmp_path, make(database_kind) if make else None, stack)
+        yield Place(tmp_path, make(kind) if make else None, stack)
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ from parvis_kit.clock import Clock, utc_now
 from parvis_kit.db import Database, Tx, metadata_for, upsert
 from parvis_kit.events import Erased, Fact, Projection, Reactions, StateFact, batch, log_tables, publish
 from parvis_kit.events.bell import Bell
+from parvis_kit.events.log import Log
 from parvis_kit.events.operate import parked
 from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.testing.waiting import until
 
 ALPHA, BETA = metadata_for("alpha"), metadata_for("beta")
@@ -70,10 +72,10 @@ def copies(version: int = 1, reached_end: Callable[[], None] = lambda: None) -> 
 
 
 class Stage:
-    """`alpha` and `beta` on one kind of database."""
+    """`alpha` and `beta` on one kind of log."""
 
-    def __init__(self, url_of: Callable[[str], str], clock: Clock = utc_now) -> None:
-        self.url_of, self.clock, self.bell = url_of, clock, Bell()
+    def __init__(self, url_of: Callable[[str], str], clock: Clock = utc_now, log: Log | None = None) -> None:
+        self.clock, self.log = clock, log or SqlLog(url_of, Bell())
         self.alpha, self.beta = Database(url_of("alpha"), "alpha"), Database(url_of("beta"), "beta")
 
     async def make_tables(self) -> None:
@@ -85,14 +87,14 @@ class Stage:
 
     def flow(self, reactions: Reactions | None = None, *projections: Projection) -> Flow:
         """Beta's."""
-        return Flow(self.beta, self.clock, self.bell, self.url_of, TOLD if reactions is None else reactions, projections, lease_seconds=2)
+        return Flow(self.beta, self.clock, self.log, TOLD if reactions is None else reactions, projections, lease_seconds=2)
 
     @asynccontextmanager
     async def running(self, *flows: Flow) -> AsyncIterator[None]:
         """Alpha's relay (where there is one) and these flows, until the end of the block. What fails in them fails the block."""
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(run(), name=name)  # type: ignore[arg-type]
-            for flow in (Flow(self.alpha, self.clock, self.bell, self.url_of, {}), *flows)
+            for flow in (Flow(self.alpha, self.clock, self.log, {}), *flows)
             for name, run in tasks_of(flow).items()
         ]
         try:

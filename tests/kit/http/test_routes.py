@@ -1,12 +1,14 @@
 """What a door's signature promises: typed things come in, JSON goes out, anything else is refused with a reason."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from aiohttp import web
-from parvis_kit.http import Body, Header, IdempotencyKey, Query, Reply, Request, Routes
+from aiohttp import ClientConnectionError, web
+from parvis_kit.http import Body, Content, Header, IdempotencyKey, Incoming, Query, Reply, Request, Routes, openapi
 
 from .conftest import ONE, Knock, Open, Things
 
@@ -197,3 +199,41 @@ async def test_optional_headers_mixed_answers_and_raw_doors(open_house: Open) ->
     )
     found = await client.request("PROPFIND", "/dav/a/b")
     assert (found.status, await found.text()) == (207, "a/b")
+
+
+async def test_a_body_that_is_no_json_is_read_when_its_door_wants_it_and_within_its_own_limits(open_house: Open) -> None:
+    routes = Routes("things", "1")
+    Text = Annotated[Incoming, Content(("text/csv", "text/plain"), bytes_max=2_000_000, seconds_max=0.3)]
+
+    @routes.post("/files")
+    async def count(request: Request, file: Text, unread: Annotated[str, Header("X-Unread")] = "") -> int:
+        """How many bytes."""
+        return -1 if unread else len(await file.read())
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"a;b"
+        await asyncio.Event().wait()
+
+    async def growing() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 1_000_000
+
+    client = await open_house(Things((routes,)))
+    csv = {"Content-Type": "text/csv; charset=windows-1252"}
+    answer = await client.post("/files", data=b"x" * 1_500_000, headers=csv)
+    assert (answer.status, await answer.json()) == (201, 1_500_000), "more than JSON may have"
+    assert await (await client.post("/files", data=b"x", headers=csv | {"X-Unread": "1"})).json() == -1
+    for data, headers, status in (
+        (b"{}", {"Content-Type": "application/json"}, 415),
+        (b"a", csv | {"Content-Encoding": "gzip"}, 415),
+        (b"x" * 2_000_001, csv, 413),
+        (growing(), csv, 413),
+        (dripping(), csv, 408),
+    ):
+        try:
+            async with client.post("/files", data=data, headers=headers) as refused:
+                assert refused.status == status, (status, await refused.text())
+        except ClientConnectionError:  # a refusal may come as a reset, when the client is still sending
+            assert status in (408, 413)
+    said = openapi("things", [routes])["paths"]["/files"]["post"]
+    assert set(said["requestBody"]["content"]) == {"text/csv", "text/plain"} and {"408", "413", "415"} <= set(said["responses"])

@@ -4,7 +4,7 @@ from alembic import op
 from parvis_kit.audit.migrations import add_audit_chain, drop_audit_chain
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
 """Logs in memory: a broker's with its group of readers, and a publisher's table as its readers see it."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -16,6 +16,8 @@ SESSION_SECONDS = 3.0
 LONG_POLL_SECONDS = 0.7
 LATE_SECONDS_MAX = 3.0
 """A request that its sender has given up, and the broker has not."""
+BATCH_MAX = 4
+"""Facts of one batch: what a claim holds beyond it waits for the next claim."""
 AWAY_SECONDS = 0.5
 """What a client waits for a broker that is away."""
 LEAK = 0.3
@@ -70,9 +72,10 @@ class Broker:
 
     # producing
 
-    async def send(self, partition: str, facts: Sequence[Any]) -> None:
+    async def send(self, partition: str, facts: Sequence[Any]) -> int:
         fails = self.loop.now < self.healed_at and self.random.random() < self.send_faults
         fault = self.random.choice(["refused", "unacknowledged", "late"]) if fails else None
+        facts = facts[:BATCH_MAX]
         if fault is None:
             await self.call(self.append, partition, facts)
         elif fault == "refused":
@@ -81,6 +84,7 @@ class Broker:
             wait = self.delay() if fault == "unacknowledged" else self.random.uniform(0, LATE_SECONDS_MAX)
             self.loop.call_later(wait, self.append, partition, facts, context=OUTSIDE)
             await self.loop.create_future()  # until the sender's own timeout
+        return len(facts)
 
     def refuse(self) -> None:
         raise Gone("not leader for partition")
@@ -126,10 +130,10 @@ class Broker:
         self.committed = {one: self.random.choice([0, offset // 2]) for one, offset in sorted(self.committed.items())}
         self.rebalance()
 
-    def commit(self, generation: int, partition: str, offset: int) -> None:
+    def commit(self, generation: int, offsets: Mapping[str, int]) -> None:
         if generation != self.generation:
             raise Gone("illegal generation")
-        self.committed[partition] = offset
+        self.committed |= offsets
 
     def forget(self, partition: str, beginning: int) -> None:
         """Retention."""
@@ -193,8 +197,8 @@ class Member:
         broker.loop.call_at(until, serve, context=OUTSIDE)
         return reply
 
-    async def report(self, partition: str, offset: int) -> None:
-        await self.broker.call(self.broker.commit, self.generation, partition, offset)
+    async def report(self, offsets: Mapping[str, int]) -> None:
+        await self.broker.call(self.broker.commit, self.generation, offsets)
 
     def seek(self, partition: str, offset: int) -> None:
         if partition in self.positions:

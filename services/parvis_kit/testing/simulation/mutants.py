@@ -120,15 +120,16 @@ def delete_up_to(self: Any, session: Any, ids: Any) -> None:
 
 
 @instead("delete-unacked", relay.BrokerCarrier, "send")
-async def send_hopefully(self: Any, rows: Any) -> None:
-    await plain_send(self, rows)
+async def send_hopefully(self: Any, rows: Any, until: float) -> int:
+    await plain_send(self, rows, until)
+    return len(rows)
 
 
 @instead("acks-one-by-one", relay.BrokerCarrier, "send_all")
-async def send_one_by_one(self: Any, rows: Any) -> Any:
+async def send_one_by_one(self: Any, rows: Any, until: float) -> Any:
     """Each fact an own batch, all in flight at once: a later one may be in while an earlier one failed."""
     parts = [[row] for row in sorted(rows, key=lambda row: row.id)]
-    return list(zip(parts, await asyncio.gather(*(self.send(part) for part in parts)), strict=True))
+    return list(zip(parts, await asyncio.gather(*(self.send(part, until) for part in parts)), strict=True))
 
 
 @instead("claim-unordered", Store, "claim")

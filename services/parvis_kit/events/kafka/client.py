@@ -1,0 +1,83 @@
+"""How Parvis speaks to a Kafka: who it is, what it trusts, what counts as away, and how its library may complain."""
+
+import logging
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from parvis_kit.events.ports import Gone
+from parvis_kit.settings import Kafka, SettingsRefused
+
+REQUEST_MILLISECONDS_MAX = 5_000
+METADATA_MILLISECONDS = 60_000
+SAY_AGAIN_SECONDS = 30.0
+"""A client that tries to connect says so several times a second."""
+
+
+def options(kafka: Kafka, name: str) -> dict[str, Any]:
+    """For every kind of client. Raises SettingsRefused when a password or a certificate cannot be read."""
+    hush()
+    return {
+        "bootstrap_servers": [one.strip() for one in kafka.kafka_bootstrap_servers.split(",")],
+        "client_id": f"parvis-{name}",
+        "request_timeout_ms": REQUEST_MILLISECONDS_MAX,
+        "metadata_max_age_ms": METADATA_MILLISECONDS,
+        "security_protocol": kafka.kafka_security_protocol,
+        "ssl_context": _trust(kafka) if kafka.kafka_security_protocol.endswith("SSL") else None,
+        "sasl_mechanism": kafka.kafka_sasl_mechanism,
+        "sasl_plain_username": kafka.kafka_username or None,
+        "sasl_plain_password": kafka.kafka_password or None,
+    }
+
+
+def _trust(kafka: Kafka) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=kafka.kafka_ca_file)
+    except OSError as error:
+        raise SettingsRefused(f"PARVIS_KAFKA_CA_FILE: {kafka.kafka_ca_file} holds no certificates that can be read: {error}") from None
+
+
+@contextmanager
+def gone_when_away(doing: str) -> Iterator[None]:
+    """Whatever Kafka or the line to it says may be tried again."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Gone(f"{doing}: {str(error) or type(error).__name__}") from error
+
+
+class OnceInAWhile(logging.Filter):
+    """The same complaint of the same part is said again after half a minute, with how often it came meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return False
+        complaint = record.name, str(record.msg)  # its template: what stands in it varies with the attempt
+        now = time.monotonic()
+        last, since = self.said.get(complaint, (float("-inf"), 0))
+        if now - last < SAY_AGAIN_SECONDS:
+            self.said[complaint] = last, since + 1
+            return False
+        self.said[complaint] = now, 0
+        if since:
+            record.msg, record.args = f"{record.getMessage()} (and {since} times more)", ()
+        record.exc_info = None  # its own frames help nobody who runs Parvis
+        return True
+
+
+ONCE = OnceInAWhile()
+
+
+def hush() -> None:
+    """Let what aiokafka says be readable. A logger's filter does not hold for those below it, so each gets it."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "aiokafka":
+            logging.getLogger(name).addFilter(ONCE)  # the same filter twice is one

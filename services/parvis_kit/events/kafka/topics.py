@@ -1,0 +1,95 @@
+"""Topics as Parvis needs them: made once, by `parvis migrate`, and compared whenever something starts."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from parvis_kit.events.facts import is_state
+from parvis_kit.events.kafka.client import gone_when_away, options
+from parvis_kit.events.upkeep import FACTS_KEPT, STATES_SETTLE, TOMBSTONES_KEPT
+from parvis_kit.settings import Kafka
+
+MESSAGE_BYTES_MAX = 2**20
+"""Of a batch: four facts of the greatest size, or three thousand ordinary ones."""
+IN_SYNC_MIN = 2
+"""Of three copies: one broker may be away and nothing acknowledged is lost when another one burns."""
+
+
+class CannotMake(Exception):
+    """Kafka refuses to make a topic; the message says why."""
+
+
+@asynccontextmanager
+async def admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Raises Gone."""
+    client = AIOKafkaAdminClient(**options(kafka, "migrate"))
+    try:
+        with gone_when_away(f"Kafka at {kafka.kafka_bootstrap_servers} does not answer"):
+            await client.start()
+            yield client
+    finally:
+        await client.close()
+
+
+def configuration_of(topic: str, kafka: Kafka) -> dict[str, str]:
+    """What is kept, and for how long. The broker's clock counts, so that a fact about last year is not deleted as it comes."""
+    kept = {
+        "max.message.bytes": str(MESSAGE_BYTES_MAX),
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(IN_SYNC_MIN if kafka.kafka_replication_factor > IN_SYNC_MIN else 1),
+        "unclean.leader.election.enable": "false",
+    }
+    if is_state(topic):
+        compact = {"min.compaction.lag.ms": milliseconds(STATES_SETTLE), "delete.retention.ms": milliseconds(TOMBSTONES_KEPT)}
+        return {**kept, "cleanup.policy": "compact", **compact}
+    return {**kept, "cleanup.policy": "delete", "retention.ms": milliseconds(FACTS_KEPT)}
+
+
+def milliseconds(time: timedelta) -> str:
+    return str(int(time.total_seconds() * 1000))
+
+
+async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
+    """Every topic of the cluster and how many partitions it has."""
+    return {one["topic"]: len(one["partitions"]) for one in await client.describe_topics() if not one["error_code"]}
+
+
+async def make(kafka: Kafka, topics: Iterable[str]) -> list[str]:
+    """Make those that are missing, and say which. What is there stays as it is. Raises CannotMake, or Gone."""
+    async with admin(kafka) as client:
+        there = await partition_counts(client)
+        missing = [topic for topic in sorted(topics) if kafka.kafka_prefix + topic not in there]
+        if missing:
+            answer = await client.create_topics([_new(topic, kafka) for topic in missing])
+            for name, code, why in answer.topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise CannotMake(f"topic {name}: {why or for_code(code).__name__}")
+    return missing
+
+
+def _new(topic: str, kafka: Kafka) -> NewTopic:
+    return NewTopic(
+        kafka.kafka_prefix + topic, kafka.kafka_partitions, kafka.kafka_replication_factor, topic_configs=configuration_of(topic, kafka)
+    )
+
+
+async def wrong(kafka: Kafka, topics: Iterable[str]) -> list[str]:
+    """What stands in the way of using these topics, each with what to do; nothing when all is well. Raises Gone."""
+    async with admin(kafka) as client:
+        there = await partition_counts(client)
+    return [said for topic in sorted(topics) if (said := _wrong_with(kafka, topic, there))]
+
+
+def _wrong_with(kafka: Kafka, topic: str, there: Mapping[str, int]) -> str:
+    name = kafka.kafka_prefix + topic
+    if name not in there:
+        return f"topic {name} is missing: run `parvis migrate`"
+    if there[name] != kafka.kafka_partitions:
+        return (
+            f"topic {name} has {there[name]} partitions and PARVIS_KAFKA_PARTITIONS is {kafka.kafka_partitions}: set it to {there[name]}; "
+            "keys would lose their order if the number changed"
+        )
+    return ""

@@ -1,0 +1,154 @@
+"""Kafka under fire, a PostgreSQL at either end: killed at every window, frozen, doubled, away: nothing lost, disordered, doubled."""
+
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+from parvis_kit.settings import Kafka
+from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
+from parvis_kit.testing.kafka import KafkaServer
+from parvis_kit.testing.servers import started
+
+USUAL_LEASE_SECONDS = 10.0
+"""Longer than three brokers need to find a new leader: a producer that waits for it sends nothing twice."""
+ROUNDS = 20 if os.environ.get("SOAK") else 3
+SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
+WINDOWS = [
+    ("relay", "relay.before_claim"),
+    ("relay", "relay.after_send"),
+    ("relay", "relay.after_ack"),
+    ("relay", "relay.after_delete"),
+    ("consume", "consumer.before_commit"),
+    ("consume", "consumer.after_commit"),
+    ("consume", "consumer.before_report"),
+]
+
+
+@pytest.fixture
+def settings(kafka: KafkaServer) -> Kafka:
+    return kafka.settings()
+
+
+@pytest.mark.parametrize(("part", "window"), WINDOWS)
+def test_killed_at_any_window_nothing_is_lost_disordered_or_applied_twice(
+    postgres_log: str, settings: Kafka, part: str, window: str
+) -> None:
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe, random = Troupe(log), Random(SEED)
+        troupe.start_all()
+        for _ in range(ROUNDS):
+            troupe.kill_at(part, window, random)
+        assert log.verify() == ""
+        assert log.acknowledged >= FACTS_PER_KILL * ROUNDS
+
+
+def test_without_fence_and_inbox_the_same_kills_go_wrong(postgres_log: str, settings: Kafka) -> None:
+    """The control: were this to pass, the tests above would prove nothing."""
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe, random = Troupe(log, ("--unprotected",)), Random(SEED)
+        troupe.start_all()
+        troupe.kill_at("consume", "probe.between_effects_and_offsets", random)
+        assert "out of order or twice" in log.verify(seconds=5)
+
+
+def test_two_relays_at_once_disorder_nothing(postgres_log: str, settings: Kafka) -> None:
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe = Troupe(log)
+        troupe.start_all()
+        log.part("relay").start().wait_ready()
+        log.finish(log.write(FACTS_PER_KILL, SEED, rate=1000).start())
+        assert log.verify() == ""
+
+
+def test_a_relay_frozen_past_its_lease_is_replaced_and_harmless_when_it_thaws(postgres_log: str, settings: Kafka) -> None:
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe = Troupe(log)
+        troupe.start_all()
+        log.finish(log.write(40, SEED).start())
+        assert log.verify() == "", "the first relay leads"
+        troupe.running["relay"].signal(signal.SIGSTOP)
+        standby = log.part("relay").start().wait_ready()
+        log.finish(log.write(FACTS_PER_KILL, SEED + 1).start())
+        assert log.verify() == "", "the standby carries on while the leader is frozen"
+        troupe.running["relay"].signal(signal.SIGCONT)
+        log.finish(log.write(FACTS_PER_KILL, SEED + 2).start())
+        assert log.verify() == ""
+        assert not standby.is_dead() and not troupe.running["relay"].is_dead()
+
+
+def test_a_consumer_frozen_past_its_session_and_thawed_changes_nothing(postgres_log: str, settings: Kafka) -> None:
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe = Troupe(log)
+        troupe.start_all()
+        frozen = troupe.start("consume", "consumer.before_commit:sleep:0.2")
+        writer = log.write(FACTS_PER_KILL, SEED).start()
+        log.finish(log.write(40, SEED + 1).start())
+        frozen.signal(signal.SIGSTOP)
+        other = log.part("consume").start().wait_ready()
+        log.finish(writer)
+        assert log.verify(seconds=10 * LEASE_SECONDS) == "", "the other one takes over"
+        frozen.signal(signal.SIGCONT)
+        log.finish(log.write(FACTS_PER_KILL, SEED + 2).start())
+        assert log.verify() == ""
+        assert not other.is_dead() and not frozen.is_dead()
+
+
+def test_members_that_come_and_go_apply_each_fact_once(postgres_log: str, settings: Kafka) -> None:
+    """A storm of rebalances: every one of them hands partitions over in the middle of a stream."""
+    with log_at(postgres_log, SEED, settings) as log:
+        troupe, random = Troupe(log), Random(SEED)
+        troupe.start_all()
+        writer = log.write(4 * FACTS_PER_KILL, SEED).start()
+        members = [log.part("consume").start().wait_ready() for _ in range(2)]
+        while not writer.is_dead():
+            member = random.choice(members)
+            member.signal(random.choice([signal.SIGKILL, signal.SIGTERM]))
+            member.running.wait()
+            member.start().wait_ready()
+        log.finish(writer)
+        assert log.verify() == ""
+
+
+def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
+    postgres_log: str, kafka_script: Path, kafka: KafkaServer, tmp_path: Path
+) -> None:
+    random = Random(SEED)
+    for one in (tmp_path, *list(tmp_path.parents)[:2]):
+        one.chmod(0o711)  # the server runs as somebody else
+    place = ["--dir", str(tmp_path / "server")]
+    with ExitStack() as servers:
+        said = servers.enter_context(started(kafka_script, *place))
+        port = said["bootstrap"].rpartition(":")[2]
+        with log_at(postgres_log, SEED, KafkaServer(said["bootstrap"]).settings(), USUAL_LEASE_SECONDS) as log:
+            Troupe(log).start_all()
+            for _ in range(ROUNDS):
+                writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()
+                log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
+                os.kill(int(said["pid"]), signal.SIGKILL)
+                log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
+                said = servers.enter_context(started(kafka_script, *place, "--port", port))
+                log.finish(writer)
+            assert log.verify(seconds=60) == ""
+
+
+def test_of_three_brokers_one_may_be_killed_and_come_back(postgres_log: str, kafka_script: Path, kafka: KafkaServer) -> None:
+    """Kept three times, acknowledged by two."""
+    random = Random(SEED)
+    with started(kafka_script, "--brokers", "3") as said:
+        nodes = said["pid"].split(",")
+        settings = KafkaServer(said["bootstrap"]).settings()
+        with log_at(postgres_log, SEED, settings, USUAL_LEASE_SECONDS) as log:
+            Troupe(log).start_all()
+            for _ in range(ROUNDS):
+                victim = random.randrange(3)
+                writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()
+                log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
+                os.kill(int(nodes[victim]), signal.SIGKILL)
+                log.finish(writer)
+                assert log.verify(seconds=60) == "", "two of three go on"
+                nodes[victim] = str(log.run(Path(said["dir"]) / f"node-{victim + 1}.sh"))
+            log.finish(log.write(FACTS_PER_KILL, SEED).start())
+            assert log.verify(seconds=60) == ""

@@ -1,0 +1,182 @@
+"""The demonstration as people start it: `parvis up --demo`, in a process of its own, on either database."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from parvis_kit.testing.databases import Place
+from parvis_suite.services import BUILDERS
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import ignored_auth
+
+from .test_up import SECONDS_MAX, asked, eventually
+
+CASES = 80 if os.environ.get("SOAK") else 12
+"""Requests made up for each operation."""
+ANSWER_SECONDS_MAX = 10
+DOMAINS = {"interieur.example.org", "ecologie.example.org", "education.example.org"}
+
+
+@dataclass
+class Demonstration:
+    """Started, stopped and started again in one folder."""
+
+    folder: Path
+    environ: dict[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
+    said: dict[str, Any] = field(default_factory=dict)
+    """What demo.json holds."""
+
+    def start(self) -> None:
+        told = self.folder.with_suffix(".txt")
+        with open(told, "wb") as output:
+            command = [sys.executable, "-m", "parvis_suite", "up", "--demo"]
+            self.process = process = subprocess.Popen(command, env=self.environ, stdout=output, stderr=output)
+        file = self.folder / "demo.json"
+        eventually("demo.json is there", lambda: file.exists() or process.poll() is not None)
+        assert process.poll() is None, told.read_text()
+        self.said = json.loads(file.read_text())
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS_MAX)
+
+    def agent(self, role: str) -> dict[str, Any]:
+        return next(one for one in self.said["agents"] if role in one["roles"])
+
+    @property
+    def base(self) -> str:
+        return str(self.said["base_url"])
+
+
+@pytest.fixture
+def demonstration(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Demonstration]:
+    folder = tmp_path / "data"
+    environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environ["PARVIS_TRUSTED_PROXIES"] = '["127.0.0.1/32"]'
+    if database_kind != "sqlite":
+        environ["PARVIS_DATABASE_URL"] = place.url_of("")
+    made = Demonstration(folder, environ)
+    try:
+        made.start()
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.stop(signal.SIGKILL)
+
+
+def test_when_its_file_is_there_everything_is(demonstration: Demonstration) -> None:
+    assert stat.S_IMODE((demonstration.folder / "demo.json").stat().st_mode) == 0o600
+    assert asked(f"{demonstration.base}/readyz")[0] == 200
+    with urllib.request.urlopen(demonstration.said["metrics_url"]) as answer:
+        assert b"parvis_facts_published_total" in answer.read()
+    agents = demonstration.said["agents"]
+    assert len(agents) == 40 and len({one["id"] for one in agents}) == 40
+    assert {one["email"].partition("@")[2] for one in agents} == DOMAINS
+    assert {one["id"] for one in demonstration.said["ministries"]} == {one["ministry"] for one in agents}
+    assert {role for one in agents for role in one["roles"]} == {"agent", "ministry_administrator", "finance", "operator"}
+
+
+async def test_each_agent_is_known_by_password_app_password_and_token(demonstration: Demonstration) -> None:
+    async with aiohttp.ClientSession(base_url=demonstration.base, cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+        for agent in (demonstration.agent("operator"), demonstration.agent("finance"), demonstration.said["agents"][-1]):
+            path = f"/api/directory/v1/agents/{agent['id']}"
+            basic = base64.b64encode(f"{agent['email']}:{agent['app_password']}".encode()).decode()
+            for authorization in (f"Bearer {agent['token']}", f"Basic {basic}"):
+                async with client.get(path, headers={"Authorization": authorization}) as answer:
+                    assert answer.status == 200, await answer.text()
+                    assert (await answer.json())["email"] == agent["email"]
+            async with client.post("/auth/sign-in", json={"email": agent["email"], "password": agent["password"]}) as answer:
+                assert answer.status == 200, await answer.text()
+
+
+def test_every_service_does_what_its_document_says(demonstration: Demonstration) -> None:
+    """Requests made up from each document, good and bad, by somebody who may do all: every check of schemathesis."""
+    token = demonstration.agent("operator")["token"]
+    for name in BUILDERS:
+        knock_everywhere(f"{demonstration.base}/api/{name}/openapi.json", token)
+    assert asked(f"{demonstration.base}/readyz")[0] == 200
+
+
+REFUSALS = ["2xx", "400", "401", "403", "404", "409", "412", "422", "429"]
+"""What well-formed requests may get: a document cannot say which ids there are, nor which dates lie ahead."""
+CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": REFUSALS}}})
+
+
+def knock_everywhere(url: str, token: str) -> None:
+    callers = count(1)
+    for result in schemathesis.openapi.from_url(url, config=CONFIG).get_all_operations():
+        operation = result.ok()
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+        def knock(case: Any) -> None:
+            here = {"X-Forwarded-For": str(IPv4Address("10.0.0.0") + next(callers))}  # few failures are let in from one address
+            headers = here | {"Authorization": f"Bearer {token}"}
+            # `ignored_auth` guesses at one account again and again, and is told 429 where it asks for 401: this is asked below
+            case.call_and_validate(headers=headers, timeout=ANSWER_SECONDS_MAX, excluded_checks=[ignored_auth])
+            if case.operation.definition.raw.get("security"):
+                for wrong in ({}, {"Authorization": f"Bearer {token[:-9]}AAAAAAAAA"}):
+                    assert case.call(headers=here | wrong, timeout=ANSWER_SECONDS_MAX).status_code == 401
+
+        knock()
+
+
+async def test_told_to_stop_under_load_it_fails_no_request_that_it_took(demonstration: Demonstration) -> None:
+    """Each caller keeps a connection and asks until it is told that the connection ends, or that nobody listens any more."""
+    headers = {"Authorization": f"Bearer {demonstration.agent('operator')['token']}"}
+    answered, failed, stopped = 0, [], asyncio.Event()
+
+    async def caller() -> None:
+        nonlocal answered
+        async with aiohttp.ClientSession(base_url=demonstration.base, headers=headers) as client:
+            while not stopped.is_set():
+                try:
+                    async with client.get("/api/directory/v1/agents?limit=20") as answer:
+                        body = await answer.json()
+                        if answer.status != 200 or len(body["items"]) != 20:
+                            failed.append(f"{answer.status} {body}")
+                        answered += 1
+                except aiohttp.ClientConnectorError:
+                    return  # nobody listens: a proxy has long asked another process
+                except aiohttp.ClientError as error:
+                    failed.append(repr(error))
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    while answered < 200:
+        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(demonstration.stop) == 0
+    stopped.set()
+    await asyncio.gather(*callers)
+    assert failed == []
+    assert not (demonstration.folder / "demo.json").exists()
+
+
+def test_started_again_after_whatever_end_it_is_the_same(demonstration: Demonstration) -> None:
+    def known() -> dict[str, tuple[str, ...]]:
+        return {one["email"]: (one["id"], one["ministry"], one["password"], one["app_password"]) for one in demonstration.said["agents"]}
+
+    first = known()
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        demonstration.stop(end)
+        (demonstration.folder / "demo.json").unlink(missing_ok=True)  # a killed process leaves its own
+        demonstration.start()
+        assert known() == first
+        assert asked(f"{demonstration.base}/readyz")[0] == 200
