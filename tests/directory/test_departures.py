@@ -15,6 +15,7 @@ from parvis_kit.db import Database, metadata_for
 from parvis_kit.events import log_tables, publish
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.running import Flow, tasks_of
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.settings import SettingsRefused
 from parvis_kit.testing.databases import Place, make_tables
 from parvis_kit.testing.waiting import until
