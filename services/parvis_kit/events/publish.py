@@ -1,15 +1,18 @@
 """How facts leave a transaction: buffered, then written by one statement just before COMMIT."""
 
 import json
-from functools import partial
+from functools import lru_cache, partial
 
-from parvis_kit.context import CAUSE
+from parvis_kit.context import CAUSE, Cause
 from parvis_kit.db import Tx
 from parvis_kit.events import meters
 from parvis_kit.events.facts import FACT_BYTES_MAX, Envelope, Erased, Fact
 from parvis_kit.events.ledger import append
 from parvis_kit.ids import new_id
 from parvis_kit.problems import TooLarge
+
+HEADS_KEPT = 16
+"""The facts of a transaction have one cause."""
 
 
 def publish(tx: Tx, *facts: Fact | Erased) -> None:
@@ -33,7 +36,11 @@ def seal(fact: Fact | Erased, service: str) -> Envelope:
         raise TooLarge(f"{kind.type} about {fact.about}: {len(data)} bytes, at most {FACT_BYTES_MAX} go into a fact")
     if fact.at is None:
         raise TypeError(f"Erased({kind.__name__}) is published with `about` and `at`")
-    cause = CAUSE.get()
+    return Envelope(new_id(), kind.type, kind.topic(), fact.about, fact.at, _head(service, CAUSE.get()), data)
+
+
+@lru_cache(HEADS_KEPT)
+def _head(service: str, cause: Cause) -> str:
     head = {"source": f"/parvis/{service}"}
     for name, value in (
         ("actor", cause.actor),
@@ -43,7 +50,7 @@ def seal(fact: Fact | Erased, service: str) -> Envelope:
     ):
         if value:
             head[name] = value
-    return Envelope(new_id(), kind.type, kind.topic(), fact.about, fact.at, json.dumps(head), data)
+    return json.dumps(head)
 
 
 async def _flush(tx: Tx) -> None:
