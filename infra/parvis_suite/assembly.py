@@ -7,12 +7,14 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import sqlalchemy as sa
+from parvis_kit.audit import keeping
 from parvis_kit.db import versions
 from parvis_kit.db.roles import grant_logs, make_roles
 from parvis_kit.events import upkeep
@@ -152,16 +154,25 @@ async def refuse_behind_head(services: Sequence[Service]) -> None:
 
 
 def background_of(services: Sequence[Service], platform: Platform) -> dict[str, Callable[[], Awaitable[None]]]:
-    """Relays, consumers and the upkeep of each service's log, over one log."""
+    """Relays, consumers and the upkeep of each service's log, over one log; and the chain of its audit."""
+    anchoring = anchoring_of(platform)
     log = log_of(platform)
     work: dict[str, Callable[[], Awaitable[None]]] = {}
     for service in services:
         flow = flow_of(service, log)
         work |= tasks_of(flow)
         work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow)
+        work[f"{service.name}.audit"] = partial(keeping.keep, service.database, service.clock, anchoring)
     if not platform.is_sqlite and services:
         work[f"{services[0].name}.bell"] = partial(log.bell.bridge, platform.database_url_of(services[0].name))
     return work
+
+
+def anchoring_of(platform: Platform) -> keeping.Anchoring:
+    """Our own folder is made when it is not there; a place of others that is away stays away, or we would write beside it."""
+    if platform.audit_anchors is None:
+        platform.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return keeping.Anchoring(platform.anchors, timedelta(minutes=platform.audit_anchor_minutes))
 
 
 def checks_of(services: Sequence[Service]) -> Mapping[str, Check]:

@@ -198,7 +198,7 @@ async def make_tokens(directory: Service, people: Sequence[Person], clock: Clock
         kid, pem = await queries.key_that_signs(tx, now)
         claims = []
         for person in people:
-            session = await actions.open_session(tx, person.id, life=TOKEN_LIFE, now=now)
+            session = await actions.open_session(tx, person, life=TOKEN_LIFE, now=now)
             claims.append(actions.claims_for(person, session.id, issuer=issuer, now=now, life=TOKEN_LIFE))
     key = access.private_key(pem, kid)
     return await asyncio.to_thread(lambda: [access.sign(one, key) for one in claims])

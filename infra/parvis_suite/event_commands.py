@@ -208,11 +208,14 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
     """Throw away what waits under a key, unapplied; later facts of it pass again."""
     from parvis_kit.events import operate
 
+    from parvis_suite.audit_commands import noted
+
     async def work(each: list[Flow]) -> None:
         flow = flow_of_consumer(each, consumer)
+        note = noted(flow, f"events.discard {consumer}", key, reason)
         waiting = await operate.parked(flow.database, consumer)
         for lane in operate.lanes_of(waiting, key):
-            records = [] if dry_run else await operate.discard_lane(flow, consumer, lane)
+            records = [] if dry_run else await operate.discard_lane(flow, consumer, lane, note)
             number = len(records) or sum(one.fact.lane == lane for one in waiting)
             click.echo(f"{'would discard' if dry_run else 'discarded'} {number} facts of {lane[1]} on {lane[0]}: {reason}")
             for record in records:
@@ -265,8 +268,11 @@ def accept_loss(consumer: str, reason: str) -> None:
     """Let a consumer that the log has left behind go on from where the log begins."""
     from parvis_kit.events import operate
 
+    from parvis_suite.audit_commands import noted
+
     async def work(each: list[Flow]) -> None:
-        skipped = await operate.accept_loss(flow_of_consumer(each, consumer), consumer)
+        flow = flow_of_consumer(each, consumer)
+        skipped = await operate.accept_loss(flow, consumer, noted(flow, "events.accept-loss", consumer, reason))
         for partition, number in skipped.items():
             does = f"skips {number} positions of" if number > 0 else "begins anew with"
             click.echo(f"{consumer} {does} {partition}: {reason}")

@@ -62,6 +62,49 @@ class AgentLeft(Fact):
     ministry_id: UUID
 
 
+class LeaverSettled(Fact):
+    """Every service that had to has acknowledged the departure of an agent: it is over."""
+
+    type: ClassVar = "directory.leaver.settled.v1"
+    agent_id: UUID
+    left_at: AwareDatetime
+    services: tuple[str, ...] = ()
+
+
+class MinistryMerged(Fact):
+    """All of a ministry has gone over to another one; it is closed, and its history stays."""
+
+    type: ClassVar = "directory.ministry.merged.v1"
+    ministry_id: UUID
+    into_ministry_id: UUID
+
+
+class DirectorateTransferred(Fact):
+    """A directorate goes on in another ministry, under another id; its agents follow, each by an AgentMoved."""
+
+    type: ClassVar = "directory.directorate.transferred.v1"
+    directorate_id: UUID
+    successor_id: UUID
+    from_ministry_id: UUID
+    to_ministry_id: UUID
+
+
+class DomainClaimed(Fact):
+    """A mail domain has been proven to be a ministry's."""
+
+    type: ClassVar = "directory.domain.claimed.v1"
+    name: str
+    ministry_id: UUID
+
+
+class DomainReleased(Fact):
+    """A mail domain is no ministry's any more: given up, or its proof is gone."""
+
+    type: ClassVar = "directory.domain.released.v1"
+    name: str
+    ministry_id: UUID
+
+
 class TeamChanged(Fact):
     """A team was made, renamed, or its members have changed."""
 
@@ -122,6 +165,9 @@ class MinistryState(StateFact):
     siren: str = Field(pattern=r"^\d{9}$")
     name: str
     directorates: tuple[Directorate, ...] = ()
+    closed_at: AwareDatetime | None = None
+    """It has merged into another one."""
+    succeeded_by: UUID | None = None
 
 
 class AgentState(StateFact):

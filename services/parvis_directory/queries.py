@@ -1,7 +1,7 @@
 """Answers that change nothing; each protected thing has one way to it, and that way asks who you are."""
 
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import date, datetime
 from uuid import UUID
 
 from parvis_kit.db import Connection
@@ -10,8 +10,12 @@ from parvis_kit.problems import NotFound, Unavailable
 
 from parvis_directory import rules, store
 from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
+from parvis_directory.rules.departures import DepartureSeen, missing
+from parvis_directory.rules.domains import Domain
+from parvis_directory.rules.moves import PlannedMove, Transfer
 from parvis_directory.rules.onboarding import Onboarding, Step
 from parvis_directory.rules.rejects import rejects_head, rejects_line
+from parvis_directory.store import departures, domains, moves
 from parvis_directory.store import onboardings as jobs
 
 START = UUID(int=0)
@@ -95,6 +99,60 @@ async def key_that_signs(conn: Connection, now: datetime) -> tuple[str, str]:
         if row.signs_from <= now:
             return row.kid, row.pem
     raise Unavailable("The first signing key is being made: ask again in a moment.")
+
+
+async def departure_for(conn: Connection, asker: Asker, agent_id: UUID, services: Collection[str]) -> DepartureSeen:
+    """Raises NotFound, Forbidden."""
+    person = await agent_for(conn, asker, agent_id)
+    rules.check_may_change(asker, person.ministry_id)
+    found = await departures.find_departure(conn, agent_id)
+    if found is None:
+        raise NotFound(f"Agent {agent_id} has not left.")
+    steps = await departures.steps_of(conn, agent_id)
+    return DepartureSeen(agent_id, found.left_at, found.settled_at, steps, [] if found.settled_at else missing(steps, services))
+
+
+async def departures_to_settle(conn: Connection, services: Collection[str]) -> list[UUID]:
+    """Whose departures lack nothing any more."""
+    return await departures.departures_complete(conn, services)
+
+
+async def planned_move_for(conn: Connection, asker: Asker, agent_id: UUID) -> PlannedMove:
+    """Raises NotFound, Forbidden."""
+    person = await agent_for(conn, asker, agent_id)
+    rules.check_may_change(asker, person.ministry_id)
+    found = await moves.find_move(conn, agent_id)
+    if found is None:
+        raise NotFound(f"No move of agent {agent_id} is planned.")
+    return found
+
+
+async def moves_due(conn: Connection, day: date) -> list[UUID]:
+    """Who is to move by this day."""
+    return await moves.moves_due(conn, day)
+
+
+async def transfers_for(conn: Connection, asker: Asker, ministry_id: UUID) -> list[Transfer]:
+    """Raises NotFound."""
+    await ministry_for(conn, asker, ministry_id)
+    return await moves.transfers_of(conn, ministry_id)
+
+
+async def transfers_due(conn: Connection, day: date, done_since: datetime) -> list[UUID]:
+    """What is to begin by this day, or goes on, or has just ended."""
+    return await moves.transfers_due(conn, day, done_since)
+
+
+async def domains_for(conn: Connection, asker: Asker, ministry_id: UUID) -> list[Domain]:
+    """Raises NotFound, Forbidden."""
+    await ministry_for(conn, asker, ministry_id)
+    rules.check_may_change(asker, ministry_id)
+    return await domains.domains_of(conn, ministry_id)
+
+
+async def domains_to_recheck(conn: Connection, before: datetime) -> list[Domain]:
+    """Whose proof was not looked at since."""
+    return await domains.domains_to_recheck(conn, before)
 
 
 async def guests_to_end(conn: Connection, now: datetime) -> list[UUID]:

@@ -1,6 +1,8 @@
 """What the clock asks of directory."""
 
+from collections.abc import Collection
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
@@ -8,6 +10,8 @@ from parvis_kit.idempotency import forget_old_keys
 from parvis_kit.service import Sweep
 
 from parvis_directory import actions, queries
+from parvis_directory.rules.domains import RECHECK, Resolve
+from parvis_directory.rules.moves import SLIPPED, today
 from parvis_directory.settings import Settings
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -15,10 +19,14 @@ ONBOARDING_SECONDS = 1.0
 """Somebody has confirmed, and watches."""
 
 
-def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
+def sweeps(database: Database, clock: Clock, settings: Settings, settling: Collection[str], resolve: Resolve) -> list[Sweep]:
     return [
         Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
         Sweep("guests", MINUTE, partial(end_guests, database, clock)),
+        Sweep("departures", MINUTE, partial(settle_departures, database, clock, settling)),
+        Sweep("moves", MINUTE, partial(carry_moves_out, database, clock, settings.zone)),
+        Sweep("transfers", MINUTE, partial(run_transfers, database, clock, settings.zone)),
+        Sweep("domains", HOUR, partial(recheck_domains, database, clock, resolve)),
         Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
@@ -35,6 +43,48 @@ async def end_guests(database: Database, clock: Clock) -> None:
     for agent_id in ended:
         async with database.transaction() as tx:
             await actions.end_guest(tx, agent_id, now=clock())
+
+
+async def settle_departures(database: Database, clock: Clock, settling: Collection[str]) -> None:
+    """Those that lack nothing: no service has to acknowledge, or one that had to is no part of the suite any more."""
+    async with database.read() as conn:
+        complete = await queries.departures_to_settle(conn, settling)
+    for agent_id in complete:
+        async with database.transaction() as tx:
+            await actions.settle_departure(tx, agent_id, services=settling, now=clock())
+
+
+async def carry_moves_out(database: Database, clock: Clock, zone: ZoneInfo) -> None:
+    """One transaction each."""
+    day = today(clock(), zone)
+    async with database.read() as conn:
+        due = await queries.moves_due(conn, day)
+    for agent_id in due:
+        async with database.transaction() as tx:
+            await actions.carry_move_out(tx, agent_id, day=day, now=clock())
+
+
+async def run_transfers(database: Database, clock: Clock, zone: ZoneInfo) -> None:
+    """Each to its end, a transaction a piece; one that stops is gone on with by the next sweep, of whichever process."""
+    now = clock()
+    day = today(now, zone)
+    async with database.read() as conn:
+        due = await queries.transfers_due(conn, day, now - SLIPPED)
+    for transfer_id in due:
+        async with database.transaction() as tx:
+            await actions.begin_transfer(tx, transfer_id, day=day, now=clock())
+        more = True
+        while more:
+            async with database.transaction() as tx:
+                more = await actions.continue_transfer(tx, transfer_id, now=clock())
+
+
+async def recheck_domains(database: Database, clock: Clock, resolve: Resolve) -> None:
+    """Proofs that were not looked at for a day; one question at a time."""
+    async with database.read() as conn:
+        due = await queries.domains_to_recheck(conn, clock() - RECHECK)
+    for one in due:
+        await actions.recheck_domain(database, resolve, one, clock=clock)
 
 
 async def forget(database: Database, clock: Clock) -> None:

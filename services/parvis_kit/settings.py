@@ -137,6 +137,11 @@ class Platform(Kafka):
     """FULL keeps the very last commits through a power cut too, at one fsync each; NORMAL through a crash of Parvis."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose X-Forwarded-For is believed, as a JSON list."""
+    audit_anchors: Path | None = None
+    """Where the heads of the audit's chains are written now and then: a file, or a folder that is there (a bucket's mount) for a new
+    file each time. Best where those who run Parvis cannot write; by default audit-anchors.jsonl in PARVIS_DATA."""
+    audit_anchor_minutes: int = Field(default=60, ge=1, le=1440)
+    """How often; what is changed in the database within this time, chain and all, is noticed by nobody."""
     in_flight_max: int = Field(default=64, ge=1)
     """Requests at work at once in each service; beyond it: 503 with Retry-After."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -156,6 +161,11 @@ class Platform(Kafka):
     @cached_property
     def is_sqlite(self) -> bool:
         return not self.database_url.get_secret_value()
+
+    @property
+    def anchors(self) -> Path:
+        """Where the heads of the audit's chains are written."""
+        return self.audit_anchors or self.data / "audit-anchors.jsonl"
 
     def database_url_of(self, service: str) -> str:
         """The URL under which a service opens its own tables, with its own role on PostgreSQL."""

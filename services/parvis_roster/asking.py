@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from aiohttp import web
 from joserfc.jwk import RSAKey
-from parvis_kit.access import Claims, UnknownKey, check_app_password, public_key, read_app_password, verify
+from parvis_kit.access import Claims, UnknownKey, check_app_password, issuer_of, public_key, read_app_password, verify
 from parvis_kit.clock import Clock
 from parvis_kit.context import acting_as
 from parvis_kit.db import Connection
@@ -243,8 +243,9 @@ def questions_of(service: str) -> Questions:
     )  # fmt: skip
 
 
-def who_asks(service: str, freshness: Freshness, *, issuer: str, guard: Guard | None = None) -> WhoAsks:
+def who_asks(service: str, freshness: Freshness, *, public_url: str, guard: Guard | None = None) -> WhoAsks:
     """What `service` hands over as its `authenticate`."""
+    issuer = issuer_of(public_url)
     by_address, by_account = (Limiter(rate, time.monotonic) for rate in (ADDRESS_RATE, ACCOUNT_RATE))
     usual = Guard(by_address, by_account)
     return WhoAsks(questions_of(service), clock=freshness.clock, issuer=issuer, guard=guard or usual, freshness=freshness)

@@ -6,7 +6,9 @@ A later change is a function of its own below, which every service calls from a 
 from typing import Any
 
 import sqlalchemy as sa
+from parvis_kit.audit.migrations import create_audit_tables, drop_audit_tables
 from parvis_kit.db import Json, Moment
+from parvis_kit.events.migrations import create_log_tables, drop_log_tables
 
 INDEXES = (
     ("agent", "ministry_id"),
@@ -17,6 +19,20 @@ INDEXES = (
     ("credential", "prefix"),
 )
 TABLES = ("signing_key", "credential", "team_member", "team", "agent", "ministry")
+
+
+def create_service_tables(op: Any, service: str) -> None:
+    """For the first migration of each service: what `service_metadata` holds, as it began."""
+    create_log_tables(op, service)
+    create_audit_tables(op, service)
+    create_roster_tables(op, service)
+
+
+def drop_service_tables(op: Any, service: str) -> None:
+    """The way back of `create_service_tables`."""
+    drop_roster_tables(op, service)
+    drop_audit_tables(op, service)
+    drop_log_tables(op, service)
 
 
 def create_roster_tables(op: Any, service: str) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from functools import cache
 
 import sqlalchemy as sa
+from parvis_kit.audit import audit_tables
 from parvis_kit.db import Json, Moment, metadata_for
+from parvis_kit.events import log_tables
 
 
 def roster_tables(metadata: sa.MetaData) -> None:
@@ -64,6 +66,15 @@ def roster_tables(metadata: sa.MetaData) -> None:
         sa.Column("jwk", Json, nullable=False),
         sa.Column("not_after", Moment, nullable=False),
     )
+
+
+def service_metadata(service: str) -> sa.MetaData:
+    """The tables that every service has, for its own to join: the log's, the audit's and the roster's."""
+    metadata = metadata_for(service)
+    log_tables(metadata)
+    audit_tables(metadata)
+    roster_tables(metadata)
+    return metadata
 
 
 @cache

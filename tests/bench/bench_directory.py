@@ -136,7 +136,7 @@ async def people(directory: Any) -> tuple[str, UUID, dict[str, RSAKey]]:
                 ministry.id, None, "agent", f"agent{number}@example.org", "Camille", "Martin", "fr", ["ministry_administrator"], None
             )
             person = await actions.create_agent(tx, root, new, now=now)
-        session = await actions.open_session(tx, person.id, life=timedelta(hours=12), now=now)
+        session = await actions.open_session(tx, person, life=timedelta(hours=12), now=now)
         kid, pem = await queries.key_that_signs(tx, now)
     key = access.private_key(pem, kid)
     claims = actions.claims_for(person, session.id, issuer=directory.handles[DESK].issuer, now=now, life=timedelta(hours=12))

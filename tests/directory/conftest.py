@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from parvis_contracts.leavers import LeaverAcknowledged
 from parvis_directory import actions, queries
 from parvis_directory.api.sign_in import DESK
 from parvis_directory.app import build
@@ -84,7 +85,7 @@ class Town:
         )  # type: ignore[arg-type]
         async with self.directory.database.transaction() as tx:
             person = await actions.create_agent(tx, ROOT, new, now=self.clock())
-            session = await actions.open_session(tx, person.id, life=timedelta(hours=12), now=self.clock())
+            session = await actions.open_session(tx, person, life=timedelta(hours=12), now=self.clock())
             kid, pem = await queries.key_that_signs(tx, self.clock())
         issuer = self.directory.handles[DESK].issuer
         claims = actions.claims_for(person, session.id, issuer=issuer, now=self.clock(), life=timedelta(hours=12))
@@ -102,11 +103,31 @@ def quick_keys() -> Iterator[None]:
 
 
 @pytest.fixture
-async def town(place: Place, tmp_path: Path, clock: FrozenClock, database_kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
+def acknowledgements() -> dict[str, type[LeaverAcknowledged]]:
+    """The facts by which other services acknowledge a departure: nobody does, unless a test says otherwise."""
+    return {}
+
+
+@pytest.fixture
+def resolve() -> Any:
+    """Whose `texts` says what the DNS says: nobody is asked, unless a test says otherwise."""
+    return None
+
+
+@pytest.fixture
+async def town(
+    place: Place,
+    tmp_path: Path,
+    clock: FrozenClock,
+    database_kind: str,
+    request: pytest.FixtureRequest,
+    acknowledgements: dict[str, type[LeaverAcknowledged]],
+    resolve: Any,
+) -> AsyncIterator[Town]:
     url = "" if place.server is None else place.url_of("any")
     kafka = request.getfixturevalue("kafka").settings().model_dump() if database_kind == "kafka" else {}
     platform = Platform(data=tmp_path, database_url=SecretStr(url), access_log=False, public_url="http://parvis.test", **kafka)
-    directory = build(platform, clock, Settings(local_sign_in=True))
+    directory = build(platform, clock, Settings(local_sign_in=True), acknowledgements, resolve.texts if resolve else None)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(directory.database.close)
         await migrate([directory], platform)
@@ -140,10 +161,10 @@ class Desk:
         self.bell = Bell()
         limits = (Limiter(Rate(5, 60), lambda: town.clock().timestamp()) for _ in range(2))
         guard = Guard(*limits)
-        issuer = town.directory.handles[DESK].issuer
         self.service = Service(
             name="desk", database=self.database, clock=town.clock, metadata=metadata, migrations="", routes=[WHO],
-            authenticate=who_asks("desk", self.freshness, issuer=issuer, guard=guard), projections=[projection("desk", self.freshness)],
+            authenticate=who_asks("desk", self.freshness, public_url=town.platform.public_url, guard=guard),
+            projections=[projection("desk", self.freshness)],
             is_fresh=self.freshness.is_complete,
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import pytest
 from parvis_directory import actions
+from parvis_directory import queries as queries_of
 from parvis_directory.api.onboarding import FILES_AT_ONCE_MAX, READING
 from parvis_directory.rules import Asker, roster
 from parvis_directory.rules import onboarding as policy
 from parvis_kit import failpoints
 from parvis_kit.testing.databases import queries
 
-from .conftest import Town
+from .conftest import ROOT, Town
 from .roster_files import TITLES, aboard, bring, confirm, file_of, id_of, lines_of, look, person, reasons, said, send, work
 
 SAMPLE = Path(__file__).parent / "rosters/excel-fr-windows-1252.csv"
@@ -152,7 +153,7 @@ async def test_many_closed_accounts_must_be_named_by_their_number(town: Town) ->
     await bring(town, file_of(person(number) for number in range(1, 19)))
     agent = await id_of(town, "000018")
     async with town.directory.database.transaction() as tx:
-        await actions.open_session(tx, agent, life=timedelta(hours=1), now=town.clock())
+        await actions.open_session(tx, await queries_of.agent_for(tx, ROOT, agent), life=timedelta(hours=1), now=town.clock())
     _, job = await send(town, file_of(person(number) for number in range(1, 16)))
     assert job["plan"] == {"unchanged": 15, "deactivate": 3}
     assert job["guard_rails"] == ["it closes 3 of the ministry's 20 accounts"]

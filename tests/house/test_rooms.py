@@ -11,7 +11,7 @@ import pytest
 from .conftest import MODULES, ROOT, SERVICES, TOP_FOLDERS
 
 ROOMS = {"app", "api", "dav", "caldav", "scim", "appservice", "pages", "reactions", "sweeps"}
-ROOMS |= {"actions", "queries", "store", "blobs", "homeserver", "rules", "settings", "migrations"}
+ROOMS |= {"actions", "queries", "store", "blobs", "homeserver", "nameserver", "rules", "settings", "migrations"}
 FILE_LINES = 400
 FUNCTION_LINES = 70
 PLATE_CHARACTERS_MAX = 140

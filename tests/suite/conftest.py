@@ -34,6 +34,7 @@ FILES = {
         from dataclasses import dataclass
         from typing import Any, ClassVar
         import sqlalchemy as sa
+        from parvis_kit.audit import audit_tables
         from parvis_kit.clock import utc_now
         from parvis_kit.db import Database, metadata_for, upsert
         from parvis_kit.events import Fact, Projection, log_tables, publish
@@ -42,6 +43,7 @@ FILES = {
 
         METADATA = metadata_for("lantern")
         log_tables(METADATA)
+        audit_tables(METADATA)
         LIT = sa.Table("lit", METADATA, sa.Column("wick", sa.Text, primary_key=True))
         TIMES = sa.Table("times", METADATA, sa.Column("wick", sa.Text, primary_key=True), sa.Column("times", sa.Integer, nullable=False))
         ROUTES = Routes("lantern", "1")
@@ -89,11 +91,13 @@ FILES = {
         """The lantern."""
         import sqlalchemy as sa
         from alembic import op
+        from parvis_kit.audit.migrations import create_audit_tables, drop_audit_tables
         from parvis_kit.events.migrations import create_log_tables, drop_log_tables
         revision, down_revision = "0001", None
 
         def upgrade() -> None:
             create_log_tables(op, "lantern")
+            create_audit_tables(op, "lantern")
             op.create_table("lit", sa.Column("wick", sa.Text, primary_key=True), schema="lantern")
             op.create_table(
                 "times", sa.Column("wick", sa.Text, primary_key=True), sa.Column("times", sa.Integer, nullable=False), schema="lantern"
@@ -102,6 +106,7 @@ FILES = {
         def downgrade() -> None:
             op.drop_table("times", schema="lantern")
             op.drop_table("lit", schema="lantern")
+            drop_audit_tables(op, "lantern")
             drop_log_tables(op, "lantern")
     ''',
 }

@@ -2,7 +2,11 @@
 
 from parvis_directory.actions.agents import Changes, NewPerson, agent_state, change_agent, create_agent, end_guest, move_agent
 from parvis_directory.actions.app_passwords import create_app_password, revoke_app_password, say_revoked
+from parvis_directory.actions.consultation import read_audit
+from parvis_directory.actions.departures import acknowledge_departure, return_agent, settle_departure
+from parvis_directory.actions.domains import claim_domain, recheck_domain, release_domain, verify_domain
 from parvis_directory.actions.ministries import change_ministry, create_directorate, create_ministry
+from parvis_directory.actions.moves import cancel_move, carry_move_out, plan_move
 from parvis_directory.actions.onboarding_plans import (
     Plan,
     confirm_onboarding,
@@ -28,20 +32,28 @@ from parvis_directory.actions.sessions import (
 )
 from parvis_directory.actions.signing_keys import rotate_signing_keys
 from parvis_directory.actions.teams import change_team, create_team
+from parvis_directory.actions.transfers import begin_transfer, cancel_transfer, continue_transfer, plan_transfer
 
 __all__ = [
-    "HASHER",
     "Changes",
+    "HASHER",
     "NewPerson",
     "Plan",
     "SignedIn",
+    "acknowledge_departure",
     "advance_onboarding",
     "agent_state",
+    "begin_transfer",
+    "cancel_move",
+    "cancel_transfer",
+    "carry_move_out",
     "change_agent",
     "change_ministry",
     "change_team",
+    "claim_domain",
     "claims_for",
     "confirm_onboarding",
+    "continue_transfer",
     "create_agent",
     "create_app_password",
     "create_directorate",
@@ -57,13 +69,21 @@ __all__ = [
     "keep_plan",
     "move_agent",
     "open_session",
+    "plan_move",
     "plan_onboarding",
+    "plan_transfer",
+    "read_audit",
+    "recheck_domain",
+    "release_domain",
     "renew_token",
+    "return_agent",
     "revoke_app_password",
     "rotate_signing_keys",
     "run_onboardings",
     "say_revoked",
     "set_hashed_password",
+    "settle_departure",
     "sign_in",
     "sign_out",
+    "verify_domain",
 ]

@@ -15,6 +15,9 @@ from parvis_directory.actions.app_passwords import say_revoked
 from parvis_directory.actions.common import check_revision, unless_taken
 from parvis_directory.actions.sessions import end_sessions
 from parvis_directory.rules import Asker, Kind, Language, Person, Role, State
+from parvis_directory.rules.domains import domain_of
+from parvis_directory.rules.moves import check_place, roles_elsewhere
+from parvis_directory.store import departures, moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Changes:
 
 
 async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -> Person:
-    """An account, active at once. Raises Forbidden, Invalid, Conflict when the e-mail has one."""
+    """An account, active at once. Raises Forbidden, Invalid, Conflict when the e-mail has one, or its domain is another ministry's."""
     rules.check_may_change(asker, new.ministry_id)
     rules.check_roles(asker, ["agent"], new.roles)
     rules.check_expiry(new.kind, new.expires_at, now)
@@ -51,9 +54,10 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
         new_id(), new.ministry_id, new.directorate_id, new.kind, "active", rules.folded_email(new.email), new.given_name, new.family_name,
         new.language, sorted({*new.roles, "agent"}), new.expires_at, 1,
     )  # fmt: skip
+    check_place(await moves.find_place(tx, new.ministry_id, new.directorate_id, domain_of(person.email)), new.ministry_id)
     taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
     await unless_taken(store.add_agent(tx, person), taken, missing)
-    await audit.record(tx, who=asker.id, what="agent.create", on=person.id, at=now)
+    await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
     publish(tx, agent_state(person, now))
     return person
@@ -74,7 +78,8 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
         person = await _change_state(tx, asker, person, state, now)
     if values:
         person = await store.change_agent(tx, person, **values)
-        await audit.record(tx, who=asker.id, what=f"agent.change {' '.join(sorted(values))}", on=person.id, at=now)
+        what = f"agent.change {' '.join(sorted(values))}"
+        await audit.record(tx, who=asker.id, what=what, on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, agent_state(person, now))
     return person
 
@@ -83,7 +88,7 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
     """Whoever may not act any more loses every session and app password, in the same transaction."""
     rules.check_next_state(person.state, state)
     changed = await store.change_agent(tx, person, state=state)
-    await audit.record(tx, who=asker.id, what=f"agent.{state}", on=person.id, at=now)
+    await audit.record(tx, who=asker.id, what=f"agent.{state}", on=person.id, ministry=person.ministry_id, at=now)
     about = str(person.id)
     match state:
         case "suspended":
@@ -92,6 +97,7 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
             publish(tx, AgentReinstated(at=now, about=about, agent_id=person.id))
         case "left":
             publish(tx, AgentLeft(at=now, about=about, agent_id=person.id, ministry_id=person.ministry_id))
+            await departures.begin_departure(tx, person.id, now)
     if state in ("suspended", "left"):
         await end_sessions(tx, person.id, now=now)
     if state == "left":
@@ -103,17 +109,28 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
 async def move_agent(
     tx: Tx, asker: Asker, agent_id: UUID, ministry_id: UUID, directorate_id: UUID | None, *, if_match: str, now: datetime
 ) -> Person:
-    """Identity and files stay; the identifier is the old ministry's. Raises Forbidden, NotFound, PreconditionFailed, Invalid."""
+    """Identity and files stay. Raises Forbidden, NotFound, PreconditionFailed, Conflict for who has left, Invalid."""
     rules.check_operator(asker)
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     check_revision(person.revision, if_match)
-    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, external_id=None)
+    rules.check_may_move(person)
+    check_place(await moves.find_place(tx, ministry_id, directorate_id), ministry_id)
+    await moves.forget_move(tx, agent_id)
+    return await relocate(tx, person, ministry_id, directorate_id, who=asker.id, now=now)
+
+
+async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UUID | None, *, who: UUID, now: datetime) -> Person:
+    """Somebody whose row is locked, to a place that is open; roles and identifier are a ministry's, and stay there. Raises Invalid."""
+    elsewhere = ministry_id != person.ministry_id
+    left_behind = {"roles": roles_elsewhere(person.roles), "external_id": None} if elsewhere else {}
+    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, **left_behind)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
-    await audit.record(tx, who=asker.id, what="agent.move", on=agent_id, at=now)
+    for concerned in {person.ministry_id, ministry_id}:
+        await audit.record(tx, who=who, what="agent.move", on=person.id, ministry=concerned, at=now)
     publish(
         tx,
         AgentMoved(
-            at=now, about=str(agent_id), agent_id=agent_id, from_ministry_id=person.ministry_id, to_ministry_id=ministry_id,
+            at=now, about=str(person.id), agent_id=person.id, from_ministry_id=person.ministry_id, to_ministry_id=ministry_id,
             from_directorate_id=person.directorate_id, to_directorate_id=directorate_id,
         ),
         agent_state(moved, now),

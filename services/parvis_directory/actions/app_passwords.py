@@ -28,7 +28,7 @@ async def create_app_password(
     made = access.make_app_password()
     kept = KeptAppPassword(new_id(), asker.id, name, made.prefix, sorted(set(scopes)), now, expires_at, None)
     await store.add_app_password(tx, kept, made.digest)
-    await audit.record(tx, who=asker.id, what="app_password.create", on=kept.id, at=now)
+    await audit.record(tx, who=asker.id, what="app_password.create", on=kept.id, ministry=asker.ministry_id, at=now)
     about = str(kept.id)
     publish(
         tx,
@@ -46,7 +46,7 @@ async def revoke_app_password(tx: Tx, asker: Asker, password_id: UUID, *, now: d
     revoked = await store.revoke_app_passwords(tx, asker.id, now, password_id)
     if not revoked:
         raise NotFound(f"There is no app password {password_id}.")
-    await audit.record(tx, who=asker.id, what="app_password.revoke", on=password_id, at=now)
+    await audit.record(tx, who=asker.id, what="app_password.revoke", on=password_id, ministry=asker.ministry_id, at=now)
     for kept in revoked:
         say_revoked(tx, kept, now)
 

@@ -1,7 +1,7 @@
 """A ministry's file before its confirmation: judged line by line, kept as a draft, confirmed or discarded."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -18,8 +18,11 @@ from parvis_directory.actions.ministries import say_ministry
 from parvis_directory.rules import Asker, Directorate
 from parvis_directory.rules import onboarding as policy
 from parvis_directory.rules import roster as reader
-from parvis_directory.rules.onboarding import Onboarding, Step
-from parvis_directory.rules.roster import Line, Roster
+from parvis_directory.rules.domains import domain_of
+from parvis_directory.rules.moves import check_open
+from parvis_directory.rules.onboarding import Elsewhere, Onboarding, Step
+from parvis_directory.rules.roster import Entry, Line, Roster
+from parvis_directory.store import domains, moves
 from parvis_directory.store import onboardings as jobs
 
 PIECE = 500
@@ -81,7 +84,8 @@ async def plan_lines(
 ) -> list[Step]:
     entries = [line.entry for line in lines if line.entry is not None]
     standings = await jobs.standings(conn, ministry_id, [one.external_id for one in entries], [one.email for one in entries])
-    judged = iter(policy.judge_all(entries, standings, ministry_id, units, now.date()))
+    elsewhere = await elsewhere_of(conn, ministry_id, entries)
+    judged = iter(policy.judge_all(entries, standings, ministry_id, units, now.date(), elsewhere))
     steps = []
     for line in lines:
         step = Step(0, line.number, "reject", line.code, line.about, read.header.cell("external_id", line.cells), None, line.cells, None)
@@ -93,6 +97,13 @@ async def plan_lines(
             step.agent_id = standing.person.id if standing else None
         steps.append(step)
     return steps
+
+
+async def elsewhere_of(conn: Connection, ministry_id: UUID, entries: Collection[Entry]) -> Elsewhere:
+    """What these lines may not name, since it is another ministry's."""
+    gone = {fold(one.name) for one in await store.directorates_of(conn, ministry_id) if one.succeeded_by is not None}
+    foreign = await domains.domains_of_others(conn, ministry_id, {domain_of(one.email) for one in entries})
+    return Elsewhere(frozenset(foreign), frozenset(gone))
 
 
 async def plan_absent(conn: Connection, read: Roster, ministry_id: UUID) -> list[Step]:
@@ -119,7 +130,7 @@ async def keep_plan(tx: Tx, asker: Asker, plan: Plan, *, now: datetime) -> Onboa
     await jobs.add_job(tx, plan.job, plan.digest)
     for first in range(0, len(plan.steps), PIECE):
         await jobs.add_steps(tx, plan.job.id, plan.steps[first : first + PIECE])
-    await audit.record(tx, who=asker.id, what="onboarding.draft", on=plan.job.id, at=now)
+    await audit.record(tx, who=asker.id, what="onboarding.draft", on=plan.job.id, ministry=plan.job.ministry_id, at=now)
     return plan.job
 
 
@@ -136,16 +147,19 @@ async def confirm_onboarding(
     job = await queries.onboarding_for(tx, asker, onboarding_id)
     ministry = await queries.ministry_for(tx, asker, job.ministry_id, lock=True)
     job = await queries.onboarding_for(tx, asker, onboarding_id, lock=True)
+    check_open(ministry.closed_at)
+    if await moves.is_merging(tx, ministry.id):
+        raise Conflict("This ministry is merging into another one: its agents go there first.")
     policy.check_confirmation(job, accept_deactivations, deactivations, now)
     await refuse_beside_running(tx, ministry.id)
     known = {fold(one.name) for one in await store.directorates_of(tx, ministry.id)}
     if made := [Directorate(new_id(), ministry.id, name, None) for name in job.new_directorates if fold(name) not in known]:
         await jobs.add_directorates(tx, made)
         for one in made:
-            await audit.record(tx, who=asker.id, what="directorate.create", on=one.id, at=now)
+            await audit.record(tx, who=asker.id, what="directorate.create", on=one.id, ministry=ministry.id, at=now)
         await say_ministry(tx, ministry, now)
     await jobs.change_job(tx, job.id, state="running", confirmed_by=asker.id, confirmed_at=now)
-    await audit.record(tx, who=asker.id, what="onboarding.confirm", on=job.id, at=now)
+    await audit.record(tx, who=asker.id, what="onboarding.confirm", on=job.id, ministry=job.ministry_id, at=now)
     job.state, job.confirmed_by, job.confirmed_at = "running", asker.id, now
     return job
 
@@ -156,7 +170,7 @@ async def discard_onboarding(tx: Tx, asker: Asker, onboarding_id: UUID, *, now: 
     if job.state not in ("draft", "discarded"):
         raise Conflict(f"This file is {job.state}: only a draft is discarded.")
     await jobs.change_job(tx, job.id, state="discarded")
-    await audit.record(tx, who=asker.id, what="onboarding.discard", on=job.id, at=now)
+    await audit.record(tx, who=asker.id, what="onboarding.discard", on=job.id, ministry=job.ministry_id, at=now)
 
 
 async def forget_onboardings(database: Database, *, now: datetime) -> int:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from parvis_directory import store
 from parvis_directory.actions.agents import agent_state, let_go
+from parvis_directory.actions.onboarding_plans import elsewhere_of
 from parvis_directory.rules import Asker, Person
 from parvis_directory.rules import onboarding as policy
 from parvis_directory.rules import roster as reader
@@ -94,7 +95,9 @@ async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime)
     await jobs.plan_anew(tx)
     standings = await jobs.standings(tx, job.ministry_id, ids, emails, absent, lock=True)
     units = {fold(one.name): one.id for one in await store.directorates_of(tx, job.ministry_id)}
-    judged = dict(zip(entries, policy.judge_all(entries.values(), standings, job.ministry_id, units, now.date()), strict=True))
+    elsewhere = await elsewhere_of(tx, job.ministry_id, entries.values())
+    found_in_turn = policy.judge_all(entries.values(), standings, job.ministry_id, units, now.date(), elsewhere)
+    judged = dict(zip(entries, found_in_turn, strict=True))
     by_agent = {one.person.id: one for one in standings}
     work = Work()
     for step in steps:
@@ -138,13 +141,13 @@ async def write(tx: Tx, job: Onboarding, work: Work, now: datetime) -> None:
     for person, _ in work.joining:
         publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
         publish(tx, agent_state(person, now))
-        await audit.record(tx, who=who, what="agent.create", on=person.id, at=now)
+        await audit.record(tx, who=who, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     for before, standing in work.changing:
         after = standing.person
         if after.directorate_id != before.directorate_id:
             publish(tx, moved(before, after, now))
         publish(tx, agent_state(after, now))
-        await audit.record(tx, who=who, what="agent.change", on=after.id, at=now)
+        await audit.record(tx, who=who, what="agent.change", on=after.id, ministry=after.ministry_id, at=now)
     asker = Asker(who or UUID(int=0), job.ministry_id, frozenset({"ministry_administrator"}))
     for person in work.leaving:
         await let_go(tx, asker, person, now=now)
@@ -160,7 +163,7 @@ def moved(before: Person, after: Person, now: datetime) -> AgentMoved:
 async def complete(tx: Tx, job: Onboarding, now: datetime) -> None:
     """Once: the job's row is locked, and runs no more after this."""
     await jobs.change_job(tx, job.id, state="done", finished_at=now, lease_owner=None, lease_until=None)
-    await audit.record(tx, who=job.confirmed_by, what="onboarding.complete", on=job.id, at=now)
+    await audit.record(tx, who=job.confirmed_by, what="onboarding.complete", on=job.id, ministry=job.ministry_id, at=now)
     done = job.done
     publish(
         tx,

@@ -46,25 +46,24 @@ async def sign_in(database: Database, email: str, password: str, *, hours_max: i
     person, hashed = found if found else (None, None)
     if not await asyncio.to_thread(_fits, hashed or NOBODYS_HASH, password) or person is None or hashed is None:
         async with database.transaction() as tx:
-            await audit.record(
-                tx, who="nobody", what="session.create", on=person.id if person else "", decision="refused", at=now, where=where
-            )
+            on, ministry = (person.id, person.ministry_id) if person else ("", None)
+            await audit.record(tx, who="nobody", what="session.create", on=on, ministry=ministry, decision="refused", at=now, where=where)
         raise Unauthorized(NOT_KNOWN)
     async with database.transaction() as tx:
         person = await store.find_agent(tx, person.id, lock=True)
         if person is None or person.state in ("suspended", "left") or (person.expires_at is not None and person.expires_at <= now):
             raise Unauthorized("This account is closed or suspended: ask your ministry's administrator.")
         secret = token_urlsafe(32)
-        session = await open_session(tx, person.id, secret, life=timedelta(hours=hours_max), where=where, now=now)
+        session = await open_session(tx, person, secret, life=timedelta(hours=hours_max), where=where, now=now)
     return SignedIn(session, secret, person)
 
 
-async def open_session(tx: Tx, agent_id: UUID, secret: str = "", *, life: timedelta, now: datetime, where: str = "") -> Session:
+async def open_session(tx: Tx, agent: Person, secret: str = "", *, life: timedelta, now: datetime, where: str = "") -> Session:
     """Without a secret no cookie can name it."""
-    session = Session(new_id(), agent_id, token_urlsafe(32), now, now, now + life)
+    session = Session(new_id(), agent.id, token_urlsafe(32), now, now, now + life)
     await store.add_session(tx, session, digest_of(secret or token_urlsafe(32)))
-    await audit.record(tx, who=agent_id, what="session.create", on=session.id, at=now, where=where)
-    publish(tx, CredentialIssued(at=now, about=str(session.id), credential_id=session.id, agent_id=agent_id, kind="session"))
+    await audit.record(tx, who=agent.id, what="session.create", on=session.id, ministry=agent.ministry_id, at=now, where=where)
+    publish(tx, CredentialIssued(at=now, about=str(session.id), credential_id=session.id, agent_id=agent.id, kind="session"))
     return session
 
 

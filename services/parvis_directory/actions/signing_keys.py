@@ -32,7 +32,7 @@ async def rotate_signing_keys(database: Database, *, days: int, now: datetime) -
         await store.add_signing_key(
             tx, {"kid": key.kid, "pem": pem, "jwk": jwk, "signs_from": max(signs_from, now), "not_after": not_after}
         )
-        await audit.record(tx, who="directory", what="signing_key.create", on=key.kid, at=now)
+        await audit.record(tx, who="directory", what="signing_key.create", on=key.kid, ministry=None, at=now)
         publish(tx, SigningKeyState(at=now, about=str(key.kid), kid=str(key.kid), jwk=jwk, not_after=not_after))
     return True
 

@@ -1,5 +1,16 @@
 """Directory's doors over HTTP, by subject."""
 
-from parvis_directory.api import agents, credentials, ministries, onboarding, sign_in, teams
+from parvis_directory.api import agents, audit, credentials, departures, domains, ministries, onboarding, sign_in, teams, transfers
 
-ROUTES = (ministries.ROUTES, agents.ROUTES, teams.ROUTES, credentials.ROUTES, onboarding.ROUTES, sign_in.ROUTES)
+ROUTES = (
+    ministries.ROUTES,
+    domains.ROUTES,
+    transfers.ROUTES,
+    agents.ROUTES,
+    departures.ROUTES,
+    teams.ROUTES,
+    credentials.ROUTES,
+    onboarding.ROUTES,
+    sign_in.ROUTES,
+    audit.ROUTES,
+)

@@ -1,8 +1,11 @@
 """Agents and guests."""
 
+from datetime import date
 from typing import Annotated
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from aiohttp import web
 from parvis_kit.http import CLOCK, DB, ETAG, LOCATION, Body, IdempotencyKey, IfMatch, Page, Reply, Request, Routes, etag
 from parvis_kit.idempotency import Kept, once
 from parvis_kit.problems import Conflict, NotFound, PreconditionFailed
@@ -11,8 +14,11 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from parvis_directory import actions, queries
 from parvis_directory.api.common import Email, Name, Paging, asked, asker_of
 from parvis_directory.rules import Kind, Language, Person, Role, State
+from parvis_directory.rules.moves import PlannedMove, check_day, today
 
 ROUTES = Routes("directory", "1")
+ZONE: web.RequestKey[ZoneInfo] = web.RequestKey("ZONE")
+"""Whose midnight begins a ministry's day."""
 PERSON = Kept(TypeAdapter(Person))
 Roles = Annotated[list[Role], Field(max_length=4)]
 
@@ -45,6 +51,7 @@ class ChangedAgent(Body):
 class Move(Body):
     ministry_id: Annotated[UUID, Field(strict=False)]
     directorate_id: Annotated[UUID | None, Field(strict=False)] = None
+    on: Annotated[date | None, Field(strict=False, description="On this day of the ministry; left out, at once.")] = None
 
 
 @ROUTES.get("/api/directory/v1/agents", scope="directory:read")
@@ -96,12 +103,35 @@ async def change_agent(request: Request, agent_id: UUID, body: ChangedAgent, if_
 
 
 @ROUTES.post(
-    "/api/directory/v1/agents/{agent_id}/move", scope="directory:write", status=200, problems=(NotFound, PreconditionFailed), headers=ETAG
+    "/api/directory/v1/agents/{agent_id}/move",
+    scope="directory:write",
+    status=(200, 202),
+    problems=(NotFound, PreconditionFailed, Conflict),
+    headers=ETAG,
 )
 async def move_agent(request: Request, agent_id: UUID, body: Move, if_match: IfMatch) -> Reply[Person]:
-    """To another ministry or directorate, with identity and files; operators may."""
+    """To another ministry or directorate, with identity and files; on a later day, it is planned, instead of what was. Operators may."""
+    asker, now = asker_of(request), request[CLOCK]()
+    now_day = today(now, request[ZONE])
+    if body.on is not None:
+        check_day(body.on, now_day)
     async with request[DB].transaction() as tx:
-        moved = await actions.move_agent(
-            tx, asker_of(request), agent_id, body.ministry_id, body.directorate_id, if_match=if_match, now=request[CLOCK]()
-        )
-    return Reply(moved, {"ETag": etag(moved.revision)})
+        if body.on is None or body.on == now_day:
+            moved = await actions.move_agent(tx, asker, agent_id, body.ministry_id, body.directorate_id, if_match=if_match, now=now)
+            return Reply(moved, {"ETag": etag(moved.revision)})
+        planned = await actions.plan_move(tx, asker, agent_id, body.ministry_id, body.directorate_id, body.on, if_match=if_match, now=now)
+    return Reply(planned, {"ETag": etag(planned.revision)}, 202)
+
+
+@ROUTES.get("/api/directory/v1/agents/{agent_id}/move", scope="directory:read", problems=(NotFound,))
+async def get_move(request: Request, agent_id: UUID) -> PlannedMove:
+    """The move that is planned, or that could not be done when its day came, and why; for administrators of the ministry."""
+    async with request[DB].transaction() as tx:
+        return await queries.planned_move_for(tx, asker_of(request), agent_id)
+
+
+@ROUTES.delete("/api/directory/v1/agents/{agent_id}/move", scope="directory:write", problems=(NotFound,))
+async def cancel_move(request: Request, agent_id: UUID) -> None:
+    """Call the planned move off; operators may."""
+    async with request[DB].transaction() as tx:
+        await actions.cancel_move(tx, asker_of(request), agent_id, now=request[CLOCK]())

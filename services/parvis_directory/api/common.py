@@ -1,6 +1,6 @@
 """What directory's doors share: who asks, texts without control characters, and the page that is asked for."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from parvis_kit.http import CLOCK, IdempotencyKey, Query, Reply, Request, etag
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from parvis_directory.rules import Asker, Ministry, Person, Team
 
+Thing = TypeVar("Thing", Person, Ministry, Team)
 Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Email = Annotated[str, Field(min_length=6, max_length=254, pattern=r"^[^\x00-\x20\x7f]+$")]
 
@@ -28,5 +29,5 @@ def asked(request: Request, key: IdempotencyKey, act: str, body: BaseModel) -> A
     return Asked(request[AGENT].id, key, act, body, request[CLOCK]())
 
 
-def tagged(thing: Person | Ministry | Team) -> Reply[object]:
+def tagged(thing: Thing) -> Reply[Thing]:
     return Reply(thing, {"ETag": etag(thing.revision)})

@@ -58,7 +58,9 @@ async def get_ministry(request: Request, ministry_id: UUID) -> Reply[Ministry]:
     return Reply(found, {"ETag": etag(found.revision)})
 
 
-@ROUTES.patch("/api/directory/v1/ministries/{ministry_id}", scope="directory:write", problems=(NotFound, PreconditionFailed), headers=ETAG)
+@ROUTES.patch(
+    "/api/directory/v1/ministries/{ministry_id}", scope="directory:write", problems=(NotFound, PreconditionFailed, Conflict), headers=ETAG
+)
 async def change_ministry(request: Request, ministry_id: UUID, body: ChangedMinistry, if_match: IfMatch) -> Reply[Ministry]:
     """Rename a ministry, or say whether its agents may have app passwords."""
     async with request[DB].transaction() as tx:

@@ -53,6 +53,9 @@ class Ministry:
     name: str
     app_passwords: bool
     revision: int
+    closed_at: datetime | None = None
+    """It has merged into another one."""
+    succeeded_by: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Directorate:
     ministry_id: UUID
     name: str
     siret: str | None
+    succeeded_by: UUID | None = None
+    """It goes on under this id, in another ministry."""
 
 
 @dataclass(slots=True)
@@ -174,6 +179,12 @@ def check_next_state(before: State, after: State) -> None:
     """pending → active → suspended → active … → left, which is the end. Raises Conflict."""
     if after not in NEXT_STATES[before]:
         raise Conflict(f"An account that is {before} cannot become {after}.")
+
+
+def check_may_move(person: Person) -> None:
+    """Raises Conflict."""
+    if person.state == "left":
+        raise Conflict("This agent has left: who has left is not moved.")
 
 
 def check_app_password(scopes: Collection[str], expires_at: datetime, now: datetime) -> None:

@@ -11,6 +11,7 @@ from parvis_kit.problems import Conflict
 from parvis_kit.text import fold
 
 from parvis_directory.rules import Kind, Person
+from parvis_directory.rules.domains import domain_of
 from parvis_directory.rules.names import is_same_shouted, presentable
 from parvis_directory.rules.roster import Entry, Header, Line
 
@@ -108,8 +109,24 @@ class Onboarding:
         return self.plan.get("deactivate", 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a ministry's file may not name, since it is another ministry's."""
+
+    domains: frozenset[str] = frozenset()
+    """Proven to be another's."""
+    directorates: frozenset[str] = frozenset()
+    """Folded names of those that have gone over to another."""
+
+
 def judge(
-    entry: Entry, mine: Standing | None, holder: Standing | None, ministry_id: UUID, units: Mapping[str, UUID | None], today: date
+    entry: Entry,
+    mine: Standing | None,
+    holder: Standing | None,
+    ministry_id: UUID,
+    units: Mapping[str, UUID | None],
+    today: date,
+    elsewhere: Elsewhere,
 ) -> Judged:
     """`mine` has the line's identifier in this ministry, `holder` its e-mail anywhere; `units` are directorates by their folded names."""
     if holder is not None and (mine is None or holder.person.id != mine.person.id):
@@ -118,6 +135,10 @@ def judge(
         if mine is not None or holder.external_id is not None:
             return Judged("reject", "email-other", holder.external_id or str(holder.person.id))
     standing = mine or holder
+    if entry.directorate and fold(entry.directorate) in elsewhere.directorates:
+        return Judged("reject", "transferred", entry.directorate)
+    if domain_of(entry.email) in elsewhere.domains and (standing is None or standing.person.email != entry.email):
+        return Judged("reject", "email-taken")
     has_departed = entry.leaves_on is not None and entry.leaves_on < today
     if standing is None:
         if has_departed:
@@ -152,7 +173,12 @@ def changes_of(entry: Entry, person: Person, units: Mapping[str, UUID | None]) -
 
 
 def judge_all(
-    entries: Iterable[Entry], standings: Iterable[Standing], ministry_id: UUID, units: Mapping[str, UUID | None], today: date
+    entries: Iterable[Entry],
+    standings: Iterable[Standing],
+    ministry_id: UUID,
+    units: Mapping[str, UUID | None],
+    today: date,
+    elsewhere: Elsewhere,
 ) -> list[tuple[Judged, Standing | None]]:
     """Each line's verdict, and the account that it is about."""
     by_id: dict[str, Standing] = {}
@@ -164,7 +190,7 @@ def judge_all(
     found = []
     for entry in entries:
         mine, holder = by_id.get(entry.external_id), by_email.get(entry.email)
-        judged = judge(entry, mine, holder, ministry_id, units, today)
+        judged = judge(entry, mine, holder, ministry_id, units, today, elsewhere)
         found.append((judged, None if judged.verdict == "reject" else mine or holder))
     return found
 

@@ -28,6 +28,7 @@ REASONS = {
     "email-twice": Words("the same e-mail is on line {}", "la même adresse électronique est à la ligne {}"),
     "email-taken": Words("this e-mail cannot be used in your ministry", "cette adresse ne peut pas être utilisée dans votre ministère"),
     "email-other": Words("this e-mail is that of another agent of yours, {}", "cette adresse est celle d’un autre de vos agents, {}"),
+    "transferred": Words("{} has gone over to another ministry", "{} a rejoint un autre ministère"),
     "left": Words("this account was closed; ask an operator", "ce compte a été fermé ; adressez-vous à un opérateur"),
     "repeated": Words("the same as line {}", "identique à la ligne {}"),
     "later": Words("arrives on {}: send the file again then", "arrive le {} : renvoyez le fichier à cette date"),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.audit import audit_table
+from parvis_kit.audit import audit_tables
 from parvis_kit.db import Connection, Json, Moment, Tx, metadata_for
 from parvis_kit.db.text import BinaryText
 from parvis_kit.events import log_tables
@@ -18,7 +18,7 @@ from parvis_directory.rules import Directorate, KeptAppPassword, Ministry, Perso
 
 METADATA = metadata_for("directory")
 log_tables(METADATA)
-audit_table(METADATA)
+audit_tables(METADATA)
 idempotency_table(METADATA)
 ministry = sa.Table(
     "ministry",
@@ -28,6 +28,8 @@ ministry = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("app_passwords", sa.Boolean, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("closed_at", Moment),
+    sa.Column("succeeded_by", sa.Uuid),
 )
 directorate = sa.Table(
     "directorate",
@@ -36,6 +38,7 @@ directorate = sa.Table(
     sa.Column("ministry_id", sa.ForeignKey(ministry.c.id), nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("siret", sa.Text),
+    sa.Column("succeeded_by", sa.Uuid),
     sa.UniqueConstraint("ministry_id", "id", name="uq_directorate_of_ministry"),
     sa.UniqueConstraint("ministry_id", "name"),
 )

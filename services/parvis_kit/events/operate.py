@@ -13,7 +13,7 @@ from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
 from parvis_kit.events.ports import Record
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
-from parvis_kit.events.running import LOOK_SECONDS, Flow, step_over
+from parvis_kit.events.running import LOOK_SECONDS, Flow, Note, step_over, unnoted
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
@@ -130,14 +130,20 @@ async def partitions_of(database: Database, consumer: str, lane: Lane) -> list[s
         return list((await conn.execute(sa.select(table.c.partition).where(mine).distinct().order_by(table.c.partition))).scalars())
 
 
-async def discard_lane(flow: Flow, consumer: str, lane: Lane) -> list[Record]:
-    """Take what waits in the lane away, unapplied; later facts of its key pass again. Returns what was thrown away, for the record."""
+async def discard_lane(flow: Flow, consumer: str, lane: Lane, note: Note = unnoted) -> list[Record]:
+    """Take what waits in the lane away, unapplied; later facts of its key pass again. Returns what was thrown away, for the record.
+
+    `note`: writes the act down, in its transaction.
+    """
     ledger = SqlLedger(flow.database, consumer, flow.clock)
     table_of(flow, consumer)
     partitions = await partitions_of(flow.database, consumer, lane)
     async with ledger.transaction() as tx:
         await ledger.lock_offsets(tx, partitions)
-        return [one.record for one in await ledger.unpark(tx, lane)]
+        gone = [one.record for one in await ledger.unpark(tx, lane)]
+        if gone:
+            await note(tx)
+        return gone
 
 
 def projection_of(flow: Flow, name: str) -> Projection:
@@ -157,12 +163,13 @@ async def rebuild(flow: Flow, name: str) -> Projection:
     return projection
 
 
-async def accept_loss(flow: Flow, consumer: str) -> Mapping[str, int]:
+async def accept_loss(flow: Flow, consumer: str, note: Note = unnoted) -> Mapping[str, int]:
     """Let a consumer that the log has left behind go on from where the log begins now.
 
     Returns how many positions it skipped, by partition; below 0 where the log was made anew and is read again.
+    `note`: writes the act down, in its transaction, when there was any.
     """
-    return await step_over(flow, consumer, table_of(flow, consumer))
+    return await step_over(flow, consumer, table_of(flow, consumer), note)
 
 
 async def tail(

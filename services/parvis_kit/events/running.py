@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from parvis_kit.clock import Clock
-from parvis_kit.db import Database
+from parvis_kit.db import Database, Tx
 from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters, projections
 from parvis_kit.events.bell import Bell
@@ -79,7 +79,14 @@ async def run_reactions(flow: Flow) -> None:
                 await asyncio.sleep(BEHIND_SECONDS)
 
 
-async def step_over(flow: Flow, consumer: str, table: Reactions) -> Mapping[str, int]:
+Note = Callable[[Tx], Awaitable[None]]
+"""Writes an operator's act down, in the transaction of the act."""
+
+
+async def unnoted(tx: Tx) -> None: ...
+
+
+async def step_over(flow: Flow, consumer: str, table: Reactions, note: Note = unnoted) -> Mapping[str, int]:
     """Go on where the log begins now; how many positions were skipped, by partition (below 0 where the log was made anew)."""
     topics = Dispatcher(consumer, table, flow.clock).topics
     stands = await stands_of(flow.database, consumer)
@@ -93,6 +100,8 @@ async def step_over(flow: Flow, consumer: str, table: Reactions) -> Mapping[str,
             if offsets[partition] == stands[partition]:
                 skipped[partition] = begin - offsets[partition]
                 await ledger.advance(tx, {partition: begin})
+        if skipped:
+            await note(tx)
     return skipped
 
 

@@ -1,0 +1,158 @@
+"""`parvis audit`: whether the audit still says what it said, and what it says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from parvis_suite.plainly import Refusal, chosen, plain_words, plainly, platform_of, run_here
+
+if TYPE_CHECKING:
+    from parvis_kit.audit.anchors import Anchor
+    from parvis_kit.audit.verify import Verdict
+    from parvis_kit.db import Tx
+    from parvis_kit.events.running import Flow, Note
+    from parvis_kit.service import Service
+
+SUITE = "suite"
+"""How the chain of the suite's own acts is named: those that concern no ministry."""
+
+
+class Chain(click.ParamType[str]):
+    """A ministry's id, or `suite`."""
+
+    name = "ministry"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == SUITE:
+            return ""
+        try:
+            return str(UUID(value))
+        except ValueError:
+            self.fail(f"{value!r} is no id of a ministry, and not `{SUITE}` for the acts that concern none", param, ctx)
+
+
+@click.group()
+def audit() -> None:
+    """Verify, read and erase what was written down of each act."""
+
+
+def operator() -> dict[str, str]:
+    """Who is at the keyboard, and where, as far as the machine knows."""
+    import getpass
+    import socket
+
+    return {"who": f"operator {getpass.getuser()}", "where": socket.gethostname()}
+
+
+def noted(flow: Flow, what: str, on: str, why: str) -> Note:
+    """Writes an operator's act into the audit of the service that it concerns."""
+    from parvis_kit.audit import record
+
+    async def note(tx: Tx) -> None:
+        await record(tx, what=what, on=on, ministry=None, at=flow.clock(), why=why, **operator())
+
+    return note
+
+
+@asynccontextmanager
+async def services_of(name: str | None) -> AsyncIterator[list[Service]]:
+    services = chosen((name,) if name else (), platform_of())
+    try:
+        yield services
+    finally:
+        for service in services:
+            await service.database.close()
+
+
+@audit.command()
+@click.option("--service", help="Only of this service.")
+@click.option("--ministry", type=Chain(), help=f"Only of this ministry; `{SUITE}`: what concerns none.")
+@click.option("--anchors", type=click.Path(exists=True, path_type=Path), help="File or folder of anchors; by default PARVIS_AUDIT_ANCHORS.")
+@plainly
+def verify(service: str | None, ministry: str | None, anchors: Path | None) -> None:
+    """Hash every row again. Exit status 1 names the first one that was changed, removed or put in."""
+    found = run_here(_verify(service, ministry, _anchors(anchors)))
+    for one in found:
+        name = f"{one.service} {one.ministry or SUITE}"
+        if one.broken is None:
+            against = f", as anchored at {one.anchors}" if one.anchors else ", no anchor"
+            erased = f", {one.erased} erased" if one.erased else ""
+            click.echo(f"ok     {name}: {one.rows} rows{erased}{against}, head {one.hash.hex()}")
+        else:
+            row = f" (row {one.broken.seq})" if one.broken.seq is not None else ""
+            click.echo(f"BROKEN {name}: position {one.broken.position}{row}: {one.broken.how}")
+    if not found:
+        click.echo("nothing was written down yet")
+    sys.exit(1 if any(one.broken for one in found) else 0)
+
+
+def _anchors(place: Path | None) -> list[Anchor]:
+    from parvis_kit.audit.anchors import NoAnchor, read
+
+    where = place or platform_of().anchors
+    try:
+        return read(where) if where.exists() else []
+    except NoAnchor as error:
+        raise Refusal(str(error)) from None
+
+
+async def _verify(name: str | None, ministry: str | None, anchors: Sequence[Anchor]) -> list[Verdict]:
+    from parvis_kit.audit import verify
+
+    found = []
+    async with services_of(name) as services:
+        for service in services:
+            chains = await verify.chains_of(service.database, anchors) if ministry is None else [ministry]
+            found += [await verify.verify(service.database, one, anchors) for one in chains]
+            if left := await verify.waiting(service.database):
+                click.echo(f"{service.name}: {left} rows wait to be chained; whoever runs it does so every few seconds", err=True)
+    return found
+
+
+@audit.command()
+@click.option("--service", help="Only of this service.")
+@click.option("--ministry", type=Chain(), required=True, help=f"Of this ministry; `{SUITE}`: what concerns none.")
+@click.option("--about", default="", help="Only what was done to the thing of this id.")
+@click.option("--before", type=int, help="Only what lies before this position.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many rows.")
+@click.option("--reason", required=True, help="Why you look; it is written down.")
+def show(service: str | None, ministry: str, about: str, before: int | None, limit: int, reason: str) -> None:
+    """Show what was done, the newest first. That you looked, and why, becomes a row itself."""
+    from parvis_kit.audit import consult
+
+    async def work() -> None:
+        async with services_of(service) as services:
+            for each in services:
+                async with each.database.transaction() as tx:
+                    of, now = UUID(ministry) if ministry else None, each.clock()
+                    rows = await consult(tx, of, why=reason, at=now, about=about, before=before, limit=limit, **operator())
+                for row in rows:
+                    names = "(erased)" if row.erased else f"{row.who} {row.about} {row.place} {row.reason}".rstrip()
+                    click.echo(f"{each.name}:{row.position} {row.at:%Y-%m-%d %H:%M:%S} {row.what} {row.decision} {names}")
+
+    with plain_words():
+        run_here(work())
+
+
+@audit.command()
+@click.option("--about", required=True, help="The id of whoever is to be forgotten.")
+@click.option("--reason", required=True, help="Why; it is written down.")
+def erase(about: str, reason: str) -> None:
+    """Forget in every service whom the rows by or about this id name. That something was done stays, and so do the chains."""
+    from parvis_kit.audit.chain import erase as forget
+
+    async def work() -> None:
+        async with services_of(None) as services:
+            for each in services:
+                number = await forget(each.database, about, who=operator()["who"], why=reason, at=each.clock())
+                click.echo(f"{each.name}: {number} rows name nobody any more")
+
+    with plain_words():
+        run_here(work())

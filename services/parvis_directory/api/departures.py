@@ -1,0 +1,38 @@
+"""Agents who have left: what is done, what is missing, and the way back while it is open."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from aiohttp import web
+from parvis_kit.http import CLOCK, DB, ETAG, IfMatch, Reply, Request, Routes
+from parvis_kit.problems import Conflict, NotFound, PreconditionFailed
+
+from parvis_directory import actions, queries
+from parvis_directory.api.common import asker_of, tagged
+from parvis_directory.rules import Person
+from parvis_directory.rules.departures import DepartureSeen
+
+ROUTES = Routes("directory", "1")
+SETTLING: web.RequestKey[Collection[str]] = web.RequestKey("SETTLING")
+"""The services that have to acknowledge."""
+
+
+@ROUTES.get("/api/directory/v1/agents/{agent_id}/departure", scope="directory:read", problems=(NotFound,))
+async def get_departure(request: Request, agent_id: UUID) -> DepartureSeen:
+    """Which services have done their part about an agent who left, and which have not; for administrators of the ministry."""
+    async with request[DB].transaction() as tx:
+        return await queries.departure_for(tx, asker_of(request), agent_id, request[SETTLING])
+
+
+@ROUTES.post(
+    "/api/directory/v1/agents/{agent_id}/return",
+    scope="directory:write",
+    status=200,
+    problems=(NotFound, PreconditionFailed, Conflict),
+    headers=ETAG,
+)
+async def return_agent(request: Request, agent_id: UUID, if_match: IfMatch) -> Reply[Person]:
+    """Call a departure off that was a mistake, until every service has done its part; the agent signs in anew."""
+    async with request[DB].transaction() as tx:
+        back = await actions.return_agent(tx, asker_of(request), agent_id, if_match=if_match, now=request[CLOCK]())
+    return tagged(back)

@@ -1,0 +1,53 @@
+"""What a departure is, what it lacks, and when it can still be called off."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from parvis_kit.problems import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """An agent has left, and services have to do their part."""
+
+    agent_id: UUID
+    left_at: datetime
+    settled_at: datetime | None
+    """When all had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one service has done."""
+
+    service: str
+    done_at: datetime
+    what: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureSeen:
+    """What is done and what is missing."""
+
+    agent_id: UUID
+    left_at: datetime
+    settled_at: datetime | None
+    done: list[Step]
+    missing: list[str]
+
+
+def missing(steps: Sequence[Step], services: Collection[str]) -> list[str]:
+    """Who has not acknowledged yet."""
+    return sorted(set(services) - {one.service for one in steps})
+
+
+def check_may_return(departure: Departure | None, expires_at: datetime | None, now: datetime) -> None:
+    """Raises Conflict."""
+    if departure is None:
+        raise Conflict("This agent has not left.")
+    if departure.settled_at is not None:
+        raise Conflict("This departure is over, and every service has closed its part: open a new account.")
+    if expires_at is not None and expires_at <= now:
+        raise Conflict("This guest's time is over: invite them anew.")

@@ -1,0 +1,71 @@
+"""Departures: who has left, and which services have done their part."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import Connection, Json, Moment, Tx, upsert
+
+from parvis_directory.rules.departures import Departure, Step
+from parvis_directory.store import METADATA, agent
+
+departure = sa.Table(
+    "departure",
+    METADATA,
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), primary_key=True),
+    sa.Column("left_at", Moment, nullable=False),
+    sa.Column("settled_at", Moment),
+)
+departure_step = sa.Table(
+    "departure_step",
+    METADATA,
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("done_at", Moment, nullable=False),
+    sa.Column("what", Json, nullable=False),
+)
+OPEN_MAX = 500
+"""Departures looked at in a sweep."""
+
+
+async def begin_departure(tx: Tx, agent_id: UUID, left_at: datetime) -> None:
+    """The agent's row is locked. Nothing is left of an earlier departure."""
+    await forget_departure(tx, agent_id)
+    await tx.execute(sa.insert(departure).values(agent_id=agent_id, left_at=left_at, settled_at=None))
+
+
+async def forget_departure(tx: Tx, agent_id: UUID) -> None:
+    await tx.execute(sa.delete(departure_step).where(departure_step.c.agent_id == agent_id))
+    await tx.execute(sa.delete(departure).where(departure.c.agent_id == agent_id))
+
+
+async def find_departure(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Departure | None:
+    one = sa.select(*departure.c).where(departure.c.agent_id == agent_id)
+    row = (await conn.execute(one.with_for_update() if lock else one)).one_or_none()
+    return Departure(*row) if row else None
+
+
+async def steps_of(conn: Connection, agent_id: UUID) -> list[Step]:
+    columns = (departure_step.c.service, departure_step.c.done_at, departure_step.c.what)
+    found = sa.select(*columns).where(departure_step.c.agent_id == agent_id).order_by(departure_step.c.service)
+    return [Step(*row) for row in await conn.execute(found)]
+
+
+async def add_step(tx: Tx, agent_id: UUID, step: Step) -> None:
+    """Its departure is locked. The first acknowledgement of a service stays."""
+    row = upsert(tx, departure_step).values(agent_id=agent_id, service=step.service, done_at=step.done_at, what=step.what)
+    await tx.execute(row.on_conflict_do_nothing())
+
+
+async def settle_departure(tx: Tx, agent_id: UUID, now: datetime) -> None:
+    await tx.execute(sa.update(departure).where(departure.c.agent_id == agent_id).values(settled_at=now))
+
+
+async def departures_complete(conn: Connection, services: Collection[str]) -> list[UUID]:
+    """Open ones in which nothing is missing."""
+    done = sa.select(sa.func.count()).where(
+        departure_step.c.agent_id == departure.c.agent_id, departure_step.c.service.in_(sorted(services))
+    )
+    complete = sa.and_(departure.c.settled_at.is_(None), done.scalar_subquery() >= len(services))
+    return list((await conn.execute(sa.select(departure.c.agent_id).where(complete).limit(OPEN_MAX))).scalars())

@@ -1,0 +1,128 @@
+"""`parvis audit`: what an operator sees of what was done, and what is seen of the operator."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from parvis_kit.audit import record
+from parvis_kit.audit.keeping import tidy
+from parvis_kit.audit.rows import tables_of
+from parvis_kit.db import Database
+from parvis_kit.settings import Platform
+from parvis_suite.assembly import anchoring_of
+from parvis_suite.services import build
+
+from .conftest import Suite
+from .test_event_commands import lit as lit  # a lantern with facts that wait
+
+AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+NORTH, ADA = UUID(int=1), UUID(int=10)
+T = TypeVar("T")
+
+
+def on(suite: Suite, work: Callable[[Database], Awaitable[T]]) -> T:
+    async def main() -> T:
+        service = build("lantern", Platform.read(suite.environ))
+        try:
+            return await work(service.database)
+        finally:
+            await service.database.close()
+
+    return asyncio.run(main())
+
+
+def keep(suite: Suite, at: datetime = AT) -> None:
+    """What the running service does every few seconds."""
+    anchoring = anchoring_of(Platform.read(suite.environ))
+    on(suite, lambda database: tidy(database, lambda: at, anchoring))
+
+
+async def act(database: Database) -> None:
+    async with database.transaction() as tx:
+        for number in range(3):
+            await record(tx, who=ADA, what="wick.trim", on=f"wick {number}", ministry=NORTH, at=AT, where="192.0.2.1")
+
+
+def change(suite: Suite, **values: Any) -> None:
+    row = tables_of("lantern")["audit"]
+
+    async def work(database: Database) -> None:
+        async with database.transaction() as tx:
+            await tx.execute(sa.update(row).where(row.c.ministry == str(NORTH), row.c.position == 2).values(values))
+
+    on(suite, work)
+
+
+@pytest.fixture
+def kept(anywhere: Suite) -> Suite:
+    assert anywhere("migrate").exit_code == 0
+    on(anywhere, act)
+    keep(anywhere)
+    return anywhere
+
+
+def test_what_is_whole_is_said_to_be(kept: Suite) -> None:
+    result = kept("audit", "verify")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"ok     lantern {NORTH}: 3 rows, as anchored at 3, head ")
+
+
+def test_before_anything_was_done_there_is_nothing_to_verify(anywhere: Suite) -> None:
+    assert anywhere("migrate").exit_code == 0
+    assert anywhere("audit", "verify").output == "nothing was written down yet\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--service", "lantern", "--ministry", str(NORTH)]])
+def test_the_first_row_that_was_changed_is_named(kept: Suite, options: list[str]) -> None:
+    change(kept, what="wick.light")
+    result = kept("audit", "verify", *options)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"BROKEN lantern {NORTH}: position 2 (row 2): changed")
+
+
+def test_anchors_elsewhere_can_be_named(kept: Suite, tmp_path: Path) -> None:
+    mine = Platform.read(kept.environ).anchors
+    elsewhere = mine.rename(tmp_path / "kept-by-others.jsonl")
+    assert ", no anchor," in kept("audit", "verify").output
+    assert "as anchored at 3" in kept("audit", "verify", "--anchors", str(elsewhere)).output
+    elsewhere.write_text(elsewhere.read_text().replace('"position": 3', '"position": 7'))
+    result = kept("audit", "verify", "--anchors", str(elsewhere))
+    assert result.exit_code == 1 and "position 4: the tail was cut off: the chain was anchored at 7" in result.output
+    elsewhere.write_text("nonsense\n")
+    assert "line 1, is no anchor" in kept("audit", "verify", "--anchors", str(elsewhere)).output
+
+
+def test_what_is_shown_leaves_a_row_of_who_looked_and_why(kept: Suite) -> None:
+    assert kept("audit", "show", "--ministry", str(NORTH)).exit_code == 2, "a reason is asked for"
+    shown = kept("audit", "show", "--ministry", str(NORTH), "--reason", "a complaint", "--limit", "2").output.splitlines()
+    assert [line.split()[0] for line in shown] == ["lantern:3", "lantern:2"] and f"wick.trim done {ADA} wick 2 192.0.2.1" in shown[0]
+    keep(kept)
+    newest = kept("audit", "show", "--ministry", str(NORTH), "--reason", "again").output.splitlines()[0]
+    assert " audit.read done operator " in newest and newest.endswith(" a complaint")
+
+
+def test_who_is_erased_is_shown_no_more(kept: Suite) -> None:
+    assert kept("audit", "erase", "--about", str(ADA), "--reason", "asked for").output == "lantern: 3 rows name nobody any more\n"
+    shown = kept("audit", "show", "--ministry", str(NORTH), "--reason", "to see").output
+    assert str(ADA) not in shown and shown.count("(erased)") == 3
+    assert "4 rows, 3 erased" in kept("audit", "verify").output
+
+
+def test_a_strange_name_of_a_chain_is_refused(kept: Suite) -> None:
+    assert "no id of a ministry" in kept("audit", "verify", "--ministry", "north").output
+    assert "there is no service 'candle'" in kept("audit", "verify", "--service", "candle").output
+
+
+def test_what_an_operator_throws_away_is_written_down_with_its_reason(lit: Suite) -> None:
+    lit("events", "discard", "lantern", "--key", "wet", "--reason", "rain", "--dry-run")
+    assert lit("events", "discard", "lantern", "--key", "wet", "--reason", "rain").exit_code == 0
+    assert lit("events", "accept-loss", "lantern", "--reason", "none").exit_code == 0
+    keep(lit)
+    lines = lit("audit", "show", "--ministry", "suite", "--reason", "to see").output.splitlines()
+    assert len(lines) == 1, "a trial and nothing to accept are no acts"
+    assert " events.discard lantern done operator " in lines[0] and " wet " in lines[0] and lines[0].endswith(" rain")
