@@ -19,7 +19,7 @@ from parvis_kit.events.operate import lag
 from parvis_kit.settings import Platform
 from parvis_kit.testing.waiting import until
 from parvis_suite import contracts
-from parvis_suite.assembly import Bell, background_of, flow_of
+from parvis_suite.assembly import background_of, flow_of, log_of
 from parvis_suite.progress import progress
 from parvis_suite.services import build
 
@@ -48,7 +48,7 @@ def live(suite: Suite, wicks: Sequence[str], *, consuming: bool = True) -> list[
             async def settled() -> bool:
                 async with service.database.read() as conn:
                     pending = (await conn.execute(sa.select(sa.func.count()).select_from(tables_of("lantern")["outbox"]))).scalar_one()
-                    behind = sum(one.facts for one in await lag(flow_of(service, platform, Bell())))
+                    behind = sum(one.facts for one in await lag(flow_of(service, log_of(platform))))
                 return not pending and (not behind or not consuming)
 
             await until(settled, "the log has settled")
