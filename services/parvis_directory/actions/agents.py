@@ -9,6 +9,7 @@ from parvis_kit import audit
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
 from parvis_kit.ids import new_id
+from parvis_kit.problems import Invalid
 
 from parvis_directory import queries, rules, store
 from parvis_directory.actions.app_passwords import say_revoked
@@ -54,9 +55,11 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
         new_id(), new.ministry_id, new.directorate_id, new.kind, "active", rules.folded_email(new.email), new.given_name, new.family_name,
         new.language, sorted({*new.roles, "agent"}), new.expires_at, 1,
     )  # fmt: skip
-    check_place(await moves.find_place(tx, new.ministry_id, new.directorate_id, domain_of(person.email)), new.ministry_id)
+    domain = domain_of(person.email)
     taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
-    await unless_taken(store.add_agent(tx, person), taken, missing)
+    if not await unless_taken(moves.add_agent(tx, person, domain), taken, missing):
+        check_place(await moves.find_place(tx, new.ministry_id, new.directorate_id, domain), new.ministry_id)
+        raise Invalid(missing)
     await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
     publish(tx, agent_state(person, now))

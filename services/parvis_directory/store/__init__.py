@@ -189,7 +189,6 @@ ONE_TEAM = sa.select(team).where(team.c.id == sa.bindparam("one"))
 ONE_MINISTRY = sa.select(*MINISTRY).where(ministry.c.id == sa.bindparam("one"))
 DIRECTORATES = sa.select(directorate).where(directorate.c.ministry_id == sa.bindparam("one")).order_by(directorate.c.id)
 MEMBERS = sa.select(team_member.c.agent_id).where(team_member.c.team_id == sa.bindparam("one")).order_by(team_member.c.agent_id)
-INSERT_AGENT = sa.insert(agent)
 
 
 async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, whose: UUID | None = None) -> list[Any]:
@@ -199,11 +198,6 @@ async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, wh
 async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
     row = (await conn.execute(ONE_AGENT.with_for_update() if lock else ONE_AGENT, {"one": agent_id})).one_or_none()
     return Person(*row) if row else None
-
-
-async def add_agent(tx: Tx, person: Person) -> None:
-    values = {name: getattr(person, name) for name in Person.__slots__}
-    await tx.execute(INSERT_AGENT, values | {"external_id": None, "password": None})
 
 
 async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:

@@ -57,7 +57,19 @@ PLACE = (
     .where(ministry.c.id == sa.bindparam("ministry_id"))
     .with_for_update(read=True, of=ministry)
 )
-"""Built once: every account that is opened asks."""
+"""Built once, as the next: every account that is opened asks."""
+JOIN = sa.insert(agent).from_select(
+    Person.__slots__,
+    sa.select(*(sa.bindparam(f"new_{name}", type_=agent.c[name].type) for name in Person.__slots__))
+    .where(
+        ministry.c.id == sa.bindparam("ministry_id"),
+        ministry.c.closed_at.is_(None),
+        _successor.is_(None),
+        sa.func.coalesce(_owner, ministry.c.id) == ministry.c.id,
+    )
+    .with_for_update(read=True, of=ministry),
+    include_defaults=False,
+)
 
 
 async def find_place(tx: Tx, ministry_id: UUID, directorate_id: UUID | None, domain_name: str = "") -> Place | None:
@@ -65,6 +77,13 @@ async def find_place(tx: Tx, ministry_id: UUID, directorate_id: UUID | None, dom
     asked = {"ministry_id": ministry_id, "directorate_id": directorate_id, "domain_name": domain_name}
     row = (await tx.execute(PLACE, asked)).one_or_none()
     return Place(*row) if row else None
+
+
+async def add_agent(tx: Tx, person: Person, domain_name: str) -> bool:
+    """False when their place does not take them, which `find_place` explains. The ministry is held open as it does."""
+    asked = {"ministry_id": person.ministry_id, "directorate_id": person.directorate_id, "domain_name": domain_name}
+    joined = await tx.execute(JOIN, asked | {f"new_{name}": getattr(person, name) for name in Person.__slots__})
+    return joined.rowcount == 1
 
 
 # moves of one agent
