@@ -35,7 +35,20 @@ def batch(handler: Callable[[Tx, Sequence[F]], Awaitable[None]]) -> Many[F]:
     return Many(handler)
 
 
-Reactions = Mapping[type[Fact] | Erased, Handler | Many[Any]]
+@dataclass(frozen=True, slots=True)
+class Upcast:
+    """How facts of an older major version, kept in the log, are read as the newer one."""
+
+    to: type[Fact]
+    convert: Callable[[Any], Fact]
+
+
+def upcast(to: type[F], convert: Callable[[Any], F]) -> Upcast:
+    """In a table of reactions, for the older kind: `FileSharedV1: upcast(FileShared, as_file_shared)`; its tombstones follow."""
+    return Upcast(to, convert)
+
+
+Reactions = Mapping[type[Fact] | Erased, Handler | Many[Any] | Upcast]
 """Kind of fact (or `Erased(Kind)`, a state's tombstone) → what to do: `async def (tx, fact)`, or `batch(async def (tx, facts))`."""
 
 
@@ -72,16 +85,30 @@ class Dispatcher:
         self.consumer, self.table, self.clock = consumer, table, clock
         self.handlers: dict[tuple[str, bool], Handler | Many[Any]] = {}
         self.kinds: dict[str, type[Fact]] = {}
+        self.upcasts: dict[str, Upcast] = {}
         for what, handler in table.items():
             kind = what.kind if isinstance(what, Erased) else what
             self.kinds[kind.type] = kind
-            self.handlers[kind.type, isinstance(what, Erased)] = handler
+            if isinstance(handler, Upcast):
+                self.read_as(kind, handler)
+            else:
+                self.handlers[kind.type, isinstance(what, Erased)] = handler
         for kind in self.kinds.values():
             if issubclass(kind, StateFact) and (kind.type, True) not in self.handlers:
                 raise TypeError(
                     f"{consumer} keeps {kind.__name__} and has no line for Erased({kind.__name__}): what is erased must be forgotten"
                 )
         self.meters = meters.of_consumer(consumer)
+
+    def read_as(self, older: type[Fact], upcast: Upcast) -> None:
+        """The newer kind's reactions are the older one's as well."""
+        newer = upcast.to
+        if family_of(older.type) != family_of(newer.type) or newer not in self.table or isinstance(self.table[newer], Upcast):
+            raise TypeError(f"{self.consumer} reads {older.type} as {newer.type}: that must be of its family, and have a line of its own")
+        self.upcasts[older.type] = upcast
+        for is_erased, what in ((False, newer), (True, Erased(cast("type[StateFact]", newer)))):
+            if what in self.table:
+                self.handlers[older.type, is_erased] = cast("Handler | Many[Any]", self.table[what])
 
     @cached_property
     def families(self) -> frozenset[str]:
@@ -138,11 +165,12 @@ class Dispatcher:
         self.meters.skipped.inc()
 
     def decode(self, envelope: Envelope) -> Fact | Erased:
-        kind = self.kinds[envelope.type]
+        kind, upcast = self.kinds[envelope.type], self.upcasts.get(envelope.type)
         if envelope.data is None:
-            return Erased(cast("type[StateFact]", kind), envelope.key, envelope.at)
+            return Erased(cast("type[StateFact]", upcast.to if upcast else kind), envelope.key, envelope.at)
         try:
-            return kind.model_validate_json(envelope.data)
+            fact = kind.model_validate_json(envelope.data)
+            return upcast.convert(fact) if upcast else fact
         except ValidationError as error:
             where = ", ".join(".".join(map(str, one["loc"])) + f": {one['msg']}" for one in error.errors(include_input=False)[:5])
             raise Undecodable(f"{envelope.type} about {envelope.key}: {where}") from None
