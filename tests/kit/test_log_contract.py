@@ -61,6 +61,16 @@ async def test_facts_of_one_key_arrive_in_the_order_of_their_commits(stage: Stag
             await stage.until_told(f"k{key}", *(version for version in range(1, 31) if version % 3 == key))
 
 
+async def test_a_clock_that_jumps_back_disorders_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids begin with the time at which they were made, and facts bear it: neither is what order rests on."""
+    began = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    for version in range(1, 8):
+        monkeypatch.setattr("parvis_kit.events.publish.new_id", lambda version=version: UUID(int=(100 - version) << 80 | 7))
+        await stage.publish(changed("k", version, began - version * timedelta(hours=1)))
+    async with stage.running(stage.flow()):
+        await stage.until_told("k", *range(1, 8))
+
+
 async def test_what_is_rolled_back_is_never_told(stage: Stage) -> None:
     async with stage.running(stage.flow()):
         with suppress(ZeroDivisionError):
