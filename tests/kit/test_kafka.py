@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,9 +16,10 @@ from parvis_kit.db import Tx
 from parvis_kit.events import Erased, Fact, publish
 from parvis_kit.events.kafka import topics
 from parvis_kit.events.kafka.log import KafkaLog
-from parvis_kit.events.kafka.wire import number_of
+from parvis_kit.events.kafka.producer import KafkaProducer
+from parvis_kit.events.kafka.wire import Message, number_of
 from parvis_kit.events.ledger import stands_of, tables_of
-from parvis_kit.events.operate import accept_loss, lag, parked, replay_lane
+from parvis_kit.events.operate import accept_loss, lag, parked, replay_lane, tail
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Problem
 from parvis_kit.settings import Kafka
@@ -145,6 +147,58 @@ async def test_a_missing_topic_is_named_and_waited_for(stage: Stage, kafka_setti
 
 
 # consumers
+
+
+async def test_a_partition_that_refuses_keeps_its_facts_and_holds_up_no_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged beside it is deleted and not sent again; what was not goes later, in order."""
+    keys = {number_of(f"k{n}", 3): f"k{n}" for n in range(20)}
+    refused, refuses = asyncio.Event(), True
+    send = KafkaProducer.send
+
+    async def send_or_refuse(producer: KafkaProducer, partition: str, facts: Sequence[Message]) -> int:
+        if refuses and partition == f"{THING}/0":
+            refused.set()
+            raise Gone("its leader is away")
+        return await send(producer, partition, facts)
+
+    monkeypatch.setattr(KafkaProducer, "send", send_or_refuse)
+    async with stage.running(stage.flow()):
+        for version in (1, 2, 3):
+            await stage.publish(*(changed(key, version) for key in keys.values()))
+        await asyncio.wait_for(refused.wait(), 10)
+        for number in (1, 2):
+            await stage.until_told(keys[number], 1, 2, 3)
+        assert await stage.story(keys[0]) == []
+        refuses = False
+        await stage.until_told(keys[0], 1, 2, 3)
+    assert sorted(await logged(stage)) == sorted((key, version) for key in keys.values() for version in (1, 2, 3)), "none was sent twice"
+
+
+async def test_a_relay_cut_from_its_database_while_it_sends_doubles_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    send, cuts = KafkaProducer.send, 2
+
+    async def send_and_be_cut(producer: KafkaProducer, partition: str, facts: Sequence[Message]) -> int:
+        nonlocal cuts
+        taken = await send(producer, partition, facts)
+        if cuts:
+            cuts -= 1
+            async with stage.beta.transaction() as tx:
+                mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'parvis-relay-alpha'"
+                await tx.execute(sa.text(f"{mine} AND datname = current_database()"))
+        return taken
+
+    monkeypatch.setattr(KafkaProducer, "send", send_and_be_cut)
+    async with stage.running(stage.flow()):
+        await stage.change("k", 1, 2, 3)
+        await stage.until_told("k", 1, 2, 3)
+        await stage.change("k", 4)
+        await stage.until_told("k", 1, 2, 3, 4)
+    assert len(await logged(stage)) > 4, "what was acknowledged and not deleted came again"
+
+
+async def logged(stage: Stage) -> list[tuple[str, int]]:
+    """(key, version) of all that was ever sent."""
+    return [(fact.key, json.loads(fact.data or b"{}")["version"]) async for _, _, fact in tail(stage.flow(), {"alpha": [THING]})]
 
 
 async def test_members_share_the_partitions_and_each_knows_when_all_is_read(stage: Stage) -> None:
