@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -58,8 +59,9 @@ class Part:
         return self.running.poll() is not None
 
     def wait_ready(self) -> "Part":
-        """Raises AssertionError when it ends instead."""
-        line = self.running.stdout.readline() if self.running.stdout else ""
+        """Raises AssertionError when it ends instead, or takes too long."""
+        out = self.running.stdout
+        line = out.readline() if out and select.select([out], [], [], WAIT_SECONDS_MAX)[0] else ""
         if not line.startswith("ready"):
             raise AssertionError(f"{self.arguments} did not get ready: {line!r}")
         return self
