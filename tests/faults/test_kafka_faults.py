@@ -14,6 +14,7 @@ from parvis_kit.testing.servers import started
 
 USUAL_LEASE_SECONDS = 10.0
 """Longer than three brokers need to find a new leader: a producer that waits for it sends nothing twice."""
+pytestmark = pytest.mark.soak
 ROUNDS = 20 if os.environ.get("SOAK") else 3
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
 WINDOWS = [

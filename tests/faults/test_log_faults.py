@@ -11,6 +11,7 @@ import pytest
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
 from parvis_kit.testing.servers import started
 
+pytestmark = pytest.mark.soak
 ROUNDS = 20 if os.environ.get("SOAK") else 3
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
 """Drawn anew for each run and printed with each failure; SEED=… runs the same again."""

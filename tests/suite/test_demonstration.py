@@ -107,6 +107,7 @@ async def test_each_agent_is_known_by_password_app_password_and_token(demonstrat
                 assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.soak
 def test_every_service_does_what_its_document_says(demonstration: Demonstration) -> None:
     """Requests made up from each document, good and bad, by somebody who may do all: every check of schemathesis."""
     token = demonstration.agent("operator")["token"]
