@@ -1,1 +1,1 @@
-"""A welcome for each agent who joins."""
+"""Files: spaces, folders, uploads, versions and shares; their bytes lie in a blob store."""

@@ -1,11 +1,28 @@
-"""What may be set."""
+"""What files may be told."""
 
 from parvis_kit import settings
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
+
+GIB = 2**30
 
 
 class Settings(settings.Settings):
     model_config = SettingsConfigDict(env_prefix="PARVIS_FILES_")
 
-    greeting: str = "Welcome aboard."
-    """What an agent reads who has joined."""
+    upload_bytes_max: int = Field(default=20 * GIB, ge=1, le=5_000 * GIB)
+    """The largest file that may be sent: the announced size is refused before any byte travels."""
+    personal_quota_bytes: int = Field(default=10 * GIB, ge=0)
+    """What each agent's personal space may hold."""
+    space_quota_bytes: int = Field(default=100 * GIB, ge=0)
+    """What each shared space may hold."""
+    ministry_quota_bytes: int = Field(default=100_000 * GIB, ge=0)
+    """What all spaces of a ministry may hold together."""
+    upload_minutes: int = Field(default=1440, ge=1, le=43_200)
+    """How long an upload may lie still before it is given up and its place is given back."""
+    versions_max: int = Field(default=100, ge=1, le=10_000)
+    """Of each file: the oldest goes for good when one more comes."""
+    orphan_minutes: int = Field(default=1440, ge=1, le=43_200)
+    """How long bytes that nothing refers to are kept, once before they are marked and once before they are deleted."""
+    scanner: str = Field(default="off", pattern="^off$")
+    """What looks for viruses before a file can be read; this version has no scanner, and says so."""
