@@ -5,6 +5,8 @@ RUN := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench soak new-service lock setup setup-dev
 MAKEFLAGS += --no-print-directory
+# Half of the tests' time is waiting, for servers and for processes that were killed: two at once, a file staying together.
+AT_ONCE ?= -n 2 --dist loadfile
 # A process that may not keep its compiled modules takes three times as long to start, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -15,7 +17,7 @@ run: setup ## the whole suite in one process, with three demonstration ministrie
 	@exec .venv/bin/parvis up --demo
 
 test: setup-dev ## every test, on SQLite and on a real PostgreSQL that it starts itself (T=tests/kit for a part, T="-k words")
-	@exec $(RUN) -m pytest $(T)
+	@exec $(RUN) -m pytest $(AT_ONCE) $(T)
 
 check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabilities: under 3 minutes
 	@exec $(RUN) infra/run-checks.py

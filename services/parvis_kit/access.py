@@ -5,6 +5,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from secrets import choice, token_bytes
 from string import ascii_lowercase, digits
@@ -80,6 +81,10 @@ class AppPassword:
         return sha256(self.secret.encode()).hexdigest()
 
 
+PRIVATE_KEYS_MAX = 4
+"""The one that signs, the next one and the last; the text of each is in the database anyway."""
+
+
 def issuer_of(public_url: str) -> str:
     """Who signs, as tokens say it: the installation's public URL, or a fixed name where none is set."""
     return public_url.rstrip("/") or "urn:parvis:installation"
@@ -90,7 +95,9 @@ def make_key() -> RSAKey:
     return RSAKey.generate_key(KEY_BITS, parameters={"use": "sig", "alg": ALGORITHM}, auto_kid=True)
 
 
+@lru_cache(maxsize=PRIVATE_KEYS_MAX)
 def private_key(pem: str, kid: str) -> RSAKey:
+    """The key of this text. Checking its primes takes a tenth of a second, so what was read is kept."""
     return RSAKey.import_key(pem, {"use": "sig", "alg": ALGORITHM, "kid": kid})
 
 

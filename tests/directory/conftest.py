@@ -124,6 +124,13 @@ async def town(
     acknowledgements: dict[str, type[LeaverAcknowledged]],
     resolve: Any,
 ) -> AsyncIterator[Town]:
+    async def tables(folder: Path, url: str) -> None:
+        anywhere = Platform(data=folder, database_url=SecretStr(url))
+        service = build(anywhere, clock, Settings(local_sign_in=True))
+        await migrate([service], anywhere)
+        await service.database.close()
+
+    await place.prepare("directory", tables)
     url = "" if place.server is None else place.url_of("any")
     kafka = request.getfixturevalue("kafka").settings().model_dump() if database_kind == "kafka" else {}
     platform = Platform(data=tmp_path, database_url=SecretStr(url), access_log=False, public_url="http://parvis.test", **kafka)

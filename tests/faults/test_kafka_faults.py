@@ -10,7 +10,7 @@ import pytest
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
 from parvis_kit.testing.kafka import KafkaServer
-from parvis_kit.testing.servers import started
+from parvis_kit.testing.servers import reachable, started
 
 USUAL_LEASE_SECONDS = 10.0
 """Longer than three brokers need to find a new leader: a producer that waits for it sends nothing twice."""
@@ -117,9 +117,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     postgres_log: str, kafka_script: Path, kafka: KafkaServer, tmp_path: Path
 ) -> None:
     random = Random(SEED)
-    for one in (tmp_path, *list(tmp_path.parents)[:2]):
-        one.chmod(0o711)  # the server runs as somebody else
-    place = ["--dir", str(tmp_path / "server")]
+    place = ["--dir", str(reachable(tmp_path) / "server")]
     with ExitStack() as servers:
         said = servers.enter_context(started(kafka_script, *place))
         port = said["bootstrap"].rpartition(":")[2]

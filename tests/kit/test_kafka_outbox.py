@@ -30,7 +30,7 @@ async def outbox(stage: Stage, place: Place) -> AsyncIterator[PostgresOutbox]:
 
 async def claimed(outbox: PostgresOutbox) -> list[int]:
     """The ids of a claim, after a second has passed for it."""
-    outbox.settled_at = float("-inf")
+    outbox.low_water.settled_at = float("-inf")
     return [row.id for row in await outbox.claim(500)]
 
 

@@ -50,7 +50,8 @@ class LogMachine(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def open(self) -> None:
-        self.place = Place(Path(self.folder.name), self.server, self.stack)
+        folder = Path(self.folder.name)
+        self.place = Place(folder, self.server, self.stack, folder / "prepared")
         self.stage = Stage(self.place.url_of)
         self.stack.push_async_callback(self.stage.close)
         await self.stage.make_tables()

@@ -14,7 +14,7 @@ from parvis_kit.testing.simulation.mutants import HARMLESS, MUTANTS, applied, hu
 from parvis_kit.testing.simulation.plan import SHAPES, draw, shrink
 
 FIRST_SEED, CHUNK = 1, 250
-HISTORIES = 500_000 if os.environ.get("SOAK") else 2_000
+HISTORIES = 500_000 if os.environ.get("SOAK") else 10_000
 HUNTED_MAX, HARMLESS_SEEDS = 1_000, 200
 SEEDS = Path(__file__).with_name("seeds.txt")
 

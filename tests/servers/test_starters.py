@@ -15,7 +15,7 @@ import pytest
 from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
-from parvis_kit.testing.servers import ServerMissing, started
+from parvis_kit.testing.servers import ServerMissing, reachable, started
 
 SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
 WAIT_SECONDS_MAX = 15.0
@@ -41,7 +41,7 @@ async def test_postgresql_answers_and_leaves_nothing_behind(postgres_script: Pat
 @SOURCES
 @pytest.mark.usefixtures("installed")
 async def test_postgresql_does_not_outlive_a_starter_that_was_killed(postgres_script: Path, source: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(postgres_script), "--source", source, "--dir", str(reachable(tmp_path))]
+    command = [sys.executable, str(postgres_script), "--source", source, "--dir", str(reachable(tmp_path) / "server")]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert starter.stdout
     said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
@@ -65,7 +65,9 @@ async def test_kafka_answers_and_leaves_nothing_behind(kafka_script: Path, kafka
 
 
 async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
-    starter = subprocess.Popen([sys.executable, str(kafka_script), "--dir", str(reachable(tmp_path))], stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen(
+        [sys.executable, str(kafka_script), "--dir", str(reachable(tmp_path) / "server")], stdout=subprocess.PIPE, text=True
+    )
     assert starter.stdout
     said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
     starter.kill()
@@ -75,7 +77,7 @@ async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Pa
 
 
 def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
-    place = reachable(tmp_path)
+    place = reachable(tmp_path) / "server"
     settings = KafkaServer("").settings()
     with started(kafka_script, "--dir", str(place)) as said:
         first = settings.model_copy(update={"kafka_bootstrap_servers": said["bootstrap"]})
@@ -132,7 +134,7 @@ def test_a_port_that_is_taken_is_refused_by_name(postgres_script: Path, postgres
 
 
 def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: PostgresServer, tmp_path: Path) -> None:
-    place = reachable(tmp_path)
+    place = reachable(tmp_path) / "server"
 
     async def remembered(url: str, statement: str) -> object:
         connection = await asyncpg.connect(url)
@@ -145,13 +147,6 @@ def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: Postgres
         asyncio.run(remembered(said["url"], "CREATE TABLE kept AS SELECT 7 AS seven"))
     with started(postgres_script, "--durable", "--dir", str(place)) as said:
         assert asyncio.run(remembered(said["url"], "SELECT seven FROM kept")) == 7
-
-
-def reachable(folder: Path) -> Path:
-    """Root's server runs as nobody, who must be allowed to walk down to its folder."""
-    for one in (folder, *list(folder.parents)[:2]):
-        one.chmod(0o711)
-    return folder / "server"
 
 
 def alive(pid: int) -> bool:

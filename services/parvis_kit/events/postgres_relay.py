@@ -10,6 +10,7 @@ from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.ledger import FACT_COLUMNS
+from parvis_kit.events.low_water import LowWater
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.postgres_leader import Leader, gone_when_away, open_leader
 from parvis_kit.events.relay import RELAY_BATCH_MAX
@@ -24,6 +25,7 @@ class PostgresCarrier:
 
     def __init__(self, leader: Leader, bell: Bell, batch_max: int) -> None:
         self.leader, self.bell, self.batch_max = leader, bell, batch_max
+        self.low_water = LowWater(leader.conn, leader.service)
 
     async def lead(self) -> bool:
         return await self.leader.lead()
@@ -32,9 +34,10 @@ class PostgresCarrier:
         service, conn = self.leader.service, self.leader.conn
         try:
             with gone_when_away():
+                await self.low_water.settle()
                 await reach("relay.before_move")
                 async with conn.transaction():
-                    moved = await move(conn, service, self.batch_max)
+                    moved = await move(conn, service, self.low_water, self.batch_max)
                     await reach("relay.before_commit")
                 await reach("relay.after_commit")
                 await self.leader.gauge()
@@ -46,17 +49,17 @@ class PostgresCarrier:
         return moved
 
 
-async def move(conn: "asyncpg.Connection[asyncpg.Record]", service: str, limit: int) -> int:
+async def move(conn: "asyncpg.Connection[asyncpg.Record]", service: str, low_water: LowWater, limit: int) -> int:
     """Number the oldest facts of the outbox and put them into the log; how many they were. To be called in a transaction.
 
     The head's row lock orders movers: a second leader waits for it, and its next statement sees what the first has left.
     """
     head: int = await conn.fetchval(f"SELECT seq FROM {service}.log_head FOR UPDATE", timeout=MOVE_SECONDS_MAX)
-    done = await conn.execute(_take(service), head, limit, timeout=MOVE_SECONDS_MAX)
-    moved = int(done.rpartition(" ")[2])
+    moved, last = await conn.fetchrow(_take(service), head, limit, low_water.mark, timeout=MOVE_SECONDS_MAX)
     if moved:
+        low_water.read([last])
         await conn.execute(f"UPDATE {service}.log_head SET seq = $1", head + moved)
-    return moved
+    return int(moved)
 
 
 @cache
@@ -64,8 +67,9 @@ def _take(service: str) -> str:
     columns = ", ".join(FACT_COLUMNS)
     return (
         f"WITH taken AS (DELETE FROM {service}.outbox "
-        f"WHERE id = ANY(ARRAY(SELECT id FROM {service}.outbox ORDER BY id LIMIT $2)) RETURNING *) "
-        f"INSERT INTO {service}.log (seq, {columns}) SELECT $1 + row_number() OVER (ORDER BY id), {columns} FROM taken"
+        f"WHERE id = ANY(ARRAY(SELECT id FROM {service}.outbox WHERE id > $3 ORDER BY id LIMIT $2)) RETURNING *), "
+        f"put AS (INSERT INTO {service}.log (seq, {columns}) SELECT $1 + row_number() OVER (ORDER BY id), {columns} FROM taken) "
+        "SELECT count(*), max(id) FROM taken"
     )
 
 

@@ -1,6 +1,8 @@
 """A service's doors on the one aiohttp application of a process."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -12,7 +14,7 @@ from parvis_kit.http.answers import json_answer
 from parvis_kit.http.chain import LIMITS, AtWork, Authenticate, Chain, Handler, Limits, Process, expect, meter_at_work
 from parvis_kit.http.models import CLOCK, DB
 from parvis_kit.http.network import TRUSTED, networks_of
-from parvis_kit.http.openapi import openapi
+from parvis_kit.http.openapi import openapi, refuse_same_names
 from parvis_kit.http.reading import typed
 from parvis_kit.http.routes import Routes
 from parvis_kit.settings import Platform
@@ -52,10 +54,11 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
             add_route(app, one.method, one.path, door)
         for raw in routes.raw_routes:
             add_route(app, raw.method, raw.path, chain.around(raw.method, raw.path, raw.door, scope=raw.scope))
-    document = to_json(openapi(service.name, service.routes))
+    refuse_same_names(service.name, service.routes)
+    document = cache(lambda: to_json(openapi(service.name, service.routes)))
 
     async def read_openapi(request: web.Request) -> web.StreamResponse:
-        return json_answer(document)
+        return json_answer(await asyncio.to_thread(document))
 
     path = f"/api/{service.name}/openapi.json"
     add_route(app, "GET", path, chain.around("GET", path, read_openapi))

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterator, Sequence
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from parvis_kit.db import Database
 
 T = TypeVar("T")
+Prepare = Callable[[Path, str], Awaitable[None]]
+"""Makes tables in a folder (SQLite) or at a URL, and closes what it opened."""
 
 DATABASES = ("sqlite", "postgresql")
 EVERY_DATABASE = (*DATABASES, "debian")
@@ -32,11 +35,20 @@ class PostgresServer:
     """Of the database `postgres`, as its superuser."""
     version: str = ""
     templates: dict[int, tuple[sa.MetaData, str]] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def create(self, metadata: sa.MetaData | None = None) -> str:
         """The URL of a fresh database, with these tables in it."""
         return _apart(self._create(metadata))
+
+    async def copy_of(self, name: str, make: Callable[[str], Awaitable[None]]) -> str:
+        """The URL of a database as `make` leaves an empty one."""
+        if name not in self.prepared:
+            made = await self._copy("template1", "template")
+            await make(self.at(made))
+            self.prepared[name] = made
+        return self.at(await self._copy(self.prepared[name], "test"))
 
     def drop(self, url: str) -> None:
         """Whoever is still connected is cut off."""
@@ -81,9 +93,25 @@ def _apart(work: Coroutine[object, object, T]) -> T:
 class Place:
     """Where the services of one test have their tables: on PostgreSQL one database with a schema each, on SQLite a file each."""
 
-    def __init__(self, folder: Path, server: PostgresServer | None, stack: AsyncExitStack) -> None:
-        self.folder, self.server, self.stack = folder, server, stack
+    def __init__(self, folder: Path, server: PostgresServer | None, stack: AsyncExitStack, templates: Path) -> None:
+        """`templates`: a folder that lasts as long as the run."""
+        self.folder, self.server, self.stack, self.templates = folder, server, stack, templates
         self.url = ""
+
+    async def prepare(self, name: str, make: Prepare) -> None:
+        """Before anything is opened: what `make` leaves in empty databases. It is done once a run, and copied for each test."""
+        if self.server is not None:
+            self.url = await self.server.copy_of(name, lambda url: make(self.folder, url))
+            self.stack.callback(self.server.drop, self.url)
+            return
+        kept = self.templates / name
+        if not kept.exists():
+            draft = kept.with_suffix(".draft")
+            draft.mkdir(parents=True)
+            await make(draft, "")
+            draft.rename(kept)
+        for file in kept.glob("*.db"):
+            shutil.copyfile(file, self.folder / file.name)
 
     def url_of(self, service: str) -> str:
         """The URL under which a service opens its tables."""

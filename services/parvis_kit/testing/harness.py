@@ -73,6 +73,12 @@ class Part:
     def exit_status(self) -> int | None:
         return self.running.poll()
 
+    @property
+    def memory_max_bytes(self) -> int:
+        """The most that it has held at once (VmHWM, proc(5))."""
+        status = Path(f"/proc/{self.running.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
     def stop(self) -> int:
         """SIGTERM, and its exit status."""
         if not self.is_dead():
@@ -111,12 +117,12 @@ class Log:
         self.parts.append(part)
         return part
 
-    def write(self, facts: int, seed: int, rate: float = RATE) -> Part:
-        return self.part("write", "--facts", str(facts), "--seed", str(seed), "--rate", str(rate))
+    def write(self, facts: int, seed: int, rate: float = RATE, burst: int = 1) -> Part:
+        return self.part("write", "--facts", str(facts), "--seed", str(seed), "--rate", str(rate), "--burst", str(burst))
 
-    def finish(self, writer: Part) -> None:
+    def finish(self, writer: Part, seconds: float = WAIT_SECONDS_MAX) -> None:
         """Wait for a writer, and count what it was told is committed."""
-        out, _ = writer.running.communicate(timeout=WAIT_SECONDS_MAX)
+        out, _ = writer.running.communicate(timeout=seconds)
         self.acknowledged += sum(map(int, re.findall(r"acknowledged (\d+)", out)))
 
     def run(self, script: Path) -> int:

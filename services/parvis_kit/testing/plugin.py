@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -29,6 +29,27 @@ def missing(what: str, why: str) -> None:
     if IN_CI:
         pytest.fail(f"{what} cannot be had, and CI=true makes that a failure: {why}", pytrace=False)
     pytest.skip(f"not tested on {what}: {why.splitlines()[0]}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Workers of a run in several processes are told what was asked of the whole, which is in no environment any more."""
+    node.workerinput["asked"] = ASKED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    ASKED.update(getattr(config, "workerinput", {}).get("asked", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["not_tested"] = NOT_TESTED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a worker could not try belongs to the last lines of the run too; a worker that was killed has told nothing."""
+    NOT_TESTED.update(getattr(node, "workeroutput", {}).get("not_tested", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -100,12 +121,14 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def place(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def place(
+    database_kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Place]:
     """Where the services of one test have their tables; nothing of it is left afterwards."""
     make = request.getfixturevalue("postgres_servers") if database_kind != "sqlite" else None
     kind = "postgresql" if database_kind == "kafka" else database_kind
     async with AsyncExitStack() as stack:
-        yield Place(tmp_path, make(kind) if make else None, stack)
+        yield Place(tmp_path, make(kind) if make else None, stack, tmp_path_factory.getbasetemp() / "prepared")
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """How Parvis speaks to a Kafka: who it is, what it trusts, what counts as away, and how its library may complain."""
 
+import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,8 @@ from parvis_kit.settings import Kafka, SettingsRefused
 
 REQUEST_MILLISECONDS_MAX = 5_000
 METADATA_MILLISECONDS = 60_000
+CLOSE_SECONDS_MAX = 5.0
+"""Of a connection that is given up: the next one is opened meanwhile by nobody."""
 SAY_AGAIN_SECONDS = 30.0
 """A client that tries to connect says so several times a second."""
 
@@ -48,6 +51,20 @@ def gone_when_away(doing: str) -> Iterator[None]:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
         raise Gone(f"{doing}: {str(error) or type(error).__name__}") from error
+
+
+async def give_up(closing: Coroutine[Any, Any, object]) -> None:
+    """Close what is no longer wanted, for a while at most and whatever it says.
+
+    In a task of its own: aiokafka's consumer raises the cancellations of its own tasks when it stops in a bad moment, and whoever
+    awaited it would take them for theirs and die.
+    """
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait({task}, timeout=CLOSE_SECONDS_MAX)
+    finally:
+        task.cancel()
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 class OnceInAWhile(logging.Filter):

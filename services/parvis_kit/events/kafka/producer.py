@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 
-from parvis_kit.events.kafka.client import SAY_AGAIN_SECONDS, gone_when_away, options
+from parvis_kit.events.kafka.client import CLOSE_SECONDS_MAX, SAY_AGAIN_SECONDS, give_up, gone_when_away, options
 from parvis_kit.events.kafka.outbox import PostgresOutbox
 from parvis_kit.events.kafka.topics import MESSAGE_BYTES_MAX
 from parvis_kit.events.kafka.wire import Message, number_of, partition_name, partition_parts
@@ -23,7 +23,6 @@ BATCH_BYTES_MAX = MESSAGE_BYTES_MAX - 4096
 SEND_SHARE = 0.75
 """Of the lease. As long as may be: a producer that is not given up tries again without duplicates, a new one cannot know what arrived."""
 START_SECONDS_MAX = 5.0
-CLOSE_SECONDS_MAX = 2.0
 
 log = logging.getLogger(__name__)
 said: dict[str, float] = {}
@@ -89,11 +88,9 @@ class KafkaProducer:
         sender = producer._sender.sender_task
         if sender is not None:
             sender.cancel()
-        with suppress(Exception, asyncio.CancelledError):  # nobody minds how a connection that is given up ends
-            async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                await producer.client.close()
-                if sender is not None:
-                    await asyncio.wait([sender])
+        await give_up(producer.client.close())
+        if sender is not None:
+            await asyncio.wait([sender], timeout=CLOSE_SECONDS_MAX)
         producer._closed = True
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from parvis_kit.events.kafka.client import gone_when_away, options
+from parvis_kit.events.kafka.client import give_up, gone_when_away, options
 from parvis_kit.events.kafka.source import FETCH_BYTES_MAX, record_of
 from parvis_kit.events.kafka.wire import named, partition_name, partition_parts
 from parvis_kit.events.log import Topics
@@ -96,4 +96,4 @@ async def open_reading(kafka: Kafka, service: str, topics: Topics) -> AsyncItera
             await client.start()
         yield KafkaReading(kafka, client, topics)
     finally:
-        await client.stop()
+        await give_up(client.stop())

@@ -11,7 +11,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from parvis_kit.events.consumer import Behind
-from parvis_kit.events.kafka.client import gone_when_away, options
+from parvis_kit.events.kafka.client import give_up, gone_when_away, options
 from parvis_kit.events.kafka.producer import say
 from parvis_kit.events.kafka.wire import decode, partition_name, partition_parts
 from parvis_kit.events.ports import Batch, Gone, Record
@@ -27,7 +27,6 @@ SILENT_SECONDS_MAX = 15.0
 JOIN_SECONDS_MAX = 30.0
 HEARTBEATS_A_SESSION = 4
 REPORT_SECONDS_MAX = 2.0
-CLOSE_SECONDS_MAX = 5.0
 
 Stands = Callable[[], Awaitable[Mapping[str, int]]]
 """Where the consumer stands, by partition, as its database has it."""
@@ -209,9 +208,7 @@ class KafkaSource:
         if self.member is None:
             return
         member, self.member, self.positions = self.member, None, {}
-        with suppress(Exception):  # it is given up, whatever it says
-            async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                await member.stop()
+        await give_up(member.stop())
 
 
 @asynccontextmanager
