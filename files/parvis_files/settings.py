@@ -1,5 +1,7 @@
 """What files may be told."""
 
+from pathlib import Path
+
 from parvis_kit import settings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -20,9 +22,13 @@ class Settings(settings.Settings):
     """What all spaces of a ministry may hold together."""
     upload_minutes: int = Field(default=1440, ge=1, le=43_200)
     """How long an upload may lie still before it is given up and its place is given back."""
-    versions_max: int = Field(default=100, ge=1, le=10_000)
-    """Of each file: the oldest goes for good when one more comes."""
     orphan_minutes: int = Field(default=1440, ge=1, le=43_200)
     """How long bytes that nothing refers to are kept, once before they are marked and once before they are deleted."""
+    blobs_url: str = ""
+    """The S3 that holds the bytes, as http(s)://ACCESS_KEY@HOST[:PORT]/BUCKET; by default a folder in PARVIS_DATA does."""
+    blobs_secret_file: Path | None = None
+    """A file that holds the secret of the access key, so that it stays out of the environment."""
+    blobs_public: str = ""
+    """Where agents reach that S3, as https://HOST[:PORT]; by default where PARVIS_FILES_BLOBS_URL says."""
     scanner: str = Field(default="off", pattern="^off$")
     """What looks for viruses before a file can be read; this version has no scanner, and says so."""

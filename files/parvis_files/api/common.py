@@ -20,13 +20,6 @@ from parvis_files.rules.quotas import Limits, Quota
 from parvis_files.rules.rights import Role
 from parvis_files.rules.uploads import ConflictRule
 
-BLOBS: web.RequestKey[BlobStore] = web.RequestKey("BLOBS")
-TERMS = web.RequestKey("TERMS", "Configured")
-MADE = Kept(TypeAdapter(UUID))
-"""What an answer is made from again when its request comes again: the id."""
-Name = Annotated[str, Field(min_length=1, max_length=255, description="At most 255 bytes; no path, no control character.")]
-Conflicting = Annotated[ConflictRule, Field(description="When the name is taken: another name, a version of that file, or a refusal.")]
-
 
 @dataclass(frozen=True, slots=True)
 class Configured:
@@ -39,6 +32,14 @@ class Configured:
 
     def terms(self, conflict: ConflictRule | None = None, *, refuses: bool = False) -> Terms:
         return Terms(self.limits, self.versions_max, conflict, refuses)
+
+
+BLOBS: web.RequestKey[BlobStore] = web.RequestKey("BLOBS")
+TERMS = web.RequestKey("TERMS", Configured)
+MADE = Kept(TypeAdapter(UUID))
+"""What an answer is made from again when its request comes again: the id."""
+Name = Annotated[str, Field(min_length=1, max_length=255, description="At most 255 bytes; no path, no control character.")]
+Conflicting = Annotated[ConflictRule, Field(description="When the name is taken: another name, a version of that file, or a refusal.")]
 
 
 class Paging(Query):

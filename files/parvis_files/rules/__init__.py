@@ -16,8 +16,8 @@ DEPTH_MAX = 64
 """Folders in folders: what clients can still show, and what each question about rights climbs at the most."""
 SHARES_MAX = 200
 """On one item; whoever needs more makes a team."""
-SPACES_MAX = 500
-"""Shared spaces that one agent makes."""
+VERSIONS_MAX = 100
+"""Of a file: the oldest goes for good when one more comes."""
 PURGE_PIECE = 500
 """Items of one transaction."""
 

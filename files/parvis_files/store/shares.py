@@ -12,10 +12,8 @@ from parvis_files.store import item, share, space
 from parvis_files.store.access import held
 
 SHARE = tuple(share.c[name] for name in Share.__slots__)
-GRANTEES = {
-    kind: sa.select(tables_of("files")[kind].c.ministry_id).where(tables_of("files")[kind].c.id == sa.bindparam("one"))
-    for kind in ("agent", "team")
-}
+_tables = tables_of("files")
+GRANTEES = {kind: sa.select(_tables[kind].c.ministry_id).where(_tables[kind].c.id == sa.bindparam("one")) for kind in ("agent", "team")}
 WITH_ME = (
     sa.select(*SHARE)
     .join_from(share, item, item.c.id == share.c.item_id)

@@ -21,11 +21,9 @@ MINE = (
     .order_by(space.c.id)
     .limit(sa.bindparam("limit"))
 )
+_many = sa.bindparam("many", type_=sa.BigInteger)
 NEXT_CHANGE = (
-    sa.update(space)
-    .where(space.c.id == sa.bindparam("one"))
-    .values(change_id=space.c.change_id + sa.bindparam("many", type_=sa.BigInteger))
-    .returning(space.c.change_id)
+    sa.update(space).where(space.c.id == sa.bindparam("one")).values(change_id=space.c.change_id + _many).returning(space.c.change_id)
 )
 
 
