@@ -9,11 +9,11 @@ from parvis_files import actions
 
 
 async def open_personal_space(tx: Tx, fact: AgentJoined) -> None:
-    await actions.open_personal_space(tx, fact.agent_id, fact.ministry_id, now=utc_now())
+    await actions.open_personal_space(tx, fact.agent_id, fact.ministry_id, now=fact.at)
 
 
 async def follow_agent(tx: Tx, fact: AgentMoved) -> None:
-    await actions.follow_agent(tx, fact.agent_id, fact.to_ministry_id, now=utc_now())
+    await actions.follow_agent(tx, fact.agent_id, fact.to_ministry_id, now=fact.at)
 
 
 async def settle_leaver(tx: Tx, fact: AgentLeft) -> None:
@@ -21,11 +21,11 @@ async def settle_leaver(tx: Tx, fact: AgentLeft) -> None:
 
 
 async def welcome_back(tx: Tx, fact: AgentReinstated) -> None:
-    await actions.welcome_back(tx, fact.agent_id, now=utc_now())
+    await actions.welcome_back(tx, fact.agent_id, now=fact.at)
 
 
 async def follow_ministry(tx: Tx, fact: MinistryMerged) -> None:
-    await actions.follow_ministry(tx, fact.ministry_id, fact.into_ministry_id, now=utc_now())
+    await actions.follow_ministry(tx, fact.ministry_id, fact.into_ministry_id, now=fact.at)
 
 
 REACTIONS: Reactions = {

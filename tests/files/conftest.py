@@ -115,7 +115,8 @@ class Office:
     async def team(self, name: str, ministry: str, *members: str) -> UUID:
         one = self.ids.setdefault(name, uuid4())
         who = tuple(self.ids[member] for member in members)
-        await self.hears(TeamState(at=self.clock(), about=str(one), team_id=one, ministry_id=self.ministries[ministry], name=name, members=who))
+        of = self.ministries[ministry]
+        await self.hears(TeamState(at=self.clock(), about=str(one), team_id=one, ministry_id=of, name=name, members=who))
         return one
 
     def root(self, name: str) -> str:
@@ -177,6 +178,11 @@ class Office:
         async with self.files.database.read() as conn:
             return list(await conn.execute(sa.text(query)))
 
+    def later(self, seconds: float = 0, **more: float) -> None:
+        """The clock goes on, and the copy of the directory with it."""
+        self.clock.advance(seconds, **more)
+        self.files.projections[0].reached_end()
+
     async def drive(self) -> None:
         """As the clock would."""
         await actions.drive_uploads(self.files.database, self.blobs, self.files.handles[TERMS].terms(), self.clock)
@@ -192,8 +198,8 @@ def key() -> RSAKey:
 
 @pytest.fixture
 def settings() -> Settings:
-    """A small office: 1 MiB for each agent."""
-    return Settings(personal_quota_bytes=MIB, space_quota_bytes=4 * MIB, ministry_quota_bytes=100 * MIB)
+    """A small office: two files in parts for each agent."""
+    return Settings(personal_quota_bytes=40 * MIB, space_quota_bytes=40 * MIB, ministry_quota_bytes=100 * MIB, upload_bytes_max=30 * MIB)
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ from parvis_files.store import items, shares
 async def make_folder(tx: Tx, asker: Asker, parent_id: UUID, name: str, conflict: ConflictRule, *, now: datetime) -> UUID:
     """Raises NotFound, Forbidden, Conflict, Invalid."""
     name = checked_name(name)
-    await queries.folder_for(tx, asker, parent_id, "create")
+    await queries.folder_for(tx, asker, parent_id)  # who may only deposit makes no folders
     seen, change_id = await locked(tx, asker, parent_id, "create")
-    if "see" not in seen.actions:
-        conflict = "rename"
     if seen.depth + 1 >= DEPTH_MAX:
         raise Conflict(f"Folders lie in each other {DEPTH_MAX} deep at the most.")
     folder_id = new_id()
