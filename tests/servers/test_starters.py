@@ -154,7 +154,7 @@ def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: Postgres
 async def test_s3_answers_and_leaves_nothing_behind(seaweedfs_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
     with started(seaweedfs_script) as said:
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{said['endpoint']}/bucket", timeout=5)
+            await asyncio.to_thread(urllib.request.urlopen, f"{said['endpoint']}/bucket", timeout=5)
         assert refused.value.code == 403, "it asks who is there"
     assert not Path(said["dir"]).exists()
     assert not alive(int(said["pid"]))
