@@ -95,6 +95,8 @@ async def serve(serving: Serving) -> None:
             await background.stop()
             await metrics.cleanup()
             for service in serving.services:
+                for run in service.after:
+                    await run()
                 await service.database.close()
             log.info("stopped")
 

@@ -3,7 +3,18 @@
 from urllib.parse import quote
 
 SHOWN = frozenset(
-    {"application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp", "audio/mpeg", "audio/ogg", "video/mp4", "video/webm", "text/plain"}
+    {
+        "application/pdf",
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "audio/mpeg",
+        "audio/ogg",
+        "video/mp4",
+        "video/webm",
+        "text/plain",
+    }
 )
 """Types that a browser may show in place; the others, and SVG and HTML above all, are saved."""
 DEFAULT_TYPE = "application/octet-stream"

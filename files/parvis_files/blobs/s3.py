@@ -169,16 +169,19 @@ class S3Store:
             return Part(number, len(body), answer.headers["ETag"], answer.headers.get("x-amz-checksum-crc64nvme", ""))
 
     async def parts(self, key: str, reference: str) -> Sequence[Part]:
-        found: list[Part] = []
+        """The newest of each number: some stores list those too that were sent before."""
+        found: dict[int, tuple[str, Part]] = {}
+        marker: dict[str, str] = {}
         while True:
-            marker = {"part-number-marker": str(found[-1].number)} if found else {}
             page = await self._xml("GET", key, {"uploadId": reference, "max-parts": str(PAGE)} | marker)
-            found += [
-                Part(int(_text(one, "PartNumber")), int(_text(one, "Size")), _text(one, "ETag"), _text(one, "ChecksumCRC64NVME"))
-                for one in _all(page, "Part")
-            ]
-            if _text(page, "IsTruncated") != "true":
-                return found
+            for one in _all(page, "Part"):
+                number, at = int(_text(one, "PartNumber")), _text(one, "LastModified")
+                if number not in found or at >= found[number][0]:
+                    part = Part(number, int(_text(one, "Size")), _text(one, "ETag"), _text(one, "ChecksumCRC64NVME"))
+                    found[number] = at, part
+            if _text(page, "IsTruncated") != "true" or not found:
+                return [part for _, (_, part) in sorted(found.items())]
+            marker = {"part-number-marker": _text(page, "NextPartNumberMarker") or str(max(found))}
 
     async def complete_multipart(self, key: str, reference: str, parts: Sequence[Part]) -> None:
         """The key is random and this upload's alone: an object that is there is the one that was made before."""
@@ -338,5 +341,3 @@ def _all(page: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
 def _text(page: ElementTree.Element, name: str) -> str:
     """Of a child; namespaces differ between stores."""
     return next((one.text or "" for one in _all(page, name)), "")
-
-
