@@ -152,7 +152,7 @@ async def keep_costs(tx: Tx, plan: CostPlan, *, who: object, now: datetime, wher
             await _end_prices(tx, mine)
         if mine:
             await costs.add(tx, kind, [_row(one, file_id, now) for one in mine])
-    await ledger.add_late(tx, plan.late_months, now)
+    await ledger.add_late(tx, plan.late_months)
     await audit.record(tx, who=who, what="cost.import", on=plan.name, ministry=None, at=now, where=where, why=f"sha256 {plan.digest}")
     return len(changes)
 

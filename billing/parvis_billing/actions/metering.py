@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from parvis_contracts.billing import LeaverSettled
@@ -59,8 +59,4 @@ async def settle_leavers(tx: Tx, leavers: Sequence[SeatChange], *, now: datetime
 async def say_late(tx: Tx, whens: Sequence[date | datetime]) -> None:
     """Closed months from the first of these on are looked at again: what stands from then on stands in each of them."""
     if whens and (closed := await ledger.closed_from(tx, min(map(month_of, whens)))):
-        await ledger.add_late(tx, closed, max(_moments(whens)))
-
-
-def _moments(whens: Sequence[date | datetime]) -> Iterable[datetime]:
-    return (one if isinstance(one, datetime) else datetime.combine(one, datetime.min.time(), UTC) for one in whens)
+        await ledger.add_late(tx, closed)

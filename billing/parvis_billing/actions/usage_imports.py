@@ -61,7 +61,7 @@ async def keep_usage(tx: Tx, plan: UsagePlan, *, who: object, now: datetime, whe
     for first in range(0, len(rows), ROWS_MAX):
         await usage.put_imported(tx, rows[first : first + ROWS_MAX])
     closed = set(await ledger.closed_from(tx, plan.months[0]))
-    await ledger.add_late(tx, closed & set(plan.months), now)
+    await ledger.add_late(tx, closed & set(plan.months))
     await audit.record(tx, who=who, what="usage.import", on=plan.name, ministry=None, at=now, where=where, why=f"sha256 {plan.digest}")
     return len(lines)
 

@@ -75,7 +75,7 @@ PERIOD = sa.Table(
     column("previous_hash", sa.Text), column("hash", sa.Text), sa.Column("run_id", sa.Uuid), sa.Column("closed_at", Moment),
     column("ran_at", Moment),
 )  # fmt: skip
-LATE_MONTH = sa.Table("late_month", METADATA, key("month", sa.Text), column("since", Moment))
+LATE_MONTH = sa.Table("late_month", METADATA, key("month", sa.Text), column("marks", sa.Integer))
 
 
 def booked() -> "tuple[sa.Column[Any], sa.Column[Any]]":

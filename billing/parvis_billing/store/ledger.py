@@ -1,6 +1,6 @@
 """Periods, runs and what they booked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -127,18 +127,24 @@ async def postings_of(conn: Connection, booked: str, concerns: str, ministry_id:
 # months whose books were closed before all was known
 
 
-async def late_months(conn: Connection) -> list[str]:
-    return list((await conn.execute(sa.select(LATE_MONTH.c.month).order_by(LATE_MONTH.c.month))).scalars())
+async def late_months(conn: Connection) -> dict[str, int]:
+    """With how often each was marked."""
+    rows = await conn.execute(sa.select(LATE_MONTH.c.month, LATE_MONTH.c.marks).order_by(LATE_MONTH.c.month))
+    return {month: marks for month, marks in rows}
 
 
-async def add_late(tx: Tx, months: Iterable[str], now: datetime) -> None:
-    rows = [{"month": month, "since": now} for month in sorted(set(months))]
+async def add_late(tx: Tx, months: Iterable[str]) -> None:
+    rows = [{"month": month, "marks": 1} for month in sorted(set(months))]
     if rows:
-        await tx.execute(upsert(tx, LATE_MONTH).on_conflict_do_nothing(), rows)
+        again = {"marks": LATE_MONTH.c.marks + 1}
+        await tx.execute(upsert(tx, LATE_MONTH).on_conflict_do_update(index_elements=["month"], set_=again), rows)
 
 
-async def forget_late(tx: Tx, months: Sequence[str]) -> None:
-    await tx.execute(sa.delete(LATE_MONTH).where(LATE_MONTH.c.month.in_(months)))
+async def forget_late(tx: Tx, seen: Mapping[str, int]) -> None:
+    """Only those that were not marked again since they were seen."""
+    row = LATE_MONTH.c
+    for month, marks in seen.items():
+        await tx.execute(sa.delete(LATE_MONTH).where(row.month == month, row.marks == marks))
 
 
 async def closed_from(conn: Connection, month: str) -> list[str]:

@@ -86,7 +86,7 @@ def _books() -> None:
         "period", key("month", sa.Text), column("state", sa.Text), column("total_cents", sa.BigInteger), column("previous_hash", sa.Text),
         column("hash", sa.Text), sa.Column("run_id", sa.Uuid), sa.Column("closed_at", Moment), column("ran_at", Moment),
     )  # fmt: skip
-    table("late_month", key("month", sa.Text), column("since", Moment))
+    table("late_month", key("month", sa.Text), column("marks", sa.Integer))
     table(
         "run", *booked(), column("inputs_sha256", sa.Text), column("postings_sha256", sa.Text), column("keys", Json),
         column("sirens", Json), column("total_cents", sa.BigInteger),
