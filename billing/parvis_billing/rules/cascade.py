@@ -183,28 +183,23 @@ class Desk:
         return found
 
     def _shares(self, name: str, cents: int) -> tuple[list[int], str]:
-        """Of the ministries, and the key that it came to; empty when there is nobody at all."""
+        """Of the ministries, and the key that it came to. Where nobody weighs anything, not even seats, it is nobody's."""
         for used in (name, FALLBACK):
             if any(self.sums[used]):
                 return allot(cents, self.sums[used])[0], used
-        return [], ""
+        return [cents if ministry == UNKNOWN else 0 for ministry in self.ministries], ""
 
     def to_ministries(self, month: ItemMonth, service: str, cents: int) -> Iterable[Posting]:
         item = month.item
         by_key = {name: self._shares(name, cents) for name in item.keys}
         shares, used = by_key[item.key]
-        if not used:
-            how = {"key": "", "asked": item.key, "service_cents": cents}
-            yield Posting(item.id, month.revision, service, item.perimeters, UNKNOWN, cents, dict.fromkeys(item.keys, cents), how)
-            return
         for place, ministry in enumerate(self.ministries):
-            mine = {name: found[0][place] for name, found in by_key.items()}
+            mine = {name: found[place] for name, (found, _) in by_key.items()}
             if not any(mine.values()):
                 continue
-            how = {
-                "key": used, "asked": item.key, "service_cents": cents,
-                "weight": self.sums[used][place], "of": sum(self.sums[used]), "common": self._common(used, ministry),
-            }  # fmt: skip
+            how: dict[str, Any] = {"key": used, "asked": item.key, "service_cents": cents}
+            if used:
+                how |= {"weight": self.sums[used][place], "of": sum(self.sums[used]), "common": self._common(used, ministry)}
             yield Posting(item.id, month.revision, service, item.perimeters, ministry, shares[place], mine, how)
 
     def to_agents(self, posting: Posting) -> None:
