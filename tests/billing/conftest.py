@@ -18,6 +18,7 @@ from parvis_billing.app import build as build_billing
 from parvis_billing.settings import Settings as BillingSettings
 from parvis_contracts.files import FilePurged, FileStored
 from parvis_directory import actions, queries
+from parvis_directory.actions.agents import let_go
 from parvis_directory.api.sign_in import DESK
 from parvis_directory.app import build as build_directory
 from parvis_directory.rules import Asker, Kind, Role
@@ -26,8 +27,9 @@ from parvis_kit import access
 from parvis_kit.background import Background
 from parvis_kit.db import Database, metadata_for
 from parvis_kit.events import Fact, log_tables, publish
+from parvis_kit.events.ledger import tables_of as log_tables_of
 from parvis_kit.events.running import tasks_of
-from parvis_kit.http import mount
+from parvis_kit.http import etag, mount
 from parvis_kit.ids import new_id
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -87,6 +89,22 @@ class State:
             person = await actions.create_agent(tx, ROOT, new, now=self.clock())
         self.ids[name] = person.id
         return person.id
+
+    async def move(self, name: str, ministry: str) -> None:
+        async with self.services["directory"].database.transaction() as tx:
+            person = await queries.agent_for(tx, ROOT, self.ids[name])
+            await actions.move_agent(tx, ROOT, person.id, self.ministries[ministry], None, if_match=etag(person.revision), now=self.clock())
+
+    async def leave(self, name: str) -> None:
+        async with self.services["directory"].database.transaction() as tx:
+            person = await queries.agent_for(tx, ROOT, self.ids[name])
+            await let_go(tx, ROOT, person, now=self.clock())
+
+    async def said(self, service: str) -> list[str]:
+        """The types of all facts that a service has said, in order."""
+        log = log_tables_of(service)["log"]
+        async with self.services[service].database.read() as conn:
+            return list((await conn.execute(log.select().with_only_columns(log.c.type).order_by(log.c.seq))).scalars())
 
     async def say(self, *facts: Fact) -> None:
         """As the service would that publishes them."""

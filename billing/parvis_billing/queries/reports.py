@@ -51,3 +51,8 @@ async def periods_for(conn: Connection, asker: Asker) -> list[Period]:
     """Raises Forbidden."""
     check_finance(asker)
     return await ledger.periods(conn)
+
+
+async def months_booked(conn: Connection) -> set[str]:
+    """Those that were run, open or closed."""
+    return {one.concerns for one in await ledger.runs(conn)}

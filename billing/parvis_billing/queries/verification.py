@@ -58,7 +58,7 @@ async def _verify_chain(conn: Connection, periods: list[Period], runs: list[RunR
         totals[one.month] = sum(posting.cents for posting in await ledger.postings_in(conn, "booked", one.month, one.month))
     row = tables_of("billing")["audit"].c
     said = await conn.execute(sa.select(row.about, row.reason).where(row.what == "period.close").order_by(row.seq))
-    return list(verification.check_chain(periods, runs, totals, dict(said.tuples().all())))
+    return list(verification.check_chain(periods, runs, totals, {about: reason for about, reason in said}))
 
 
 async def _verify_use(conn: Connection, period: Period, runs: list[RunRow]) -> list[Wrong]:

@@ -7,9 +7,9 @@ MICRO = 1_000_000
 MICRO_PER_CENT = 10_000
 CENTS_MAX = 10**14
 """A thousand milliards of euros: more is a slip of the pen."""
-AMOUNT = re.compile(r"^(-?)(\d{1,15})(?:[.,](\d{1,2}))?$")
-PRICE = re.compile(r"^(\d{1,9})(?:[.,](\d{1,6}))?$")
-THIN = " "
+AMOUNT = re.compile(r"^(-?)([0-9]{1,15})(?:[.,]([0-9]{1,2}))?$")
+PRICE = re.compile(r"^([0-9]{1,9})(?:[.,]([0-9]{1,6}))?$")
+THIN = "\u202f"
 """Narrow no-break space, as French typography wants it."""
 
 

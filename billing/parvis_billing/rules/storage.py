@@ -28,6 +28,8 @@ class StorageDay:
     day: date
     is_personal: bool
     ministry_id: UUID
+    """As the last change of the day has it."""
+    said_at: datetime
     delta_bytes: int
     byte_seconds: int
     """Until midnight."""
@@ -43,11 +45,14 @@ def by_day(changes: Iterable[SizeChange]) -> list[StorageDay]:
         sums = found.setdefault((one.holder_id, at.date()), [0, 0])
         sums[0] += one.delta_bytes
         sums[1] += one.delta_bytes * left
-        last[one.holder_id, at.date()] = one
-    return [
-        StorageDay(holder, day, last[holder, day].is_personal, last[holder, day].ministry_id, *sums)
-        for (holder, day), sums in found.items()
-    ]
+        before = last.setdefault((one.holder_id, at.date()), one)
+        if (before.at, before.ministry_id) < (one.at, one.ministry_id):
+            last[one.holder_id, at.date()] = one
+    return [_day(last[place], place[1], *sums) for place, sums in found.items()]
+
+
+def _day(last: SizeChange, day: date, delta_bytes: int, byte_seconds: int) -> StorageDay:
+    return StorageDay(last.holder_id, day, last.is_personal, last.ministry_id, last.at, delta_bytes, byte_seconds)
 
 
 def integral(standing_bytes: int, days: Iterable[tuple[date, int, int]], start: date, end: date) -> Iterator[tuple[date, int]]:

@@ -70,7 +70,10 @@ def read(raw: bytes, known: Known) -> tuple[list[UsageLine], list[Refused]]:
         raise Invalid(f"The file is not UTF-8 (byte {error.start}): save it as “CSV UTF-8”.") from None
     head = text.partition("\n")[0]
     rows = csv.reader(io.StringIO(text), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True)
-    titles = [one.strip().lower() for one in next(rows, [])]
+    try:
+        titles = [one.strip().lower() for one in next(rows, [])]
+    except csv.Error as error:
+        raise Invalid(f"Line 1: {error}.") from None
     if sorted(titles) != sorted(COLUMNS):
         raise Invalid(f"The first line names the columns {', '.join(COLUMNS)}; it names {', '.join(titles) or 'none'}.")
     taken: dict[tuple[str, str, UUID, UUID], UsageLine] = {}

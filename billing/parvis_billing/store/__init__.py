@@ -36,7 +36,7 @@ USAGE_DAY = sa.Table(
 )  # fmt: skip
 STORAGE_DAY = sa.Table(
     "storage_day", METADATA, key("holder_id", sa.Uuid), key("day", sa.Date), column("is_personal", sa.Boolean),
-    column("ministry_id", sa.Uuid), column("delta_bytes", sa.BigInteger), column("byte_seconds", sa.BigInteger),
+    column("ministry_id", sa.Uuid), column("said_at", Moment), column("delta_bytes", sa.BigInteger), column("byte_seconds", sa.BigInteger),
 )  # fmt: skip
 IMPORTED_FILE = sa.Table(
     "imported_file", METADATA, key("id", sa.Uuid), column("kind", sa.Text), column("name", sa.Text), column("digest", sa.Text),

@@ -50,14 +50,18 @@ async def add_usage(tx: Tx, sums: Mapping[tuple[UUID, date, str], int]) -> None:
 async def add_storage(tx: Tx, days: Iterable[StorageDay]) -> None:
     statement = upsert(tx, STORAGE_DAY)
     new = statement.excluded
+    row = STORAGE_DAY.c
+    later = sa.or_(new.said_at > row.said_at, sa.and_(new.said_at == row.said_at, new.ministry_id > row.ministry_id))
     more = {
-        "ministry_id": new.ministry_id,
+        "ministry_id": sa.case((later, new.ministry_id), else_=row.ministry_id),
+        "said_at": sa.case((later, new.said_at), else_=row.said_at),
         "delta_bytes": STORAGE_DAY.c.delta_bytes + new.delta_bytes,
         "byte_seconds": STORAGE_DAY.c.byte_seconds + new.byte_seconds,
     }
     rows = [
         {
             "holder_id": one.holder_id, "day": one.day, "is_personal": one.is_personal, "ministry_id": one.ministry_id,
+            "said_at": one.said_at,
             "delta_bytes": one.delta_bytes, "byte_seconds": one.byte_seconds,
         }
         for one in days

@@ -48,7 +48,8 @@ def _use() -> None:
     )  # fmt: skip
     table("usage_day", key("agent_id", sa.Uuid), key("day", sa.Date), key("meter", sa.Text), column("quantity", sa.BigInteger))
     table(
-        "storage_day", key("holder_id", sa.Uuid), key("day", sa.Date), column("is_personal", sa.Boolean), column("ministry_id", sa.Uuid),
+        "storage_day", key("holder_id", sa.Uuid), key("day", sa.Date), column("is_personal", sa.Boolean),
+        column("ministry_id", sa.Uuid), column("said_at", Moment),
         column("delta_bytes", sa.BigInteger), column("byte_seconds", sa.BigInteger),
     )  # fmt: skip
     table(
