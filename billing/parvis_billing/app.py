@@ -1,5 +1,7 @@
 """Billing, put together."""
 
+from functools import partial
+
 from parvis_kit.clock import Clock, utc_now
 from parvis_kit.db import Database
 from parvis_kit.service import Service
@@ -9,7 +11,7 @@ from parvis_roster import Freshness, projection, who_asks
 from parvis_billing import api, store
 from parvis_billing.reactions import REACTIONS
 from parvis_billing.settings import Settings
-from parvis_billing.sweeps import sweeps
+from parvis_billing.sweeps import sweeps, tell_figures
 
 
 def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None = None) -> Service:
@@ -28,6 +30,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         reactions=REACTIONS,
         projections=[projection("billing", freshness)],
         sweeps=sweeps(database, clock, settings),
+        before=(partial(tell_figures, database, settings.target_eur),),
         is_fresh=freshness.is_complete,
         settings=settings,
     )
