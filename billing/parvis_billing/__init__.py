@@ -1,1 +1,1 @@
-"""A welcome for each agent who joins."""
+"""What each agent costs a year, from the facts of use and the invoices, to the micro-euro."""

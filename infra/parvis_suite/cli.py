@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parvis_suite import audit_commands, event_commands, onboard_command
+from parvis_suite import audit_commands, cost_commands, event_commands, onboard_command
 from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here
 
 if TYPE_CHECKING:
@@ -203,4 +203,5 @@ def asyncapi() -> None:
 
 main.add_command(event_commands.events)
 main.add_command(audit_commands.audit)
+main.add_command(cost_commands.cost)
 main.add_command(onboard_command.onboard)

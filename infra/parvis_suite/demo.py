@@ -78,6 +78,7 @@ class Keeper:
 async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) -> dict[str, Any]:
     """What demo.json holds."""
     from parvis_suite.assembly import write_private
+    from parvis_suite.demo_costs import seed_costs
 
     [directory] = [service for service in services if service.name == "directory"]
     database, clock = directory.database, directory.clock
@@ -94,6 +95,8 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
             keeper.of(person.email).update(await make_app_password(database, person, clock))
     write_private(keeper.path, keeper.known)
     tokens = await make_tokens(directory, people, clock)
+    for billing in (service for service in services if service.name == "billing"):
+        await seed_costs(billing, ministries, people)
     return {
         "base_url": addresses.base_url,
         "metrics_url": addresses.metrics_url,
