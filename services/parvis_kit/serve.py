@@ -18,6 +18,7 @@ from parvis_kit.http.chain import LIMITS, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
 from parvis_kit.http.meters import REFUSED
 from parvis_kit.http.mount import PROCESS, mount
+from parvis_kit.memory import give_back
 from parvis_kit.metrics import metrics_app, watch_loop
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -213,6 +214,7 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """On uvloop where there is one: 7 µs less a request."""
+    give_back()
     try:
         import uvloop
     except ImportError:
