@@ -48,7 +48,9 @@ def document(number: int) -> Document:
 
 def table(random: Random) -> bytes:
     """As Excel FR opens it."""
-    rows = [(f"{1 + line % 12:02}/2026", f"Direction {1 + line % 5}", random.randrange(10**5), random.randrange(10**5)) for line in range(LINES)]
+    rows = [
+        (f"{1 + line % 12:02}/2026", f"Direction {1 + line % 5}", random.randrange(10**5), random.randrange(10**5)) for line in range(LINES)
+    ]
     return "\r\n".join(";".join(map(str, row)) for row in [COLUMNS, *rows]).encode("utf-8-sig")
 
 

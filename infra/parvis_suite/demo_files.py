@@ -119,7 +119,9 @@ async def share(doors: Doors, number: int, members: Sequence[tuple[Agent, list[s
     team = next((one for one in teams if one["name"] == TEAM), None)
     team = team or await doors.ask(chief, "POST", "/api/directory/v1/teams", new, f"demo-team-{number}")
     spaces = (await doors.ask(chief, "GET", "/api/files/v1/spaces?limit=100"))["items"]
-    space = next((one for one in spaces if one["name"] == TEAM), None) or await shared_space(doors, chief, team["id"], f"demo-space-{number}")
+    space = next((one for one in spaces if one["name"] == TEAM), None) or await shared_space(
+        doors, chief, team["id"], f"demo-space-{number}"
+    )
     await fill_space(doors, chief, space, [100 + number * DOCUMENTS_OF_A_TEAM + index for index in range(DOCUMENTS_OF_A_TEAM)])
     (giver, files), (taker, _) = [pair for pair in members if not pair[0].is_guest][:2]
     shares = f"/api/files/v1/items/{files[0]}/shares"
