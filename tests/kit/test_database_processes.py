@@ -45,6 +45,38 @@ async def test_four_processes_that_read_and_then_write_one_sqlite_file_lose_no_u
     await shelf.close()
 
 
+LOOK_AND_LEAVE = """
+import sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT group_concat(title) FROM book").fetchone()[0])
+connection.close()
+"""
+
+
+async def test_a_process_that_looks_and_leaves_takes_nothing_along(tmp_path: Path) -> None:
+    """Whoever closes a file loses all locks of its process on it (POSIX): a command that leaves then believes itself the last, and takes
+    the write-ahead log away under a suite that goes on writing to it; in the end the file is malformed."""
+    path = tmp_path / "shelf.db"
+    shelf = Database(f"sqlite:///{path}", "shelf")
+    await make_tables(shelf, METADATA)
+
+    def look() -> str:
+        return subprocess.run([sys.executable, "-c", LOOK_AND_LEAVE, path], capture_output=True, text=True, check=True).stdout.strip()
+
+    for title in ("a", "b"):
+        async with shelf.transaction() as tx:
+            await tx.execute(sa.insert(BOOK), {"title": title})
+        async with shelf.read() as conn, shelf.read() as another:  # each a connection of its own, opened now
+            await conn.execute(sa.select(BOOK))
+            await another.execute(sa.select(BOOK))
+        before = path.with_name("shelf.db-wal").stat()
+        assert await asyncio.to_thread(look) == ("a" if title == "a" else "a,b")
+        after = path.with_name("shelf.db-wal").stat()
+        assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size) and after.st_size
+    await shelf.close()
+
+
 async def test_a_connection_that_was_cut_is_unavailable_once_and_then_replaced(postgres: PostgresServer) -> None:
     url = postgres.create(METADATA)
     shelf, other = Database(url, "shelf"), Database(url, "shelf")

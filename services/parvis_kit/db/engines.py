@@ -1,6 +1,8 @@
 """Two engines for each service: reads that hold no transaction, and writes that do."""
 
+import contextlib
 import os
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngin
 def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
     def connect(connection: Any, _record: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)  # not before: a service that is only described writes nothing
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ALONE))
+        _make_private(path)
         connection.isolation_level = None  # or the driver opens transactions late, and not the ones we ask for
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
@@ -102,6 +104,17 @@ def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, Asy
 
     # BEGIN IMMEDIATE: a transaction that reads and then writes is otherwise refused, whatever the busy timeout.
     return engine("BEGIN", SQLITE_READERS), engine("BEGIN IMMEDIATE", 1)
+
+
+def _make_private(path: Path) -> None:
+    """For its owner alone, and never opened once it is there: to close a file takes all locks of the process on it away, SQLite's too."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ALONE))
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
