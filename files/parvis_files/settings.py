@@ -20,9 +20,9 @@ class Settings(settings.Settings):
     """What each shared space may hold."""
     ministry_quota_bytes: int = Field(default=100_000 * GIB, ge=0)
     """What all spaces of a ministry may hold together."""
-    upload_minutes: int = Field(default=1440, ge=1, le=43_200)
+    upload_minutes: float = Field(default=1440, gt=0, le=43_200)
     """How long an upload may lie still before it is given up and its place is given back."""
-    orphan_minutes: int = Field(default=1440, ge=1, le=43_200)
+    orphan_minutes: float = Field(default=1440, gt=0, le=43_200)
     """How long bytes that nothing refers to are kept, once before they are marked and once before they are deleted."""
     blobs_url: str = ""
     """The S3 that holds the bytes, as http(s)://ACCESS_KEY@HOST[:PORT]/BUCKET; by default a folder in PARVIS_DATA does."""

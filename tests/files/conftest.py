@@ -107,7 +107,7 @@ class Office:
         now = self.clock()
         claims = access.Claims(
             iss=access.issuer_of(self.platform.public_url), aud="parvis", iat=int(now.timestamp()),
-            exp=int((now + timedelta(days=99)).timestamp()), sub=self.ids.setdefault(name, uuid4()), sid=uuid4(), ministry=ministry_id,
+            exp=int((now + timedelta(days=36_500)).timestamp()), sub=self.ids.setdefault(name, uuid4()), sid=uuid4(), ministry=ministry_id,
             roles=("agent", *roles), scope="files:read files:write",
         )  # fmt: skip
         return access.sign(claims, self.key)
@@ -223,7 +223,7 @@ async def office(place: Place, tmp_path: Path, clock: FrozenClock, key: RSAKey, 
         mount(app, files, platform)
         client = await stack.enter_async_context(TestClient(TestServer(app)))
         office = Office(platform, clock, files, client, key)
-        kid, end = str(key.kid), clock() + timedelta(days=999)
+        kid, end = str(key.kid), clock() + timedelta(days=36_500)
         await office.hears(SigningKeyState(at=clock(), about=kid, kid=kid, jwk=access.public_jwk(key), not_after=end))
         for name, ministry in (("ada", "interieur"), ("bob", "interieur"), ("eve", "ecologie")):
             await office.add(name, ministry)

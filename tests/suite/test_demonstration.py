@@ -116,7 +116,7 @@ def test_every_service_does_what_its_document_says(demonstration: Demonstration)
     assert asked(f"{demonstration.base}/readyz")[0] == 200
 
 
-REFUSALS = ["2xx", "400", "401", "403", "404", "409", "412", "422", "429"]
+REFUSALS = ["2xx", "400", "401", "403", "404", "409", "412", "422", "429", "507"]
 """What well-formed requests may get: a document cannot say which ids there are, nor which dates lie ahead."""
 CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": REFUSALS}}})
 

@@ -8,7 +8,7 @@ from parvis_files.actions.orphans import Inventory, abort_forgotten, delete_orph
 from parvis_files.actions.shares import revoke_share, share_item
 from parvis_files.actions.spaces import change_space, create_space, follow_agent, follow_ministry, open_personal_space
 from parvis_files.actions.trash import go_on_purging, purge_item, purge_version, restore_item, restore_version, trash_item
-from parvis_files.actions.uploads import Opened, Parts, abort_upload, declare_upload, declare_version, open_upload, sign_parts
+from parvis_files.actions.uploads import Opened, Parts, abort_upload, declare_upload, declare_version, open_again, open_upload, sign_parts
 
 __all__ = [
     "Inventory",
@@ -30,6 +30,7 @@ __all__ = [
     "forget_receipts",
     "go_on_purging",
     "make_folder",
+    "open_again",
     "open_personal_space",
     "open_upload",
     "purge_item",

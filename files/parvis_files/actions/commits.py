@@ -70,7 +70,7 @@ async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Uplo
         )  # fmt: skip
         await items.add_item(tx, made)
     await versions.add_version(tx, file_id, version, upload.blob_key)
-    done = await uploads.change_upload(tx, upload, now, state="committed", file_id=file_id, version_id=version.id)
+    done = await uploads.mark_committed(tx, upload, file_id, version.id, now)
     _say_stored(tx, done, space, now)
     surplus = await _thin(tx, file_id, version, space, terms, now) if version.number > terms.versions_max else 0
     await record(tx, upload.agent_id, "file.store", file_id, space, now)

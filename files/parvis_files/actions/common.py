@@ -42,7 +42,9 @@ def check_no_root(item: Item, act: str) -> None:
 
 async def free_name(tx: Tx, folder_id: UUID, name: str, mark: object) -> str:
     """One that nobody has there, the name itself if it is free. The space is locked."""
-    tried = [name, *(numbered(name, number) for number in range(2, NAMES_TRIED + 2))]
+    if await items.find_named(tx, folder_id, name) is None:
+        return name
+    tried = [numbered(name, number) for number in range(2, NAMES_TRIED + 2)]
     taken = await items.taken_names(tx, folder_id, tried)
     return next((one for one in tried if one not in taken), numbered(name, mark))
 

@@ -20,6 +20,7 @@ from parvis_files.rules.uploads import (
     INTENT_LIFE,
     URL_LIFE,
     Declared,
+    State,
     Upload,
     check_declared,
     check_going_on,
@@ -38,8 +39,8 @@ class Opened:
 
 
 async def declare_upload(
-    tx: Tx, asker: Asker, folder_id: UUID, declared: Declared, limits: Limits, *, bytes_max: int, now: datetime
-) -> UUID:
+    tx: Tx, asker: Asker, folder_id: UUID, declared: Declared, limits: Limits, *, bytes_max: int, life: timedelta, now: datetime
+) -> Upload:
     """Into a folder. Raises NotFound, Forbidden, Invalid, Conflict, QuotaExceeded."""
     check_declared(declared, bytes_max)
     name, media_type = checked_name(declared.name), checked_media_type(declared.media_type)
@@ -53,57 +54,75 @@ async def declare_upload(
             raise Conflict(f"{name} is a folder here: choose another name.")
         await queries.file_for(tx, asker, taken.id, "write")
     clean = Declared(name, declared.size_bytes, declared.sha256, media_type, conflict)
-    return await _reserve(tx, asker, seen, None, clean, limits, now)
+    return await _reserve(tx, asker, seen, None, clean, limits, life, now)
 
 
 async def declare_version(
-    tx: Tx, asker: Asker, file_id: UUID, declared: Declared, limits: Limits, *, bytes_max: int, now: datetime
-) -> UUID:
+    tx: Tx, asker: Asker, file_id: UUID, declared: Declared, limits: Limits, *, bytes_max: int, life: timedelta, now: datetime
+) -> Upload:
     """Of a file, wherever it lies by then. Raises NotFound, Forbidden, Invalid, Conflict, QuotaExceeded."""
     check_declared(declared, bytes_max)
     seen = await queries.file_for(tx, asker, file_id, "write")
     rules.check_thawed(seen.space)
     clean = Declared(seen.item.name, declared.size_bytes, declared.sha256, checked_media_type(declared.media_type), "version")
-    return await _reserve(tx, asker, seen, file_id, clean, limits, now)
+    return await _reserve(tx, asker, seen, file_id, clean, limits, life, now)
 
 
-async def _reserve(tx: Tx, asker: Asker, seen: Seen, file_id: UUID | None, declared: Declared, limits: Limits, now: datetime) -> UUID:
+async def _reserve(
+    tx: Tx, asker: Asker, seen: Seen, file_id: UUID | None, declared: Declared, limits: Limits, life: timedelta, now: datetime
+) -> Upload:
     size, space = declared.size_bytes, seen.space
     if not await spaces.reserve(tx, space.id, size, limits.of(space.kind)):
         quota = queries.quota_of(space, limits)
         free = max(0, quota.limit_bytes - quota.used_bytes - quota.reserved_bytes)
         raise QuotaExceeded(f"This space has room for {free} bytes more of its {quota.limit_bytes}, and {size} were asked for.")
-    parent_id = seen.item.parent_id if file_id else seen.item.id
+    part_bytes = part_bytes_of(size)
+    state: State = "uploading" if part_bytes is None else "intent"  # of one PUT the store need not be told
+    deadline = now + (INTENT_LIFE if part_bytes else min(life, URL_LIFE))
+    parent_id = (seen.item.parent_id if file_id else seen.item.id) or space.root_id
     made = Upload(
-        new_id(), space.id, parent_id or space.root_id, file_id, None, asker.id, asker.ministry_id, "intent", "", now + INTENT_LIFE,
-        declared.name, size, declared.sha256, declared.media_type, declared.conflict, new_key(), None, part_bytes_of(size), now, now,
+        new_id(), space.id, parent_id, file_id, None, asker.id, asker.ministry_id, state, "", deadline, declared.name, size,
+        declared.sha256, declared.media_type, declared.conflict, new_key(), None, part_bytes, now, now,
     )  # fmt: skip
     await uploads.add_upload(tx, made)
     if not await spaces.reserve_of_ministry(tx, space.ministry_id, size, limits.ministry_bytes):
         raise QuotaExceeded("The ministry has no room left: its administrators see what it holds.")
-    return made.id
+    return made
 
 
-async def open_upload(database: Database, blobs: BlobStore, asker: Asker, upload_id: UUID, *, life: timedelta, clock: Clock) -> Opened:
-    """Tell the store, then give out the address; asked again, it gives out another. Raises NotFound, Conflict, Away."""
-    async with database.read() as conn:
-        found = await queries.upload_for(conn, asker, upload_id)
-    if found.state == "intent":
-        await reach("files.intent")
-        reference = await blobs.begin_multipart(found.blob_key) if found.is_multipart else None
-        await reach("files.begun")
-        async with database.transaction() as tx:
-            now = clock()
-            opened = await uploads.mark_uploading(tx, upload_id, reference, now + life, now)
-            found = opened or await queries.upload_for(tx, asker, upload_id)
-        if opened is None and reference is not None and found.reference != reference:
-            await blobs.abort_multipart(found.blob_key, reference)  # a twin was quicker
-    check_going_on(found)
-    await reach("files.uploading")
-    if found.is_multipart or found.state != "uploading":
-        return Opened(found, None)
-    put = blobs.sign_put(found.blob_key, size_bytes=found.size_bytes, sha256=found.sha256 or "", now=clock(), life=min(life, URL_LIFE))
-    return Opened(found, put)
+async def open_upload(database: Database, blobs: BlobStore, upload: Upload, *, life: timedelta, clock: Clock) -> Opened:
+    """Give out the address of what has just been declared, and its row committed; tell the store first of what comes in parts."""
+    await reach("files.declared")
+    if upload.state != "intent":
+        return _addressed(blobs, upload, life, clock)
+    reference = await blobs.begin_multipart(upload.blob_key)
+    await reach("files.begun")
+    async with database.transaction() as tx:
+        now = clock()
+        opened = await uploads.mark_uploading(tx, upload.id, reference, now + life, now)
+    if opened is None:  # a twin was quicker, or the clock
+        await blobs.abort_multipart(upload.blob_key, reference)
+        async with database.read() as conn:
+            opened = await uploads.find_upload(conn, upload.id)
+    check_going_on(opened or upload)
+    return Opened(opened or upload, None)
+
+
+async def open_again(database: Database, blobs: BlobStore, asker: Asker, upload_id: UUID, *, life: timedelta, clock: Clock) -> Opened:
+    """Asked again, it gives out another address, and time to use it. Raises NotFound, Conflict, Away."""
+    async with database.transaction() as tx:
+        found = await queries.upload_for(tx, asker, upload_id, lock=True)
+        check_going_on(found)
+        if found.state == "uploading":
+            await uploads.keep(tx, upload_id, max(found.deadline, clock() + min(life, URL_LIFE)))
+    return await open_upload(database, blobs, found, life=life, clock=clock)
+
+
+def _addressed(blobs: BlobStore, upload: Upload, life: timedelta, clock: Clock) -> Opened:
+    if upload.is_multipart or upload.state != "uploading":
+        return Opened(upload, None)
+    size, digest = upload.size_bytes, upload.sha256 or ""
+    return Opened(upload, blobs.sign_put(upload.blob_key, size_bytes=size, sha256=digest, now=clock(), life=min(life, URL_LIFE)))
 
 
 @dataclass(frozen=True, slots=True)

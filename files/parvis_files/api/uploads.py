@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from parvis_kit.db import Tx
@@ -120,13 +120,23 @@ def address(signed: Signed) -> Address:
 
 
 async def _declare(
-    request: Request, key: IdempotencyKey, act: str, body: BaseModel, declare: Callable[[Tx], Awaitable[UUID]]
+    request: Request, key: IdempotencyKey, act: str, body: BaseModel, declare: Callable[[Tx], Awaitable[Upload]]
 ) -> Reply[UploadShown]:
     """The row first and alone; the store is told when it is safe."""
+    made: list[Upload] = []
+
+    async def act_once() -> UUID:
+        made.append(await declare(tx))
+        return made[0].id
+
     async with request[DB].transaction() as tx:
-        upload_id = await once(tx, asked(request, key, act, body), MADE, lambda: declare(tx))
-    life = request[TERMS].upload_life
-    opened = await actions.open_upload(request[DB], request[BLOBS], asker_of(request), upload_id, life=life, clock=request[CLOCK])
+        upload_id = await once(tx, asked(request, key, act, body), MADE, act_once)
+    how: Any = {"life": request[TERMS].upload_life, "clock": request[CLOCK]}
+    opened = await (
+        actions.open_upload(request[DB], request[BLOBS], made[0], **how)
+        if made
+        else actions.open_again(request[DB], request[BLOBS], asker_of(request), upload_id, **how)
+    )
     return Reply(shown(opened.upload, opened.put), {"Location": f"/api/files/v1/uploads/{upload_id}"})
 
 
@@ -138,8 +148,10 @@ async def declare_upload(request: Request, folder_id: UUID, body: NewUpload, key
     asker, at, now = asker_of(request), request[TERMS], request[CLOCK]()
     declared = Declared(body.name, body.size_bytes, body.sha256, body.media_type, body.conflict)
 
-    def declare(tx: Tx) -> Awaitable[UUID]:
-        return actions.declare_upload(tx, asker, folder_id, declared, at.limits, bytes_max=at.upload_bytes_max, now=now)
+    def declare(tx: Tx) -> Awaitable[Upload]:
+        return actions.declare_upload(
+            tx, asker, folder_id, declared, at.limits, bytes_max=at.upload_bytes_max, life=at.upload_life, now=now
+        )
 
     return await _declare(request, key, f"declare_upload {folder_id}", body, declare)
 
@@ -150,8 +162,8 @@ async def declare_version(request: Request, file_id: UUID, body: NewVersion, key
     asker, at, now = asker_of(request), request[TERMS], request[CLOCK]()
     declared = Declared("", body.size_bytes, body.sha256, body.media_type, "version")
 
-    def declare(tx: Tx) -> Awaitable[UUID]:
-        return actions.declare_version(tx, asker, file_id, declared, at.limits, bytes_max=at.upload_bytes_max, now=now)
+    def declare(tx: Tx) -> Awaitable[Upload]:
+        return actions.declare_version(tx, asker, file_id, declared, at.limits, bytes_max=at.upload_bytes_max, life=at.upload_life, now=now)
 
     return await _declare(request, key, f"declare_version {file_id}", body, declare)
 

@@ -52,6 +52,23 @@ async def mark_uploading(tx: Tx, upload_id: UUID, reference: str | None, deadlin
     return Upload(*row) if row else None
 
 
+COMMITTED = (
+    sa.update(upload)
+    .where(upload.c.id == sa.bindparam("one"))
+    .values(
+        state="committed", file_id=sa.bindparam("file"), version_id=sa.bindparam("made"),
+        changed_at=sa.bindparam("now", type_=upload.c.changed_at.type),
+    )
+    .returning(*UPLOAD)
+)  # fmt: skip
+
+
+async def mark_committed(tx: Tx, one: Upload, file_id: UUID, version_id: UUID, now: datetime) -> Upload:
+    """Its row is locked."""
+    asked = {"one": one.id, "file": file_id, "made": version_id, "now": now}
+    return Upload(*(await tx.execute(COMMITTED, asked)).one())
+
+
 async def keep(tx: Tx, upload_id: UUID, deadline: datetime) -> bool:
     """Give it more time; False when it is open no more."""
     still = sa.update(upload).where(upload.c.id == upload_id, upload.c.state.in_(OPEN)).values(deadline=deadline)
