@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -23,6 +23,7 @@ from parvis_directory.api.sign_in import DESK
 from parvis_directory.app import build as build_directory
 from parvis_directory.rules import Asker, Kind, Role
 from parvis_directory.settings import Settings
+from parvis_directory.sweeps import rotate
 from parvis_kit import access
 from parvis_kit.background import Background
 from parvis_kit.db import Database, metadata_for
@@ -35,6 +36,8 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_kit.testing.clocks import FrozenClock
 from parvis_kit.testing.databases import Place
+from parvis_kit.testing.waiting import until
+from parvis_roster import WhoAsks
 from parvis_suite.assembly import flow_of, log_of, migrate, settled
 from parvis_suite.cli import main
 from pydantic import SecretStr
@@ -146,11 +149,18 @@ class State:
 
     async def token(self, name: str) -> str:
         directory = self.services["directory"]
+        await rotate(directory.database, self.clock, directory.settings)  # the clock may have gone on for months
         async with directory.database.transaction() as tx:
             person = await queries.agent_for(tx, ROOT, self.ids[name])
             session = await actions.open_session(tx, person, life=timedelta(hours=12), now=self.clock())
             kid, pem = await queries.key_that_signs(tx, self.clock())
         claims = actions.claims_for(person, session.id, issuer=directory.handles[DESK].issuer, now=self.clock(), life=timedelta(hours=12))
+        asks = cast(WhoAsks, self.billing.authenticate)
+
+        async def is_fresh() -> bool:
+            return asks.freshness is not None and asks.freshness.reached_end_at == self.clock()
+
+        await until(is_fresh, "the copy of the directory is of this moment")
         return access.sign(claims, access.private_key(pem, kid))
 
     async def get(self, path: str, by: str) -> tuple[int, Any]:

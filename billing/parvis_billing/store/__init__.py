@@ -32,10 +32,10 @@ SEAT_STATE = sa.Table(
     column("is_enabled", sa.Boolean),
 )  # fmt: skip
 USAGE_DAY = sa.Table(
-    "usage_day", METADATA, key("agent_id", sa.Uuid), key("day", sa.Date), key("meter", sa.Text), column("quantity", sa.BigInteger),
+    "usage_day", METADATA, key("day", sa.Date), key("agent_id", sa.Uuid), key("meter", sa.Text), column("quantity", sa.BigInteger),
 )  # fmt: skip
 STORAGE_DAY = sa.Table(
-    "storage_day", METADATA, key("holder_id", sa.Uuid), key("day", sa.Date), column("is_personal", sa.Boolean),
+    "storage_day", METADATA, key("day", sa.Date), key("holder_id", sa.Uuid), column("is_personal", sa.Boolean),
     column("ministry_id", sa.Uuid), column("said_at", Moment), column("delta_bytes", sa.BigInteger), column("byte_seconds", sa.BigInteger),
 )  # fmt: skip
 IMPORTED_FILE = sa.Table(
@@ -106,6 +106,4 @@ POSTING = sa.Table(
     column("by_key", Json), column("how", Json), column("digest", sa.Text),
 )  # fmt: skip
 sa.Index("ix_agent_month_agent_id", AGENT_MONTH.c.agent_id, AGENT_MONTH.c.concerns)
-sa.Index("ix_usage_day_day", USAGE_DAY.c.day)
-sa.Index("ix_storage_day_day", STORAGE_DAY.c.day)
 OF_A_MONTH = (POSTING, AGENT_MONTH, MINISTRY_MONTH, ITEM_MONTH, RUN)

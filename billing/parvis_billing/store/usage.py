@@ -10,7 +10,6 @@ from parvis_kit.db import Connection, Tx, upsert
 
 from parvis_billing.rules import months
 from parvis_billing.rules.seats import SeatChange, by_agent
-from parvis_billing.rules.storage import StorageDay
 from parvis_billing.rules.usage import Holder, Imported
 from parvis_billing.store import IMPORTED_USAGE, SEAT_CHANGE, SEAT_STATE, STORAGE_DAY, USAGE_DAY, Row
 
@@ -38,35 +37,6 @@ async def keep_seat_states(tx: Tx, states: Iterable[SeatChange]) -> None:
 
 async def forget_seat_states(tx: Tx, agents: Sequence[UUID]) -> None:
     await tx.execute(sa.delete(SEAT_STATE).where(SEAT_STATE.c.agent_id.in_(agents)))
-
-
-async def add_usage(tx: Tx, sums: Mapping[tuple[UUID, date, str], int]) -> None:
-    statement = upsert(tx, USAGE_DAY)
-    more = {"quantity": USAGE_DAY.c.quantity + statement.excluded.quantity}
-    rows = [{"agent_id": agent, "day": day, "meter": meter, "quantity": quantity} for (agent, day, meter), quantity in sums.items()]
-    await tx.execute(statement.on_conflict_do_update(index_elements=["agent_id", "day", "meter"], set_=more), rows)
-
-
-async def add_storage(tx: Tx, days: Iterable[StorageDay]) -> None:
-    statement = upsert(tx, STORAGE_DAY)
-    new = statement.excluded
-    row = STORAGE_DAY.c
-    later = sa.or_(new.said_at > row.said_at, sa.and_(new.said_at == row.said_at, new.ministry_id > row.ministry_id))
-    more = {
-        "ministry_id": sa.case((later, new.ministry_id), else_=row.ministry_id),
-        "said_at": sa.case((later, new.said_at), else_=row.said_at),
-        "delta_bytes": STORAGE_DAY.c.delta_bytes + new.delta_bytes,
-        "byte_seconds": STORAGE_DAY.c.byte_seconds + new.byte_seconds,
-    }
-    rows = [
-        {
-            "holder_id": one.holder_id, "day": one.day, "is_personal": one.is_personal, "ministry_id": one.ministry_id,
-            "said_at": one.said_at,
-            "delta_bytes": one.delta_bytes, "byte_seconds": one.byte_seconds,
-        }
-        for one in days
-    ]  # fmt: skip
-    await tx.execute(statement.on_conflict_do_update(index_elements=["holder_id", "day"], set_=more), rows)
 
 
 # reading a month

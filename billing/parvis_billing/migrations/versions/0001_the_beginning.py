@@ -46,9 +46,9 @@ def _use() -> None:
         "seat_state", key("agent_id", sa.Uuid), column("at", Moment), column("ministry_id", sa.Uuid), column("kind", sa.Text),
         column("is_enabled", sa.Boolean),
     )  # fmt: skip
-    table("usage_day", key("agent_id", sa.Uuid), key("day", sa.Date), key("meter", sa.Text), column("quantity", sa.BigInteger))
+    table("usage_day", key("day", sa.Date), key("agent_id", sa.Uuid), key("meter", sa.Text), column("quantity", sa.BigInteger))
     table(
-        "storage_day", key("holder_id", sa.Uuid), key("day", sa.Date), column("is_personal", sa.Boolean),
+        "storage_day", key("day", sa.Date), key("holder_id", sa.Uuid), column("is_personal", sa.Boolean),
         column("ministry_id", sa.Uuid), column("said_at", Moment),
         column("delta_bytes", sa.BigInteger), column("byte_seconds", sa.BigInteger),
     )  # fmt: skip
@@ -60,8 +60,6 @@ def _use() -> None:
         "imported_usage", key("month", sa.Text), key("meter", sa.Text), key("ministry_id", sa.Uuid), key("agent_id", sa.Uuid),
         column("quantity", sa.Text), column("file_id", sa.Uuid), column("line", sa.Integer), column("digest", sa.Text),
     )  # fmt: skip
-    op.create_index("ix_usage_day_day", "usage_day", ["day"], schema="billing")
-    op.create_index("ix_storage_day_day", "storage_day", ["day"], schema="billing")
 
 
 def _costs() -> None:
