@@ -57,7 +57,8 @@ INSERT INTO files.item_word (space_id, word, item_id)
 SELECT space_id, split_part(name, ' ', part), id FROM files.item, generate_series(1, 2) part WHERE space_id = $1 AND is_file"""
 BY_HAND = """
 SELECT session.state = 'revoked', key.not_after, agent.state, agent.ministry_id
-FROM files.roster_signing_key key JOIN files.roster_agent agent ON agent.id = $1 LEFT JOIN files.roster_credential session ON session.id = $2
+FROM files.roster_signing_key key JOIN files.roster_agent agent ON agent.id = $1
+LEFT JOIN files.roster_credential session ON session.id = $2
 WHERE key.kid = $3"""
 CHILDREN = """
 SELECT id, is_file, name, size_bytes, media_type, restricted, revision, change_id, modified_at FROM files.item

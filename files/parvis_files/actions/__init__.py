@@ -6,7 +6,7 @@ from parvis_files.actions.items import change_item, make_folder
 from parvis_files.actions.leavers import settle_leaver, welcome_back
 from parvis_files.actions.orphans import Inventory, abort_forgotten, delete_orphans, states, take_inventory
 from parvis_files.actions.shares import revoke_share, share_item
-from parvis_files.actions.spaces import change_space, create_space, follow_agent, follow_ministry, open_personal_space
+from parvis_files.actions.spaces import change_space, create_space, follow_agents, follow_ministry, open_personal_space
 from parvis_files.actions.trash import go_on_purging, purge_item, purge_version, restore_item, restore_version, trash_item
 from parvis_files.actions.uploads import Opened, Parts, abort_upload, declare_upload, declare_version, open_again, open_upload, sign_parts
 
@@ -25,7 +25,7 @@ __all__ = [
     "declare_version",
     "delete_orphans",
     "drive_uploads",
-    "follow_agent",
+    "follow_agents",
     "follow_ministry",
     "forget_receipts",
     "go_on_purging",

@@ -1,5 +1,7 @@
 """What every act may need: the item under the lock of its space, a version that has not passed, the threshold that was crossed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -7,9 +9,10 @@ from parvis_contracts.files import QuotaThresholdCrossed
 from parvis_kit import audit
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
-from parvis_kit.problems import Conflict, PreconditionFailed
+from parvis_kit.problems import Conflict, PreconditionFailed, Unavailable
 
 from parvis_files import queries, rules
+from parvis_files.blobs import Away
 from parvis_files.rules import Asker, Item, Seen, Space
 from parvis_files.rules.names import numbered
 from parvis_files.rules.quotas import Limits, threshold_of
@@ -47,6 +50,15 @@ async def free_name(tx: Tx, folder_id: UUID, name: str, mark: object) -> str:
     tried = [numbered(name, number) for number in range(2, NAMES_TRIED + 2)]
     taken = await items.taken_names(tx, folder_id, tried)
     return next((one for one in tried if one not in taken), numbered(name, mark))
+
+
+@contextmanager
+def unless_away() -> Iterator[None]:
+    """Raises Unavailable when the blob store does not answer: whoever asked may ask again."""
+    try:
+        yield
+    except Away as error:
+        raise Unavailable("The blob store does not answer: ask again in a moment.", retry_after_seconds=2) from error
 
 
 async def record(tx: Tx, who: object, what: str, on: object, space: Space, now: datetime) -> None:

@@ -12,7 +12,8 @@ from parvis_kit.problems import Conflict, Unavailable
 
 from parvis_files import queries
 from parvis_files.actions.commits import Terms, commit, receive, reject, release
-from parvis_files.blobs import Away, Blob, BlobStore, Missing, PartsMissing
+from parvis_files.actions.common import unless_away
+from parvis_files.blobs import Away, Blob, BlobStore, Different, Missing, PartsMissing
 from parvis_files.rules import Asker
 from parvis_files.rules.uploads import LEASE, RECEIPTS_KEPT, Upload, check_going_on
 from parvis_files.store import uploads
@@ -37,7 +38,8 @@ async def complete_upload(database: Database, blobs: BlobStore, asker: Asker, up
         raise Conflict("Nothing can have been sent: declare it again with the same Idempotency-Key for its address.")
     if found.state != "uploading":
         return found
-    blob = await _received(blobs, found)
+    with unless_away():
+        blob = await _received(blobs, found)
     if blob is None:
         raise Conflict("The store has not got it: send all of it to the address that was given, then complete it.")
     await reach("files.received")
@@ -59,7 +61,7 @@ async def _received(blobs: BlobStore, upload: Upload) -> Blob | None:
         if sum(part.size_bytes for part in parts) != upload.size_bytes:
             raise PartsMissing
         await blobs.complete_multipart(upload.blob_key, upload.reference, parts)
-    except PartsMissing:
+    except (PartsMissing, Different):  # Different: a part was sent anew meanwhile
         if (by_twin := await blobs.look(upload.blob_key)) is not None:
             return by_twin
         raise Conflict("Parts are missing: ask for the addresses of parts again, the answer lists what is stored.") from None
@@ -84,7 +86,9 @@ async def drive_uploads(database: Database, blobs: BlobStore, terms: Terms, cloc
             claimed = await uploads.claim_due(tx, now, now + LEASE)
         if not claimed:
             return
-        await asyncio.gather(*map(drive, claimed))
+        failed = [one for one in await asyncio.gather(*map(drive, claimed), return_exceptions=True) if isinstance(one, Exception)]
+        if failed:
+            raise ExceptionGroup("uploads that could not be driven on; the others were", failed)
 
 
 async def drive_on(database: Database, blobs: BlobStore, claimed: Upload, terms: Terms, clock: Clock) -> None:

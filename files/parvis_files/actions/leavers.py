@@ -14,12 +14,10 @@ from parvis_files.store import spaces, uploads
 
 async def settle_leaver(tx: Tx, agent_id: UUID, left_at: datetime, *, now: datetime) -> None:
     """Their space is frozen, their uploads are given up; what they shared stays with whom they shared it. Done twice, it is done once."""
-    done = []
-    for upload_id in await uploads.open_uploads_of(tx, agent_id):
-        found = await uploads.find_upload(tx, upload_id, lock=True)
-        if found is not None:
-            await release(tx, found, "aborted", now=now)
-            done = ["uploads given up"]
+    going_on = await uploads.lock_open_uploads_of(tx, agent_id)
+    for one in going_on:
+        await release(tx, one, "aborted", now=now)
+    done = ["uploads given up"] if going_on else []
     space = await spaces.find_personal(tx, agent_id, lock=True)
     if space is not None:
         done.append("personal space frozen")

@@ -1,5 +1,7 @@
 """Spaces: each agent's own, and those that agents and teams share."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from parvis_kit.ids import new_id
 from parvis_files import queries
 from parvis_files.actions.common import record
 from parvis_files.actions.shares import grant
-from parvis_files.rules import Asker, Item, Space
+from parvis_files.rules import Asker, Item, Space, check_thawed
 from parvis_files.rules.names import checked_name
 from parvis_files.store import items, spaces
 
@@ -43,40 +45,40 @@ async def create_space(tx: Tx, asker: Asker, name: str, team_id: UUID | None, *,
     return made.id
 
 
-async def change_space(tx: Tx, asker: Asker, space_id: UUID, name: str) -> UUID:
-    """Give a space another name. Raises NotFound, Forbidden, Invalid."""
+async def change_space(tx: Tx, asker: Asker, space_id: UUID, name: str, *, now: datetime) -> None:
+    """Give a space another name. Raises NotFound, Forbidden, Invalid, Conflict."""
     seen = await queries.space_for(tx, asker, space_id, "share")
-    await spaces.next_change(tx, seen.space.id)
+    check_thawed(seen.space)
     await spaces.change_space(tx, seen.space.id, name=checked_name(name))
-    return seen.space.id
+    await record(tx, asker.id, "space.rename", seen.space.id, seen.space, now)
 
 
-async def follow_agent(tx: Tx, agent_id: UUID, ministry_id: UUID, *, now: datetime) -> None:
-    """An agent's personal space is their ministry's, and so is what it holds; done twice, it is done once."""
-    await open_personal_space(tx, agent_id, ministry_id, now=now)
-    found = await spaces.find_personal(tx, agent_id, lock=True)
-    if found is not None:
-        await _hand_over(tx, found, ministry_id, now)
+async def follow_agents(tx: Tx, moves: Mapping[UUID, UUID], *, now: datetime) -> None:
+    """Agents' personal spaces are their ministries', and so is what they hold; done twice, it is done once. Agent → ministry."""
+    homes = [await open_personal_space(tx, agent_id, ministry_id, now=now) for agent_id, ministry_id in moves.items()]
+    await _hand_over(tx, {home.id: moves[home.owner_id] for home in homes if home.owner_id}, now)
 
 
 async def follow_ministry(tx: Tx, ministry_id: UUID, into_id: UUID, *, now: datetime) -> None:
     """The shared spaces of a ministry that has merged into another; personal ones go with their agents."""
-    for space_id in await spaces.shared_spaces_of_ministry(tx, ministry_id):
-        found = await spaces.find_space(tx, space_id, lock=True)
-        if found is not None:
-            await _hand_over(tx, found, into_id, now)
+    found = await spaces.shared_spaces_of_ministry(tx, ministry_id)
+    await _hand_over(tx, dict.fromkeys(found, into_id), now)
 
 
-async def _hand_over(tx: Tx, one: Space, ministry_id: UUID, now: datetime) -> None:
-    """Its row is locked. Two ministries' rows are always taken in the same order."""
-    if one.ministry_id == ministry_id:
-        return
-    await spaces.change_space(tx, one.id, ministry_id=ministry_id)
-    signs = {one.ministry_id: -1, ministry_id: 1}
-    for concerned in sorted(signs):
-        used, reserved = one.used_bytes * signs[concerned], one.reserved_bytes * signs[concerned]
-        await spaces.settle_of_ministry(tx, concerned, used=used, reserved=reserved)
-    await record(tx, "files", "space.move", one.id, one, now)
+async def _hand_over(tx: Tx, to: Mapping[UUID, UUID], now: datetime) -> None:
+    """Space → ministry. All spaces first, then the ministries, each kind in order: uploads take their locks in the same way."""
+    used, reserved = Counter[UUID](), Counter[UUID]()
+    for space_id in sorted(to):
+        one = await spaces.find_space(tx, space_id, lock=True)
+        if one is None or one.ministry_id == to[space_id]:
+            continue
+        await spaces.change_space(tx, one.id, ministry_id=to[space_id])
+        await record(tx, "files", "space.move", one.id, one, now)
+        for concerned, sign in ((one.ministry_id, -1), (to[space_id], 1)):
+            used[concerned] += sign * one.used_bytes
+            reserved[concerned] += sign * one.reserved_bytes
+    for concerned in sorted(used):
+        await spaces.settle_of_ministry(tx, concerned, used=used[concerned], reserved=reserved[concerned])
 
 
 def _new_space(kind: str, ministry_id: UUID, owner_id: UUID | None, name: str, now: datetime) -> Space:

@@ -1,5 +1,6 @@
 """Uploads begin: what is coming is declared and its place reserved, before the store is told and any address is given out."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,7 +13,8 @@ from parvis_kit.problems import Conflict
 
 from parvis_files import queries, rules
 from parvis_files.actions.commits import release
-from parvis_files.blobs import BlobStore, Part, PartsMissing, Signed, new_key
+from parvis_files.actions.common import unless_away
+from parvis_files.blobs import Away, BlobStore, Part, PartsMissing, Signed, new_key
 from parvis_files.rules import Asker, Seen
 from parvis_files.rules.names import checked_media_type, checked_name
 from parvis_files.rules.quotas import Limits, QuotaExceeded
@@ -95,13 +97,15 @@ async def open_upload(database: Database, blobs: BlobStore, upload: Upload, *, l
     await reach("files.declared")
     if upload.state != "intent":
         return _addressed(blobs, upload, life, clock)
-    reference = await blobs.begin_multipart(upload.blob_key)
+    with unless_away():
+        reference = await blobs.begin_multipart(upload.blob_key)
     await reach("files.begun")
     async with database.transaction() as tx:
         now = clock()
         opened = await uploads.mark_uploading(tx, upload.id, reference, now + life, now)
     if opened is None:  # a twin was quicker, or the clock
-        await blobs.abort_multipart(upload.blob_key, reference)
+        with suppress(Away):
+            await blobs.abort_multipart(upload.blob_key, reference)
         async with database.read() as conn:
             opened = await uploads.find_upload(conn, upload.id)
     check_going_on(opened or upload)
@@ -146,7 +150,8 @@ async def sign_parts(
             raise Conflict("No part can be sent: the upload is complete, or has no address yet.")
         await uploads.keep(tx, upload_id, clock() + life)
     try:
-        stored = await blobs.parts(found.blob_key, found.reference)
+        with unless_away():
+            stored = await blobs.parts(found.blob_key, found.reference)
     except PartsMissing:
         raise Conflict("The parts are one object already: complete the upload.") from None
     signed = [
@@ -170,4 +175,5 @@ async def abort_upload(database: Database, blobs: BlobStore, asker: Asker, uploa
             raise Conflict("This upload is a file already: put it into the trash.")
         await release(tx, found, "aborted", now=clock())
     if found.reference is not None:
-        await blobs.abort_multipart(found.blob_key, found.reference)
+        with suppress(Away):  # what is left of it is found by the sweep
+            await blobs.abort_multipart(found.blob_key, found.reference)

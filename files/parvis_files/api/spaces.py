@@ -6,14 +6,13 @@ from uuid import UUID
 
 from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Query, Reply, Request, Routes
 from parvis_kit.idempotency import once
-from parvis_kit.problems import NotFound
+from parvis_kit.problems import Conflict, NotFound
 from pydantic import Field
 
 from parvis_files import actions, queries
 from parvis_files.api.common import MADE, TERMS, ItemShown, Name, Paging, SpaceShown, asked, asker_of, show_item, show_space
 from parvis_files.queries import Change, Hit
 from parvis_files.rules.quotas import Quota
-from parvis_files.rules.rights import MANAGER
 
 ROUTES = Routes("files", "1")
 
@@ -69,8 +68,11 @@ async def create_space(request: Request, body: NewSpace, key: IdempotencyKey) ->
 async def get_personal_space(request: Request) -> SpaceShown:
     """Your own; made now, if you ask before the directory's facts have come."""
     asker = asker_of(request)
-    async with request[DB].transaction() as tx:
-        found = await actions.open_personal_space(tx, asker.id, asker.ministry_id, now=request[CLOCK]())
+    async with request[DB].read() as conn:
+        found = await queries.personal_space_of(conn, asker)
+    if found is None:
+        async with request[DB].transaction() as tx:
+            found = await actions.open_personal_space(tx, asker.id, asker.ministry_id, now=request[CLOCK]())
     return show_space(request, found)
 
 
@@ -81,12 +83,12 @@ async def get_space(request: Request, space_id: UUID) -> SpaceShown:
         return show_space(request, (await queries.space_for(conn, asker_of(request), space_id)).space)
 
 
-@ROUTES.patch("/api/files/v1/spaces/{space_id}", scope="files:write", problems=(NotFound,))
+@ROUTES.patch("/api/files/v1/spaces/{space_id}", scope="files:write", problems=(NotFound, Conflict))
 async def change_space(request: Request, space_id: UUID, body: ChangedSpace) -> SpaceShown:
     """Rename a space that you manage."""
     asker = asker_of(request)
     async with request[DB].transaction() as tx:
-        await actions.change_space(tx, asker, space_id, body.name)
+        await actions.change_space(tx, asker, space_id, body.name, now=request[CLOCK]())
         return show_space(request, (await queries.space_for(tx, asker, space_id)).space)
 
 
@@ -115,7 +117,7 @@ async def list_trash(request: Request, space_id: UUID, query: Paging) -> Page[It
     async with request[DB].read() as conn:
         seen = await queries.space_for(conn, asker, space_id)
         found = await queries.trash_in(conn, asker, seen.item.id, query.after, query.limit)
-    return Page([show_item(one, seen.actions & MANAGER) for one in found.items], found.next)
+    return Page([show_item(one, allowed) for one, allowed in found.items], found.next)
 
 
 @ROUTES.get("/api/files/v1/ministry/quota", scope="files:read")

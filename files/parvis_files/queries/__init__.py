@@ -14,7 +14,7 @@ from parvis_files.queries.items import (
     versions_for,
 )
 from parvis_files.queries.shares import SharedItem, share_for, shared_with, shares_for
-from parvis_files.queries.spaces import ministry_quota_for, quota_of, space_for, spaces_for
+from parvis_files.queries.spaces import ministry_quota_for, personal_space_of, quota_of, space_for, spaces_for
 from parvis_files.queries.uploads import upload_for, uploads_for
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "item_for",
     "items_in",
     "ministry_quota_for",
+    "personal_space_of",
     "quota_of",
     "search_in",
     "share_for",

@@ -90,12 +90,12 @@ async def versions_for(conn: Connection, asker: Asker, file_id: UUID, before: in
     return seen, Page(found, str(found[-1].number) if len(found) == limit else None)
 
 
-async def trash_in(conn: Connection, asker: Asker, root_id: UUID, before: UUID | None, limit: int) -> Page[Item]:
+async def trash_in(conn: Connection, asker: Asker, root_id: UUID, before: UUID | None, limit: int) -> Page[tuple[Item, frozenset[Action]]]:
     """What somebody has put there, as far as the asker may see it. Raises NotFound, Forbidden."""
     seen = await folder_for(conn, asker, root_id)
     found = await items.trashed_in(conn, seen.space.id, before, limit)
     shown = await access.visible(conn, asker, [one.id for one in found], in_trash=True)
-    return Page([one for one in found if one.id in shown], str(found[-1].id) if len(found) == limit else None)
+    return Page([(one, shown[one.id]) for one in found if one.id in shown], str(found[-1].id) if len(found) == limit else None)
 
 
 async def search_in(conn: Connection, asker: Asker, root_id: UUID, text: str, limit: int) -> list[Hit]:
@@ -121,11 +121,13 @@ async def changes_for(conn: Connection, asker: Asker, root_id: UUID, since: int,
     shown = await access.visible(conn, asker, ids, in_trash=None)
     kept = await access.visible(conn, asker, ids, in_trash=False)
     lines = await items.entries_of(conn, kept)
-    found = [
-        Change(number, one.id, one.parent_id, lines[one.id][0] if one.id in lines else None, one.id in shown and one.id not in kept)
-        if (one := changed.get(number))
-        else Change(number, purged[number], None, None, False)
-        for number in page
-    ]
+    found = []
+    for number in page:
+        if (one := changed.get(number)) is None:
+            found.append(Change(number, purged[number], None, None, False))
+        else:
+            line = lines[one.id][0] if one.id in lines else None
+            is_shown = one.id in shown
+            found.append(Change(number, one.id, one.parent_id if is_shown else None, line, is_shown and one.id not in kept))
     is_cut = len(numbers) > limit or len(page) == limit
     return found, page[-1] if is_cut else max(reached, since), is_cut

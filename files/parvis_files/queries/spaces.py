@@ -26,6 +26,11 @@ async def spaces_for(conn: Connection, asker: Asker, after: UUID | None, limit: 
     return await spaces.spaces_of(conn, asker, after or UUID(int=0), limit)
 
 
+async def personal_space_of(conn: Connection, asker: Asker) -> Space | None:
+    """None before it is made."""
+    return await spaces.find_personal(conn, asker.id)
+
+
 def quota_of(space: Space, limits: Limits) -> Quota:
     limit = limits.of(space.kind) if space.quota_bytes is None else space.quota_bytes
     return Quota(space.used_bytes, space.reserved_bytes, limit)

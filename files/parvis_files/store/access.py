@@ -33,14 +33,14 @@ def held(of: Any, ministry_id: Any) -> sa.ColumnElement[bool]:
 def _climb(which: sa.ColumnElement[bool]) -> sa.CTE:
     """From each item to the root: what lies above it, and whether what is shared there reaches it."""
     start = sa.select(
-        item.c.id.label("origin"), item.c.id, item.c.parent_id, item.c.space_id, item.c.restricted, item.c.trashed_at,
+        item.c.id.label("origin"), item.c.id, item.c.parent_id, item.c.space_id, item.c.restricted, item.c.trashed_at, item.c.purging,
         sa.true().label("reaches"), sa.literal(0).label("depth"),
     ).where(which)  # fmt: skip
     up = start.cte("up", recursive=True)
     above = item.alias("above")
     return up.union_all(
         sa.select(
-            up.c.origin, above.c.id, above.c.parent_id, above.c.space_id, above.c.restricted, above.c.trashed_at,
+            up.c.origin, above.c.id, above.c.parent_id, above.c.space_id, above.c.restricted, above.c.trashed_at, above.c.purging,
             sa.and_(up.c.reaches, sa.not_(up.c.restricted)), up.c.depth + 1,
         ).join_from(up, above, above.c.id == up.c.parent_id)
     )  # fmt: skip
@@ -53,7 +53,8 @@ def _flags(up: sa.CTE, owning: sa.FromClause) -> tuple[list[sa.Label[Any]], sa.F
     places = up.join(owning, owning.c.id == up.c.space_id).outerjoin(share, counts)
     roles = [sa.func.max(sa.case((share.c.role == role, 1), else_=0)).label(f"is_{role}") for role in ROLES]
     trash = sa.func.max(sa.case((up.c.trashed_at.is_not(None), 1), else_=0)).label("in_trash")
-    return [*roles, trash, sa.func.max(up.c.depth).label("depth")], places
+    going = sa.func.max(sa.case((up.c.purging, 1), else_=0)).label("is_going")
+    return [*roles, going, trash, sa.func.max(up.c.depth).label("depth")], places
 
 
 def _one() -> sa.Select[Any]:
@@ -83,27 +84,27 @@ def _of(asker: Asker) -> dict[str, Any]:
 
 
 async def see(conn: Connection, asker: Asker, item_id: UUID) -> Seen | None:
-    """An item and what the asker may do with it, perhaps nothing; None when there is none."""
+    """An item and what the asker may do with it, perhaps nothing; None when there is none, or it is being purged."""
     row = (await conn.execute(ONE, {"one": item_id, **_of(asker)})).one_or_none()
-    if row is None:
+    if row is None or row[FLAGS]:
         return None
-    in_trash, depth, *columns = row[FLAGS:]
+    in_trash, depth, *columns = row[FLAGS + 1 :]
     found, owning = Item(*columns[: len(ITEM)]), Space(*columns[len(ITEM) :])
     return Seen(found, owning, bool(in_trash), depth, _allowed(row, owning.owner_id == asker.id))
 
 
 async def visible(
     conn: Connection, asker: Asker, item_ids: Collection[UUID], *, in_trash: bool | None, need: Action | None = "see"
-) -> set[UUID]:
-    """Those of the items that the asker may see. `in_trash`: None for either; `need`: None for whatever they may do with it."""
+) -> dict[UUID, frozenset[Action]]:
+    """Those of the items that the asker may see, and what else. `in_trash`: None for either; `need`: None for whatever they may do."""
+    found: dict[UUID, frozenset[Action]] = {}
     if not item_ids:
-        return set()
-    found = set()
+        return found
     for row in await conn.execute(MANY, {"some": list(item_ids), **_of(asker)}):
-        trashed, _, origin, owner_id = row[FLAGS:]
+        is_going, trashed, _, origin, owner_id = row[FLAGS:]
         allowed = _allowed(row, owner_id == asker.id)
-        if (need in allowed if need else allowed) and in_trash in (None, bool(trashed)):
-            found.add(origin)
+        if (need in allowed if need else allowed) and not is_going and in_trash in (None, bool(trashed)):
+            found[origin] = allowed
     return found
 
 

@@ -89,8 +89,10 @@ async def uploads_of(conn: Connection, agent_id: UUID, before: UUID | None, limi
     return [Upload(*row) for row in await conn.execute(mine.order_by(upload.c.id.desc()).limit(limit))]
 
 
-async def open_uploads_of(conn: Connection, agent_id: UUID) -> list[UUID]:
-    return list((await conn.execute(sa.select(upload.c.id).where(upload.c.agent_id == agent_id, upload.c.state.in_(OPEN)))).scalars())
+async def lock_open_uploads_of(tx: Tx, agent_id: UUID) -> list[Upload]:
+    """All of them before anything else is locked."""
+    mine = sa.select(*UPLOAD).where(upload.c.agent_id == agent_id, upload.c.state.in_(OPEN)).order_by(upload.c.id)
+    return [Upload(*row) for row in await tx.execute(mine.with_for_update())]
 
 
 async def forget_done(tx: Tx, before: datetime) -> int:
