@@ -35,15 +35,17 @@ def document(number: int) -> Document:
     random = Random(number)  # noqa: S311 (nothing secret)
     title = f"{SUBJECTS[number % len(SUBJECTS)]} {2024 + number % 3}"
     lines = [random.choice(SENTENCES) for _ in range(10 + number % 30)]
-    kinds = (
-        (".txt", "text/plain", lambda: "\n\n".join([title, *lines, ""]).encode()),
-        (".csv", "text/csv", lambda: table(random)),
-        (".odt", "application/vnd.oasis.opendocument.text", lambda: odt(title, lines)),
-        (".pdf", "application/pdf", lambda: pdf(title, lines)),
-        (".png", "image/png", lambda: png(random)),
-    )
-    ending, media_type, make = kinds[number % len(kinds)]
-    return Document(f"{title}{ending}", media_type, make())
+    match number % 5:
+        case 0:
+            return Document(f"{title}.txt", "text/plain", "\n\n".join([title, *lines, ""]).encode())
+        case 1:
+            return Document(f"{title}.csv", "text/csv", table(random))
+        case 2:
+            return Document(f"{title}.odt", "application/vnd.oasis.opendocument.text", odt(title, lines))
+        case 3:
+            return Document(f"{title}.pdf", "application/pdf", pdf(title, lines))
+        case _:
+            return Document(f"{title}.png", "image/png", png(random))
 
 
 def table(random: Random) -> bytes:
@@ -58,7 +60,8 @@ def odt(title: str, lines: list[str]) -> bytes:
     """OpenDocument 1.3, §3: a package whose first entry says what it is, uncompressed."""
     office = 'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
     text = f"<text:h>{title}</text:h>" + "".join(f"<text:p>{line}</text:p>" for line in lines)
-    body = f'<office:document-content {office} office:version="1.3"><office:body><office:text>{text}</office:text></office:body></office:document-content>'
+    inner = f"<office:body><office:text>{text}</office:text></office:body>"
+    body = f'<office:document-content {office} office:version="1.3">{inner}</office:document-content>'
     kind = "application/vnd.oasis.opendocument.text"
     manifest = (
         '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0" manifest:version="1.3">'

@@ -1,4 +1,4 @@
-"""What the demonstration's agents have stored and shared, sent through the doors that anybody's client uses; done twice, it is done once."""
+"""What the demonstration's agents have stored and shared, sent through the public doors; done twice, it is done once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

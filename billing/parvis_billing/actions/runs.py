@@ -15,11 +15,12 @@ from parvis_kit.problems import Conflict
 
 from parvis_billing.queries.inputs import inputs_now
 from parvis_billing.rules.cascade import Inputs, Outcome, cascade
-from parvis_billing.rules.ledger import CLOSED, Kept, Period, chain, check_may_close, open_months, rows_of
+from parvis_billing.rules.ledger import CLOSED, Kept, Period, RunRow, chain, check_may_close, open_months, rows_of
 from parvis_billing.rules.months import month_of
 from parvis_billing.store import costs, ledger, usage
 
 SECRET_BYTES = 32
+CLOSED_SAID = "{} is closed: what comes late is booked as a correction in the month that is open."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ class Draft:
     marked: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to compute from."""
+
+    period: Period | None
+    own: Inputs
+    late: tuple[Inputs, ...]
+    """Of closed months that were marked."""
+    marked: dict[str, int]
+    before: dict[str, RunRow]
+    """The last run about each month that was booked earlier, and what is booked of this month so far."""
+
+    @property
+    def is_new(self) -> bool:
+        booked = self.before.get(self.own.month)
+        return booked is None or bool(self.marked) or booked.inputs_sha256 != self.own.sha256
+
+
 async def months_to_run(database: Database, now: datetime) -> list[str]:
     async with database.read() as conn:
         periods, used = await ledger.periods(conn), await usage.months_with_usage(conn)
@@ -62,10 +81,15 @@ async def months_to_run(database: Database, now: datetime) -> list[str]:
 
 async def run(database: Database, month: str, *, now: datetime) -> Ran:
     """Compute an open month anew, and what late facts change of closed ones if it is the first open one. Raises Conflict when closed."""
-    draft = await _draft(database, month)
+    found = await _find(database, month)
+    if found.period is not None and found.period.state == CLOSED:
+        raise Conflict(CLOSED_SAID.format(month))
+    if found.period is not None and not found.is_new:
+        return Ran(month, found.period.total_cents, (), found.before[month].postings_sha256)
+    draft = await _draft(found)
     async with database.transaction() as tx:
         if (await ledger.lock_period(tx, month, now)).state == CLOSED:
-            raise Conflict(f"{month} is closed: what comes late is booked as a correction in the month that is open.")
+            raise Conflict(CLOSED_SAID.format(month))
         return await _book(tx, month, draft, now)
 
 
@@ -76,7 +100,7 @@ async def close(database: Database, month: str, *, who: object, now: datetime, w
     if found := next((one for one in periods if one.month == month and one.state == CLOSED), None):
         return found
     check_may_close(month, periods, now)
-    draft = await _draft(database, month)
+    draft = await _draft(await _find(database, month))
     async with database.transaction() as tx:
         period = await ledger.lock_period(tx, month, now)
         if period.state == CLOSED:
@@ -101,20 +125,25 @@ async def _close(tx: Tx, month: str, draft: Draft, before: Sequence[Period], *, 
     return Period(month, CLOSED, total, previous, hashed, run_id, now, now)
 
 
-async def _draft(database: Database, month: str) -> Draft:
-    """Outside of any transaction: it takes seconds, and a transaction that waits for it would be ended."""
+async def _find(database: Database, month: str) -> Found:
     async with database.transaction() as tx:
         await costs.add_secret(tx, int(month[:4]), os.urandom(SECRET_BYTES))
     async with database.read() as conn:
         periods = await ledger.periods(conn)
-        runs = {one.concerns: one for one in await ledger.runs(conn) if one.booked < month}
+        runs = {one.concerns: one for one in await ledger.runs(conn) if one.booked < month or one.booked == one.concerns == month}
         first = all(one.state == CLOSED for one in periods if one.month < month)
-        marked = {one: marks for one, marks in (await ledger.late_months(conn)).items() if first and one in runs}
+        late = await ledger.late_months(conn) if first else {}
+        marked = {one: marks for one, marks in late.items() if one < month and one in runs}
         own, *others = [await inputs_now(conn, one) for one in (month, *marked)]
-    changed = [one for one in others if one.sha256 != runs[one.month].inputs_sha256]
-    done = [Computed(one, await asyncio.to_thread(cascade, one)) for one in (own, *changed)]
-    same = {one.month: marked[one.month] for one in others if one not in changed}
-    return Draft(done[0], tuple(done[1:]), same, marked)
+    return Found(next((one for one in periods if one.month == month), None), own, tuple(others), marked, runs)
+
+
+async def _draft(found: Found) -> Draft:
+    """Outside of any transaction: it takes seconds, and a transaction that waits for it would be ended."""
+    changed = [one for one in found.late if one.sha256 != found.before[one.month].inputs_sha256]
+    done = [Computed(one, await asyncio.to_thread(cascade, one)) for one in (found.own, *changed)]
+    confirmed = {one.month: found.marked[one.month] for one in found.late if one not in changed}
+    return Draft(done[0], tuple(done[1:]), confirmed, found.marked)
 
 
 async def _book(tx: Tx, month: str, draft: Draft, now: datetime) -> Ran:

@@ -1,5 +1,6 @@
 """Everything that a month's postings follow from, as the tables hold it now or held it when it was booked."""
 
+import asyncio
 from uuid import UUID
 
 from parvis_kit.db import Connection
@@ -19,7 +20,7 @@ async def inputs_now(conn: Connection, month: str) -> Inputs:
         month, await usage.seat_changes(conn), await usage.holders_in(conn, month), await usage.counted_in(conn, month),
         await usage.imported_in(conn, month),
     )  # fmt: skip
-    agents, shared = uses_of(collected, secret)
+    agents, shared = await asyncio.to_thread(uses_of, collected, secret)  # a second, for forty thousand
     items, keys, prices = await costs.items(conn, month), await costs.keys(conn), await costs.prices(conn)
     used = {name for item, _ in items for name in item.keys}
     if missing := sorted(used - set(keys)):

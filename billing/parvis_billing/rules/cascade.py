@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from parvis_billing.rules import ACTIVE, PERIMETERS, SEATS, UNKNOWN
@@ -13,14 +13,15 @@ from parvis_billing.rules.allocation import Cut, allot
 from parvis_billing.rules.costs import AllocationKey, CostItem, digest_of
 from parvis_billing.rules.money import MICRO_PER_CENT
 
+ENGINE = 1
+"""Raise it when the same inputs come to other postings: open months are then computed anew."""
 FALLBACK = SEATS
 """What an item is shared by whose own key nobody has any weight in."""
 Place = tuple[UUID, UUID]
 """Ministry and agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentUse:
+class AgentUse(NamedTuple):
     """An agent, or a guest, in a ministry in a month; who moved is in both."""
 
     ministry_id: UUID
@@ -76,7 +77,7 @@ class Inputs:
 
     @cached_property
     def sha256(self) -> str:
-        hashed = sha256(f"{self.month}\n".encode())
+        hashed = sha256(f"{ENGINE}\n{self.month}\n".encode())
         for one in sorted(self.items, key=lambda one: one.item.id):
             item = one.item.model_dump_json(by_alias=True)
             hashed.update(f"{digest_of(item)} {one.cents} {one.price} {one.quantity}\n".encode())

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from parvis_kit.problems import Conflict, Invalid
 
 from parvis_billing.rules import PERIMETERS
 from parvis_billing.rules.cascade import Inputs, Outcome
-from parvis_billing.rules.costs import AllocationKey, digest_of
+from parvis_billing.rules.costs import AllocationKey
 from parvis_billing.rules.months import after, ends_at
 
 CLOSED, OPEN = "closed", "open"
@@ -67,8 +67,9 @@ class MinistryRow:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class AgentRow:
+class AgentRow(NamedTuple):
+    """Of each agent and month: a tuple, since there are as many of them as of both."""
+
     booked: str
     concerns: str
     agent_id: UUID
@@ -117,8 +118,19 @@ def sealed(row: Any) -> Any:
     return replace(row, digest=digest_of_row(row))
 
 
+def names_of(kind: type[Any]) -> tuple[str, ...]:
+    """Of its fields, in order."""
+    return getattr(kind, "_fields", ()) or tuple(kind.__slots__)
+
+
 def digest_of_row(row: Any) -> str:
-    return digest_of(*(getattr(row, name) for name in row.__slots__ if name != "digest"))
+    return digest_of_values([getattr(row, name) for name in names_of(type(row)) if name != "digest"])
+
+
+def digest_of_values(values: Iterable[Any]) -> str:
+    """A value a line; none of them holds a line end. A month has a row for each agent: this is written for speed."""
+    lines = [str(sorted(one.items())) if isinstance(one, dict) else f"{one.int:x}" if isinstance(one, UUID) else str(one) for one in values]
+    return sha256("\n".join(lines).encode()).hexdigest()
 
 
 def rows_of(inputs: Inputs, outcome: Outcome, booked: str, postings: Sequence[PostingRow], agents: Sequence[AgentRow]) -> list[Kept]:
@@ -145,13 +157,14 @@ def _agent_rows(inputs: Inputs, outcome: Outcome, booked: str, before: Sequence[
         mine = sums.setdefault((row.ministry_id, row.agent_id), [0] * len(PERIMETERS))
         for number, micro in enumerate(row.micros):
             mine[number] += micro
-    uses = {(one.ministry_id, one.agent_id): one for one in inputs.agents}
-    for place in sorted({*uses, *sums}, key=str):
-        use, booked_so_far = uses.get(place), sums.get(place, [0] * len(PERIMETERS))
-        micros = [new - old for new, old in zip(outcome.micros.get(place, [0] * len(PERIMETERS)), booked_so_far, strict=True)]
-        kind, seat, active, used = (use.kind, use.seat, use.active, dict(use.use)) if use else ("gone", 0, 0, {})
-        hosting, suite, complete = micros
-        yield sealed(AgentRow(booked, inputs.month, place[1], place[0], kind, seat, active, used, hosting, suite, complete, ""))
+    uses, nothing = {(one.ministry_id, one.agent_id): one for one in inputs.agents}, (0,) * len(PERIMETERS)
+    for place in (*uses, *(one for one in sums if one not in uses)):
+        use, micros = uses.get(place), outcome.micros.get(place, nothing)
+        if place in sums:
+            micros = tuple(new - old for new, old in zip(micros, sums[place], strict=True))
+        said: tuple[Any, ...] = (use.kind, use.seat, use.active, use.use) if use else ("gone", 0, 0, {})
+        values = (booked, inputs.month, place[1], place[0], *said, *micros)
+        yield AgentRow._make((*values, digest_of_values(values)))
 
 
 def posting_rows(outcome: Outcome, month: str, booked: str, before: Sequence[PostingRow]) -> list[PostingRow]:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from parvis_billing.rules.months import day_of, ends_at
@@ -13,8 +14,7 @@ ORDER = {"joined": 0, "moved": 1, "suspended": 2, "reinstated": 3, "left": 4, "s
 ENABLED = {"joined": True, "suspended": False, "reinstated": True, "left": False}
 
 
-@dataclass(frozen=True, slots=True)
-class SeatChange:
+class SeatChange(NamedTuple):
     """What a fact said of an agent's account; None where it said nothing."""
 
     agent_id: UUID

@@ -77,11 +77,11 @@ def uses_of(collected: Collected, secret: bytes) -> tuple[tuple[AgentUse, ...], 
         found.seats[ministry, agent] = 1
         if agent in busy:
             found.active.add((ministry, agent))
-    places = sorted({*found.use, *found.seats}, key=str)
+    places = {*found.use, *found.seats}
     uses = tuple(
         AgentUse(
             ministry, agent, pseudonym(secret, agent.bytes), "guest" if agent in found.guests else "agent",
-            found.seats.get((ministry, agent), 0), int((ministry, agent) in found.active), dict(found.use.get((ministry, agent), {})),
+            found.seats.get((ministry, agent), 0), int((ministry, agent) in found.active), found.use.get((ministry, agent)) or {},
         )
         for ministry, agent in places
     )  # fmt: skip

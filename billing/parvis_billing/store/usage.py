@@ -45,9 +45,9 @@ async def forget_seat_states(tx: Tx, agents: Sequence[UUID]) -> None:
 async def seat_changes(conn: Connection) -> Mapping[UUID, list[SeatChange]]:
     change, state = SEAT_CHANGE.c, SEAT_STATE.c
     said = await conn.execute(sa.select(change.agent_id, change.at, change.what, change.ministry_id, change.kind))
-    found = [SeatChange(*row) for row in said]
+    found = [SeatChange(*row) for row in said.all()]
     stands = await conn.execute(sa.select(state.agent_id, state.at, sa.literal("state"), state.ministry_id, state.kind, state.is_enabled))
-    return by_agent([*found, *(SeatChange(*row) for row in stands)])
+    return by_agent([*found, *(SeatChange(*row) for row in stands.all())])
 
 
 async def holders_in(conn: Connection, month: str) -> Mapping[UUID, Holder]:
@@ -56,7 +56,8 @@ async def holders_in(conn: Connection, month: str) -> Mapping[UUID, Holder]:
     sums: list[Any] = [row.holder_id, row.is_personal, sa.func.sum(row.delta_bytes).label("bytes")]
     personal = sa.select(*sums, sa.null().label("ministry_id"), sa.null().label("since")).where(row.is_personal, row.day < start)
     shared = sa.select(*sums, row.ministry_id, sa.func.max(row.day).label("since")).where(~row.is_personal, row.day < start)
-    for holder_id, is_personal, size_bytes, _, _ in await conn.execute(personal.group_by(row.holder_id, row.is_personal)):
+    rows = await conn.execute(personal.group_by(row.holder_id, row.is_personal))
+    for holder_id, is_personal, size_bytes, _, _ in rows.all():
         holders[holder_id] = Holder(is_personal, int(size_bytes))
     before: dict[UUID, tuple[date, UUID]] = {}
     standing: dict[UUID, int] = {}
@@ -72,7 +73,7 @@ async def holders_in(conn: Connection, month: str) -> Mapping[UUID, Holder]:
         .where(row.day >= start, row.day <= months.last_day(month))
         .order_by(row.day)
     )
-    for holder_id, is_personal, ministry_id, day, delta, byte_seconds in await conn.execute(now):
+    for holder_id, is_personal, ministry_id, day, delta, byte_seconds in (await conn.execute(now)).all():
         holder = holders.setdefault(holder_id, Holder(is_personal))
         holder.days.append((day, delta, byte_seconds))
         if not is_personal and (not holder.moves or holder.moves[-1][1] != ministry_id):
@@ -85,7 +86,7 @@ async def counted_in(conn: Connection, month: str) -> list[tuple[UUID, date, str
     found = sa.select(row.agent_id, row.day, row.meter, row.quantity).where(
         row.day >= months.first_day(month), row.day <= months.last_day(month)
     )
-    return [(agent, day, meter, quantity) for agent, day, meter, quantity in await conn.execute(found)]
+    return [(agent, day, meter, quantity) for agent, day, meter, quantity in (await conn.execute(found)).all()]
 
 
 async def imported_in(conn: Connection, month: str) -> list[Imported]:
