@@ -24,7 +24,7 @@ import pytest
 import sqlalchemy as sa
 from parvis_contracts.directory import AgentState, SigningKeyState
 from parvis_files.blobs import BlobStore
-from parvis_files.blobs.folder import crc64nvme
+from parvis_files.blobs.disk import crc64nvme
 from parvis_files.blobs.opening import open_store
 from parvis_files.rules.uploads import OPEN
 from parvis_files.store import item, ministry_quota, orphan, space, upload, version

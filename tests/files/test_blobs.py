@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from parvis_files.blobs import AlreadyThere, Away, BlobStore, Missing, PartsMissing, Signed, new_key
-from parvis_files.blobs.folder import crc64nvme
+from parvis_files.blobs.disk import crc64nvme
 from parvis_files.blobs.s3 import Place, S3Store
 from parvis_files.blobs.signing import Signer
 from parvis_kit.clock import utc_now

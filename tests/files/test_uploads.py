@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from parvis_files.blobs.folder import crc64nvme
+from parvis_files.blobs.disk import crc64nvme
 from parvis_files.rules.uploads import INTENT_LIFE, LEASE, PART_BYTES, SINGLE_BYTES_MAX
 from parvis_files.store import upload as upload_table
 from parvis_kit.testing.databases import queries

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from parvis_files.blobs.folder import crc64nvme
+from parvis_files.blobs.disk import crc64nvme
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import Place
 from parvis_kit.workers import hold_port

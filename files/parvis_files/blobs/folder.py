@@ -9,26 +9,34 @@ import shutil
 import stat
 import time
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, ParamSpec, Protocol, TypeVar
+from typing import IO
 from urllib.parse import parse_qsl
 
-import anycrc
 from parvis_kit.failpoints import reach
 
 from parvis_files.blobs import AlreadyThere, Away, Blob, Different, Missing, Multipart, Part, PartsMissing, Signed, Written
+from parvis_files.blobs.disk import (
+    Crc64Nvme,
+    Digest,
+    Sha256,
+    away_when_broken,
+    blobs_in,
+    flush,
+    flush_folder,
+    in_thread,
+    keep_as,
+    names_in,
+    take,
+)
 from parvis_files.blobs.naming import disposition, served_type
 from parvis_files.blobs.signing import canonical_query, encoded_path
 
-MODEL = anycrc.Model("CRC64-NVME")
-P = ParamSpec("P")
-T = TypeVar("T")
 KEY = re.compile(r"(?!.*\.\.)[0-9a-z][0-9a-z/._-]{0,199}")
 REFERENCE = re.compile(r"[0-9a-f]{32}")
 PART = re.compile(r"(\d{5})-(\d+)-([0-9a-f]{16})")
@@ -49,42 +57,6 @@ class Refusal(Exception):
         self.status, self.detail = status, detail
 
 
-class Digest(Protocol):
-    def update(self, piece: bytes) -> None: ...
-    def base64(self) -> str: ...
-
-
-class Sha256:
-    def __init__(self) -> None:
-        self.state = sha256()
-
-    def update(self, piece: bytes) -> None:
-        self.state.update(piece)
-
-    def base64(self) -> str:
-        return b64encode(self.state.digest()).decode()
-
-
-class Crc64Nvme:
-    """CRC-64/NVME (NVM Express, NVM Command Set 1.0, §5.2.1.3.4): what S3 checks the parts of an object with."""
-
-    def __init__(self) -> None:
-        self.value = MODEL.calc(b"")
-
-    def update(self, piece: bytes) -> None:
-        self.value = MODEL.calc(piece, self.value)
-
-    def base64(self) -> str:
-        return b64encode(self.value.to_bytes(8, "big")).decode()
-
-
-def crc64nvme(content: bytes) -> str:
-    """Base64, as S3 writes it."""
-    digest = Crc64Nvme()
-    digest.update(content)
-    return digest.base64()
-
-
 @dataclass(frozen=True, slots=True)
 class Granted:
     """What a signed request may do."""
@@ -97,21 +69,6 @@ class Granted:
     number: int = 0
     disposition: str = ""
     media_type: str = ""
-
-
-@contextmanager
-def away_when_broken() -> Iterator[None]:
-    """A full disk, a folder that is not ours any more: it may be cured, and then asked again."""
-    try:
-        yield
-    except OSError as error:
-        raise Away(f"the folder of the blobs fails: {error.strerror or error}") from error
-
-
-async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Disks take their time. Raises Away."""
-    with away_when_broken():
-        return await asyncio.to_thread(function, *arguments, **named)
 
 
 class FolderStore:
@@ -199,7 +156,7 @@ class FolderStore:
                 size += len(piece)
                 if size > granted.size_bytes:
                     raise Refusal(400, "This is longer than was announced.")
-                await in_thread(_take, out, digest, piece)
+                await in_thread(take, out, digest, piece)
             if size != granted.size_bytes:
                 raise Refusal(400, "This is shorter than was announced.")
             if digest.base64() != granted.digest:
@@ -209,7 +166,7 @@ class FolderStore:
                 await self._keep_part(granted, out, draft)
             else:
                 try:
-                    await in_thread(_keep, out, draft, self._path(granted.key))
+                    await in_thread(keep_as, out, draft, self._path(granted.key))
                 except AlreadyThere:
                     raise Refusal(412, "There is something under this key already.") from None
         return f'"{granted.digest}"'
@@ -222,12 +179,12 @@ class FolderStore:
         def keep() -> None:
             if not place.is_dir():
                 raise Refusal(404, "This upload is over.")
-            _flush(out)
+            flush(out)
             before = [one for one in place.glob(f"{granted.number:05}-*") if one.name != name]
             os.replace(draft, place / name)
             for one in before:
                 one.unlink(missing_ok=True)
-            _flush_folder(place)
+            flush_folder(place)
 
         await in_thread(keep)
 
@@ -268,17 +225,17 @@ class FolderStore:
         with self._draft() as (out, draft):
             async for piece in pieces:
                 size += len(piece)
-                await in_thread(_take, out, digest, piece)
-            await in_thread(_keep, out, draft, self._path(key))
+                await in_thread(take, out, digest, piece)
+            await in_thread(keep_as, out, draft, self._path(key))
         return Written(size, digest.state.hexdigest())
 
     async def delete(self, key: str) -> None:
         await in_thread(self._path(key).unlink, missing_ok=True)
 
     async def keys(self, after: str = "") -> AsyncIterator[Blob]:
-        for first in await in_thread(_names, self.objects):
-            for second in await in_thread(_names, self.objects / first):
-                for blob in await in_thread(_blobs, self.objects, f"{first}/{second}"):
+        for first in await in_thread(names_in, self.objects):
+            for second in await in_thread(names_in, self.objects / first):
+                for blob in await in_thread(blobs_in, self.objects, f"{first}/{second}"):
                     if blob.key > after:
                         yield blob
 
@@ -310,7 +267,7 @@ class FolderStore:
             if path.exists():
                 shutil.rmtree(place, ignore_errors=True)
                 return
-            names = {one[1]: one.string for name in _names(place) if (one := PART.fullmatch(name))}
+            names = {one[1]: one.string for name in names_in(place) if (one := PART.fullmatch(name))}
             with self._draft() as (out, draft):
                 for part in parts:
                     name = names.get(f"{part.number:05}")
@@ -321,7 +278,7 @@ class FolderStore:
                 if out.tell() != sum(part.size_bytes for part in parts):
                     raise Different(f"{key}: its parts have other lengths than named")
                 with suppress(AlreadyThere):  # another process completes the same upload
-                    _keep(out, draft, path)
+                    keep_as(out, draft, path)
             shutil.rmtree(place, ignore_errors=True)
 
         await in_thread(complete)
@@ -330,7 +287,7 @@ class FolderStore:
         await in_thread(shutil.rmtree, self._parts_of(key, reference), ignore_errors=True)
 
     async def multiparts(self) -> AsyncIterator[Multipart]:
-        for name in await in_thread(_names, self.waiting):
+        for name in await in_thread(names_in, self.waiting):
             key, _, reference = name.rpartition(".")
             with suppress(FileNotFoundError):
                 found = await asyncio.to_thread((self.waiting / name).stat)
@@ -385,49 +342,3 @@ class FolderStore:
         finally:
             out.close()
             draft.unlink(missing_ok=True)
-
-
-def _take(out: IO[bytes], digest: Digest, piece: bytes) -> None:
-    out.write(piece)
-    digest.update(piece)
-
-
-def _flush(out: IO[bytes]) -> None:
-    out.flush()
-    os.fsync(out.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _keep(out: IO[bytes], draft: Path, path: Path) -> None:
-    """Give it its name, on the disk for good; a link is refused where there is one already. Raises AlreadyThere."""
-    _flush(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise AlreadyThere(path.name) from None
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        _flush_folder(folder)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
-
-
-def _blobs(objects: Path, place: str) -> list[Blob]:
-    found = []
-    for name in _names(objects / place):
-        with suppress(FileNotFoundError):
-            status = (objects / place / name).stat()
-            found.append(Blob(f"{place}/{name}", status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
-    return found
