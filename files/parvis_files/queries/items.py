@@ -9,7 +9,7 @@ from parvis_kit.problems import Conflict, Invalid, NotFound
 
 from parvis_files.rules import Asker, Entry, Item, Seen, Version
 from parvis_files.rules.cursors import place_of, read_place
-from parvis_files.rules.names import words_of
+from parvis_files.rules.names import sort_key, words_of
 from parvis_files.rules.rights import Action, check_may
 from parvis_files.store import access, items, versions
 
@@ -70,7 +70,8 @@ async def items_in(conn: Connection, asker: Asker, folder_id: UUID, after: str |
     place = read_place(after) if after else None
     owns = seen.space.owner_id == asker.id
     found = await items.children_of(conn, asker, seen.item, seen.space.ministry_id, owns, place, limit)
-    return Page([entry for entry, _ in found], place_of(*found[-1][1]) if len(found) == limit else None)
+    last = found[-1] if len(found) == limit else None
+    return Page(found, place_of(last.kind == "file", sort_key(last.name), last.id) if last else None)
 
 
 async def version_for(conn: Connection, asker: Asker, file_id: UUID, version_id: UUID | None) -> tuple[Seen, Version, str]:

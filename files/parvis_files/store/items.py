@@ -24,7 +24,7 @@ Place = tuple[bool, str, UUID]
 _shared_here = sa.exists().where(
     share.c.item_id == item.c.id, held(share, sa.bindparam("of_ministry", type_=sa.Uuid)), share.c.role != "depositor"
 )
-_listed = sa.select(*ENTRY, item.c.sort_key).where(
+_listed = sa.select(*ENTRY).where(
     item.c.parent_id == sa.bindparam("one"),
     item.c.trashed_at.is_(None),
     sa.or_(sa.not_(item.c.restricted), sa.bindparam("owns", type_=sa.Boolean), _shared_here),
@@ -52,7 +52,7 @@ ADD_ITEM = sa.insert(item)
 
 async def children_of(
     conn: Connection, asker: Asker, folder: Item, ministry_id: UUID, owns: bool, after: Place | None, limit: int
-) -> list[tuple[Entry, Place]]:
+) -> list[Entry]:
     """What is restricted shows to its space's owner, and to those with whom it is shared itself."""
     asked = {"one": folder.id, "agent": asker.id, "ministry": asker.ministry_id, "of_ministry": ministry_id, "owns": owns, "limit": limit}
     if after is None:
@@ -60,7 +60,7 @@ async def children_of(
     else:
         is_file, key, last = after
         rows = await conn.execute(NEXT_PAGE, asked | {"after_file": is_file, "after_key": key, "after_id": last})
-    return [(entry := Entry(*row[:-1]), (entry.kind == "file", row[-1], entry.id)) for row in rows]
+    return [Entry(*row) for row in rows]
 
 
 async def find_named(conn: Connection, folder_id: UUID, name: str) -> Item | None:
