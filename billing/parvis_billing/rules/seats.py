@@ -50,7 +50,8 @@ def seat_in(month: str, changes: Sequence[SeatChange]) -> Seat:
     ministry: UUID | None = None
     kind, enabled = "agent", False
     days: list[tuple[date, UUID]] = []
-    for one in sorted(changes, key=lambda change: (change.at, ORDER[change.what])):
+    in_order = changes if len(changes) == 1 else sorted(changes, key=lambda change: (change.at, ORDER[change.what]))
+    for one in in_order:
         if one.at >= end and days:
             break
         if one.ministry_id is not None and one.ministry_id != ministry:

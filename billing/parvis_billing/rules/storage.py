@@ -79,11 +79,10 @@ def integral(standing_bytes: int, days: Iterable[tuple[date, int, int]], start: 
 
 def split(stretches: Iterable[tuple[date, int]], moves: Sequence[tuple[date, UUID]], end: date) -> Iterator[tuple[UUID, int]]:
     """By the ministry whose agent it was on each day; `moves` as a Seat has them."""
-    pieces = list(stretches)
     if len(moves) == 1:
-        for _, quantity in pieces:
-            yield moves[0][1], quantity
+        yield moves[0][1], sum(quantity for _, quantity in stretches)
         return
+    pieces = list(stretches)
     for place, (day, quantity) in enumerate(pieces):
         until = pieces[place + 1][0] if place + 1 < len(pieces) else end
         length = (until - day).days
