@@ -19,3 +19,9 @@ def postgres_script() -> Path:
 def kafka_script() -> Path:
     """How a real Kafka is started here."""
     return ROOT / "infra/servers/kafka.py"
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_script() -> Path:
+    """How a real S3 store is started here."""
+    return ROOT / "infra/servers/seaweedfs.py"

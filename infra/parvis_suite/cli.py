@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parvis_suite import audit_commands, event_commands, onboard_command
-from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here
+from parvis_suite import audit_commands, cost_commands, event_commands, onboard_command
+from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
     from parvis_kit.settings import Platform
@@ -34,7 +34,7 @@ def up(demo: bool) -> None:
 
     if demo:  # its agents sign in with passwords of their own
         os.environ.setdefault("PARVIS_DIRECTORY_LOCAL_SIGN_IN", "true")
-    platform = platform_of()
+    platform = with_port(platform_of())
     set_up_logs(platform.log_level)
     with own(platform.data):
         run(run_up(chosen((), platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
@@ -67,7 +67,7 @@ def serve(service: str, workers: int, shared: bool) -> None:
     if workers > 1:
         run_here(_serve_workers(service, workers, platform))
     else:
-        run(_serve(service, platform, shared))
+        run(_serve(service, with_port(platform), shared))
 
 
 async def _serve(name: str, platform: Platform, shared: bool) -> None:
@@ -203,4 +203,5 @@ def asyncapi() -> None:
 
 main.add_command(event_commands.events)
 main.add_command(audit_commands.audit)
+main.add_command(cost_commands.cost)
 main.add_command(onboard_command.onboard)

@@ -23,7 +23,7 @@ TOKEN_LIFE = timedelta(hours=12)
 APP_PASSWORD_LIFE = timedelta(days=365)
 APP_PASSWORD_NAME = "demo.json"  # noqa: S105 (its name, not its secret)
 SECRETS_FILE = "demo-secrets.json"
-AT_ONCE = 4
+AT_ONCE = 2
 """Passwords hashed side by side: 19 MiB each."""
 
 
@@ -78,6 +78,8 @@ class Keeper:
 async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) -> dict[str, Any]:
     """What demo.json holds."""
     from parvis_suite.assembly import write_private
+    from parvis_suite.demo_costs import seed_costs
+    from parvis_suite.demo_files import Agent, seed_files
 
     [directory] = [service for service in services if service.name == "directory"]
     database, clock = directory.database, directory.clock
@@ -94,6 +96,14 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
             keeper.of(person.email).update(await make_app_password(database, person, clock))
     write_private(keeper.path, keeper.known)
     tokens = await make_tokens(directory, people, clock)
+    for billing in (service for service in services if service.name == "billing"):
+        await seed_costs(billing, ministries, people)
+    agents = [
+        Agent(str(one.id), str(one.ministry_id), token, one.kind == "guest", "ministry_administrator" in one.roles)
+        for one, token in zip(people, tokens, strict=True)
+    ]
+    has_files = any(service.name == "files" for service in services)
+    spaces = await seed_files(addresses.base_url, agents) if has_files else {}
     return {
         "base_url": addresses.base_url,
         "metrics_url": addresses.metrics_url,
@@ -108,6 +118,7 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
                 "password": keeper.of(person.email)["password"],
                 "app_password": keeper.of(person.email)["app_password"],
                 "token": token,
+                "personal_space": spaces.get(str(person.id)),
             }
             for person, token in zip(people, tokens, strict=True)
         ],

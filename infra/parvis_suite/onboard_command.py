@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parvis_directory.rules.onboarding import Onboarding, Step
     from parvis_kit.db import Database
     from parvis_kit.service import Service
+    from parvis_kit.settings import Platform
 
 REJECTS_SHOWN = 20
 """The rest is in the file that --rejects writes."""
@@ -36,23 +37,27 @@ LOOK_SECONDS = 0.5
 @plainly
 def onboard(file: Path, ministry: str, dry_run: bool, partial: bool, rejects: Path | None, confirm_deactivations: bool, yes: bool) -> None:
     """Bring a ministry's agents aboard from a CSV file, as Excel writes it. Interrupted, the same command goes on where it stopped."""
-    [directory] = chosen(("directory",), platform_of())
+    platform = platform_of()
+    [directory] = chosen(("directory",), platform)
 
     async def work() -> None:
         from parvis_suite.assembly import refuse_behind_head
 
         try:
             await refuse_behind_head([directory])
-            await onboard_file(directory, file, ministry, dry_run, not partial, rejects, confirm_deactivations, yes)
+            plan = await onboard_file(directory, file, ministry, dry_run, not partial, rejects, confirm_deactivations, yes)
         finally:
             await directory.database.close()
+        if plan is not None:
+            await tell_price(platform, plan)
 
     run_here(work())
 
 
 async def onboard_file(
     directory: Service, file: Path, named: str, dry_run: bool, complete: bool, rejects: Path | None, confirmed: bool, yes: bool
-) -> None:
+) -> Plan | None:
+    """What a dry run found; None when it was no dry run."""
     from parvis_directory import actions, queries
     from parvis_directory.rules.onboarding import guard_rails
     from parvis_directory.rules.roster import FILE_BYTES_MAX
@@ -69,13 +74,13 @@ async def onboard_file(
     if running is not None and running[1] == actions.digest_of_file(raw, complete) and not dry_run:
         click.echo("this file is being worked through already: going on where it stopped")
         await follow(directory, running[0])
-        return
+        return None
     plan = await actions.plan_onboarding(database, root, ministry.id, raw, complete=complete, now=now)
     tell_plan(file, ministry, plan)
     if rejects is not None:
         write_rejects(rejects, plan)
     if dry_run:
-        return
+        return plan
     if (why := guard_rails(plan.job)) and not confirmed:
         raise Refusal(f"look again: {'; '.join(why)}. If that is right, add --confirm-deactivations")
     if not yes:
@@ -86,6 +91,32 @@ async def onboard_file(
             tx, root, plan.job.id, accept_deactivations=confirmed, deactivations=plan.job.deactivations, now=now
         )
     await follow(directory, plan.job.id)
+    return None
+
+
+async def tell_price(platform: Platform, plan: Plan) -> None:
+    """What those who would come would cost. The price is not the act: where it cannot be told, the reason is."""
+    from parvis_billing.queries.simulations import simulation
+    from parvis_kit.problems import Problem
+
+    from parvis_suite.assembly import CannotStart, refuse_behind_head
+    from parvis_suite.cost_price import price_lines
+    from parvis_suite.services import BUILDERS
+
+    if "billing" not in BUILDERS:
+        return
+    [billing] = chosen(("billing",), platform)
+    try:
+        await refuse_behind_head([billing])
+        async with billing.database.read() as conn:
+            found = await simulation(conn, plan.job.ministry_id, plan.job.plan.get("create", 0), now=billing.clock())
+    except (Problem, CannotStart) as reason:
+        click.echo(f"  what it would cost is not known yet: {reason}")
+        return
+    finally:
+        await billing.database.close()
+    for line in price_lines(found):
+        click.echo(line)
 
 
 def operator() -> Asker:

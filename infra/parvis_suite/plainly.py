@@ -68,6 +68,17 @@ def platform_of() -> Platform:
     return platform
 
 
+def with_port(platform: Platform) -> Platform:
+    """A port that is free now, in the place of 0: addresses that are handed out, a blob's for one, must name it."""
+    if platform.port:
+        return platform
+    from parvis_kit.workers import hold_port
+
+    with hold_port(platform.host, 0) as held:
+        metrics = 0 if platform.metrics_port is None else platform.metrics_port
+        return platform.model_copy(update={"port": held.getsockname()[1], "metrics_port": metrics})
+
+
 def chosen(names: Sequence[str], platform: Platform) -> list[Service]:
     """The services of these names, or all."""
     from parvis_suite.services import build_all

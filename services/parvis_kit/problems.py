@@ -63,6 +63,12 @@ class KeyReused(Conflict):
     code = "key-reused"
 
 
+class LengthRequired(Problem):
+    """The length of the body has to be said first."""
+
+    status, code = 411, "length-required"
+
+
 class PreconditionFailed(Problem):
     """The thing has changed since it was read: read it again, then ask with its new ETag."""
 

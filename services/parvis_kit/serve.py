@@ -18,6 +18,7 @@ from parvis_kit.http.chain import LIMITS, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
 from parvis_kit.http.meters import REFUSED
 from parvis_kit.http.mount import PROCESS, mount
+from parvis_kit.memory import give_back
 from parvis_kit.metrics import metrics_app, watch_loop
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -95,6 +96,8 @@ async def serve(serving: Serving) -> None:
             await background.stop()
             await metrics.cleanup()
             for service in serving.services:
+                for run in service.after:
+                    await run()
                 await service.database.close()
             log.info("stopped")
 
@@ -211,6 +214,7 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """On uvloop where there is one: 7 µs less a request."""
+    give_back()
     try:
         import uvloop
     except ImportError:

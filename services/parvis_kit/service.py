@@ -42,6 +42,8 @@ class Service:
     sweeps: Sequence[Sweep] = ()
     before: Sequence[Callable[[], Awaitable[None]]] = ()
     """Done once in each process, when the tables are there and before anything else runs."""
+    after: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Done when requests and background have ended, before the database is closed."""
     is_fresh: Callable[[], bool] = lambda: True
     """Whether its copy of others' facts has been complete once: not ready before."""
     settings: Any = None

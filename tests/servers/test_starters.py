@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +149,22 @@ def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: Postgres
         asyncio.run(remembered(said["url"], "CREATE TABLE kept AS SELECT 7 AS seven"))
     with started(postgres_script, "--durable", "--dir", str(place)) as said:
         assert asyncio.run(remembered(said["url"], "SELECT seven FROM kept")) == 7
+
+
+async def test_s3_answers_and_leaves_nothing_behind(seaweedfs_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
+    with started(seaweedfs_script) as said:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(urllib.request.urlopen, f"{said['endpoint']}/bucket", timeout=5)
+        assert refused.value.code == 403, "it asks who is there"
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+    starter = subprocess.Popen([sys.executable, str(seaweedfs_script), "--dir", str(tmp_path / "s3")], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    await until_gone(int(said["pid"]))
 
 
 def alive(pid: int) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -30,6 +31,7 @@ from .test_up import SECONDS_MAX, asked, eventually
 CASES = 80 if os.environ.get("SOAK") else 12
 """Requests made up for each operation."""
 ANSWER_SECONDS_MAX = 10
+MEMORY_BYTES_MAX = 200 * 2**20
 DOMAINS = {"interieur.example.org", "ecologie.example.org", "education.example.org"}
 
 
@@ -91,6 +93,9 @@ def test_when_its_file_is_there_everything_is(demonstration: Demonstration) -> N
     assert len(agents) == 40 and len({one["id"] for one in agents}) == 40
     assert {one["email"].partition("@")[2] for one in agents} == DOMAINS
     assert {one["id"] for one in demonstration.said["ministries"]} == {one["ministry"] for one in agents}
+    assert len({one["personal_space"] for one in agents} - {None}) == 40
+    assert demonstration.process is not None
+    assert psutil.Process(demonstration.process.pid).memory_info().rss <= MEMORY_BYTES_MAX
     assert {role for one in agents for role in one["roles"]} == {"agent", "ministry_administrator", "finance", "operator"}
 
 
@@ -116,7 +121,7 @@ def test_every_service_does_what_its_document_says(demonstration: Demonstration)
     assert asked(f"{demonstration.base}/readyz")[0] == 200
 
 
-REFUSALS = ["2xx", "400", "401", "403", "404", "409", "412", "422", "429"]
+REFUSALS = ["2xx", "400", "401", "403", "404", "409", "412", "422", "429", "507"]
 """What well-formed requests may get: a document cannot say which ids there are, nor which dates lie ahead."""
 CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": REFUSALS}}})
 

@@ -192,7 +192,8 @@ class Consumer:
         """The same id with other content is nobody's duplicate."""
         if record.fact.id in seen:
             return bool(seen[record.fact.id] != record.fact.digest)
-        return bool(first[record.fact.id].fact.digest != record.fact.digest)
+        begun = first[record.fact.id]
+        return begun is not record and bool(begun.fact.digest != record.fact.digest)
 
     async def waiting_lanes(self, tx: AnyTx) -> set[Hashable]:
         """Asked under the fence and never remembered: a replay holds the same lock."""

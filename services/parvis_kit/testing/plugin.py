@@ -1,4 +1,4 @@
-"""Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, `postgres_script`, `kafka_script`."""
+"""Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, and a fixture for each script."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -112,6 +112,17 @@ def kafka(kafka_script: Path) -> Iterator[KafkaServer]:
         except ServerMissing as reason:
             missing("Kafka", str(reason))
         yield KafkaServer(said["bootstrap"])
+
+
+@pytest.fixture(scope="session")
+def s3(seaweedfs_script: Path) -> Iterator[dict[str, str]]:
+    """The real S3 store of this run, as it says it is: `endpoint`, `access_key`, `secret`."""
+    with ExitStack() as stack:
+        try:
+            said = stack.enter_context(started(seaweedfs_script))
+        except ServerMissing as reason:
+            missing("S3", str(reason))
+        yield said
 
 
 @pytest.fixture(params=DATABASES)

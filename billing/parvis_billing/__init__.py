@@ -1,0 +1,1 @@
+"""What each agent costs a year, from the facts of use and the invoices, to the micro-euro."""

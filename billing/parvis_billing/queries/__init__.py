@@ -1,0 +1,1 @@
+"""Answers that change nothing, by subject; what is protected asks who you are."""

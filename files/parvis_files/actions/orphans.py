@@ -1,0 +1,76 @@
+"""Bytes and rows compared: what nothing refers to is marked, then deleted; what is missing is told."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database
+
+from parvis_files.blobs import Blob, BlobStore
+from parvis_files.store import uploads, versions
+
+PAGE = 500
+"""Keys compared in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a walk through the store has found."""
+
+    orphans: int
+    """Marked now, or waiting to be deleted."""
+    missing: int
+    """Versions whose bytes are not there: somebody has to look at once."""
+
+
+async def take_inventory(database: Database, blobs: BlobStore, grace: timedelta, clock: Clock) -> Inventory:
+    """Both sides in order of their keys; what is younger than the grace may still be on its way to its row."""
+    missing, after, page = 0, "", list[Blob]()
+    async for blob in blobs.keys():
+        page.append(blob)
+        if len(page) == PAGE:
+            missing += await _compare(database, page, after, page[-1].key, clock() - grace, clock())
+            after, page = page[-1].key, []
+    missing += await _compare(database, page, after, None, clock() - grace, clock())
+    async with database.read() as conn:
+        return Inventory(await versions.orphans(conn), missing)
+
+
+async def _compare(database: Database, page: list[Blob], after: str, last: str | None, before: datetime, now: datetime) -> int:
+    async with database.transaction() as tx:
+        kept = await versions.referred_to(tx, [blob.key for blob in page])
+        lost = [blob.key for blob in page if blob.key not in kept and blob.stored_at <= before]
+        await versions.mark_orphans(tx, lost, now)
+        here = {blob.key for blob in page}
+        return sum(key not in here for key in await versions.keys_between(tx, after, last))
+
+
+async def delete_orphans(database: Database, blobs: BlobStore, grace: timedelta, clock: Clock) -> None:
+    """What was marked long enough ago and is still not referred to."""
+    while True:
+        async with database.read() as conn:
+            due = await versions.orphans_due(conn, clock() - grace, PAGE)
+            kept = await versions.referred_to(conn, due)
+        for key in due:
+            if key not in kept:
+                await blobs.delete(key)
+        async with database.transaction() as tx:
+            await versions.forget_orphans(tx, due)
+        if len(due) < PAGE:
+            return
+
+
+async def abort_forgotten(database: Database, blobs: BlobStore, grace: timedelta, clock: Clock) -> None:
+    """Multipart uploads of the store that no upload of ours knows."""
+    found = [one async for one in blobs.multiparts() if one.begun_at <= clock() - grace]
+    async with database.read() as conn:
+        known = await versions.references(conn)
+    for one in found:
+        if one.reference not in known:
+            await blobs.abort_multipart(one.key, one.reference)
+
+
+async def states(database: Database) -> dict[str, int]:
+    """How many uploads stand in each state that is not the end."""
+    async with database.read() as conn:
+        return await uploads.states(conn)

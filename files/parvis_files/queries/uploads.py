@@ -1,0 +1,25 @@
+"""Uploads: one's own, and nobody else's."""
+
+from uuid import UUID
+
+from parvis_kit.db import Connection
+from parvis_kit.http import Page
+from parvis_kit.problems import NotFound
+
+from parvis_files.rules import Asker
+from parvis_files.rules.uploads import Upload
+from parvis_files.store import uploads
+
+
+async def upload_for(conn: Connection, asker: Asker, upload_id: UUID, *, lock: bool = False) -> Upload:
+    """Raises NotFound: another's is answered like none."""
+    found = await uploads.find_upload(conn, upload_id, lock=lock)
+    if found is None or found.agent_id != asker.id:
+        raise NotFound(f"There is no upload {upload_id}.")
+    return found
+
+
+async def uploads_for(conn: Connection, asker: Asker, before: UUID | None, limit: int) -> Page[Upload]:
+    """The newest first: what is going on, and receipts."""
+    found = await uploads.uploads_of(conn, asker.id, before, limit)
+    return Page(found, str(found[-1].id) if len(found) == limit else None)

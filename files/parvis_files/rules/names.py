@@ -1,0 +1,66 @@
+"""What a name, a type and a word to search for may be; everything else is refused, and told why."""
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+from parvis_kit.problems import Invalid
+from parvis_kit.text import fold
+
+NAME_BYTES_MAX = 255
+"""What ext4, NTFS and the clients' own caches hold at the most."""
+SORT_CHARACTERS = 80
+"""As far as a list is sorted by name; a cursor carries as much."""
+WORDS_MAX = 32
+WORD_CHARACTERS_MAX = 64
+"""Of a name: what is beyond is not searched for."""
+DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789¹²³")})
+"""Windows opens a device of this name, whatever its extension."""
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
+"""Controls, ends of lines, what turns the direction of writing (so that a .exe reads as a .pdf), what nobody sees, halves of letters."""
+MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+
+
+def checked_name(text: str) -> str:
+    """As it is kept: composed (NFC). Raises Invalid."""
+    if CONTROL.search(text):
+        raise Invalid("A name holds no control characters and nothing that turns the direction of writing.")
+    name = unicodedata.normalize("NFC", text)
+    if not name or name != name.strip() or name.endswith("."):
+        raise Invalid("A name is not empty, and neither begins nor ends with a space, nor ends with a dot: Windows would lose them.")
+    decoded = unquote(unquote(name))
+    if any(mark in decoded for mark in "/\\\x00") or decoded in (".", ".."):
+        raise Invalid("A name holds no / and no \\, in no encoding, and is neither . nor ..: it would be taken for a path.")
+    if len(name.encode()) > NAME_BYTES_MAX:
+        raise Invalid(f"A name has at most {NAME_BYTES_MAX} bytes: this one has {len(name.encode())}.")
+    if name.partition(".")[0].rstrip().upper() in DEVICES:
+        raise Invalid(f"{name} is the name of a device on Windows: choose another.")
+    return name
+
+
+def checked_media_type(text: str) -> str:
+    """Raises Invalid."""
+    found = text.strip().lower()
+    if not MEDIA_TYPE.fullmatch(found):
+        raise Invalid("A media type is written type/subtype, without parameters, as application/pdf.")
+    return found
+
+
+def sort_key(name: str) -> str:
+    return fold(name)[:SORT_CHARACTERS]
+
+
+def words_of(text: str) -> list[str]:
+    """What a name is found by: its words, folded, each once, the longest first."""
+    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in re.findall(r"[^\W_]+", fold(text)))
+    return sorted(list(found)[:WORDS_MAX], key=lambda word: (-len(word), word))
+
+
+def numbered(name: str, mark: object) -> str:
+    """`report (2).pdf` of `report.pdf`, within the length that a name may have."""
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension) > 16:
+        stem, dot, extension = name, "", ""
+    tail = f" ({mark}){dot}{extension}"
+    kept = stem.encode()[: NAME_BYTES_MAX - len(tail.encode())].decode(errors="ignore").rstrip()
+    return f"{kept}{tail}"

@@ -1,0 +1,106 @@
+"""Uploads: where each stands, and which of them wait for somebody to drive them on."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import Connection, Tx
+
+from parvis_files.rules.uploads import OPEN, Upload
+from parvis_files.store import upload
+
+UPLOAD = tuple(upload.c[name] for name in Upload.__slots__)
+ONE_UPLOAD = sa.select(*UPLOAD).where(upload.c.id == sa.bindparam("one"))
+ADD = sa.insert(upload)
+CHANGE = sa.update(upload).where(upload.c.id == sa.bindparam("one"))
+DUE_MAX = 20
+"""Claimed at once by one process; the next look takes more."""
+FORGOTTEN_MAX = 1_000
+
+
+async def add_upload(tx: Tx, one: Upload) -> None:
+    await tx.execute(ADD, {name: getattr(one, name) for name in Upload.__slots__})
+
+
+async def find_upload(conn: Connection, upload_id: UUID, *, lock: bool = False) -> Upload | None:
+    row = (await conn.execute(ONE_UPLOAD.with_for_update() if lock else ONE_UPLOAD, {"one": upload_id})).one_or_none()
+    return Upload(*row) if row else None
+
+
+async def change_upload(tx: Tx, one: Upload, now: datetime, **values: Any) -> Upload:
+    """Its row is locked."""
+    changed = sa.update(upload).where(upload.c.id == one.id).values(changed_at=now, **values).returning(*UPLOAD)
+    return Upload(*(await tx.execute(changed)).one())
+
+
+OPENED = (
+    sa.update(upload)
+    .where(upload.c.id == sa.bindparam("one"), upload.c.state == "intent")
+    .values(
+        state="uploading", reference=sa.bindparam("named"), deadline=sa.bindparam("until", type_=upload.c.deadline.type),
+        changed_at=sa.bindparam("now", type_=upload.c.changed_at.type),
+    )
+    .returning(*UPLOAD)
+)  # fmt: skip
+
+
+async def mark_uploading(tx: Tx, upload_id: UUID, reference: str | None, deadline: datetime, now: datetime) -> Upload | None:
+    """None when it is an intent no more."""
+    asked = {"one": upload_id, "named": reference, "until": deadline, "now": now}
+    row = (await tx.execute(OPENED, asked)).one_or_none()
+    return Upload(*row) if row else None
+
+
+COMMITTED = (
+    sa.update(upload)
+    .where(upload.c.id == sa.bindparam("one"))
+    .values(
+        state="committed", file_id=sa.bindparam("file"), version_id=sa.bindparam("made"),
+        changed_at=sa.bindparam("now", type_=upload.c.changed_at.type),
+    )
+    .returning(*UPLOAD)
+)  # fmt: skip
+
+
+async def mark_committed(tx: Tx, one: Upload, file_id: UUID, version_id: UUID, now: datetime) -> Upload:
+    """Its row is locked."""
+    asked = {"one": one.id, "file": file_id, "made": version_id, "now": now}
+    return Upload(*(await tx.execute(COMMITTED, asked)).one())
+
+
+async def keep(tx: Tx, upload_id: UUID, deadline: datetime) -> bool:
+    """Give it more time; False when it is open no more."""
+    still = sa.update(upload).where(upload.c.id == upload_id, upload.c.state.in_(OPEN)).values(deadline=deadline)
+    return bool((await tx.execute(still)).rowcount)
+
+
+async def claim_due(tx: Tx, now: datetime, until: datetime) -> list[Upload]:
+    """Those whose time is over, and nobody else's until then."""
+    due = sa.select(upload.c.id).where(upload.c.deadline <= now, upload.c.state.in_(OPEN)).order_by(upload.c.deadline).limit(DUE_MAX)
+    claimed = sa.update(upload).where(upload.c.id.in_(due.with_for_update(skip_locked=True))).values(deadline=until).returning(*UPLOAD)
+    return [Upload(*row) for row in await tx.execute(claimed)]
+
+
+async def uploads_of(conn: Connection, agent_id: UUID, before: UUID | None, limit: int) -> list[Upload]:
+    """The newest first."""
+    mine = sa.select(*UPLOAD).where(upload.c.agent_id == agent_id)
+    mine = mine if before is None else mine.where(upload.c.id < before)
+    return [Upload(*row) for row in await conn.execute(mine.order_by(upload.c.id.desc()).limit(limit))]
+
+
+async def lock_open_uploads_of(tx: Tx, agent_id: UUID) -> list[Upload]:
+    """All of them before anything else is locked."""
+    mine = sa.select(*UPLOAD).where(upload.c.agent_id == agent_id, upload.c.state.in_(OPEN)).order_by(upload.c.id)
+    return [Upload(*row) for row in await tx.execute(mine.with_for_update())]
+
+
+async def forget_done(tx: Tx, before: datetime) -> int:
+    old = sa.select(upload.c.id).where(upload.c.state.not_in(OPEN), upload.c.changed_at < before).limit(FORGOTTEN_MAX)
+    return int((await tx.execute(sa.delete(upload).where(upload.c.id.in_(old)))).rowcount)
+
+
+async def states(conn: Connection) -> dict[str, int]:
+    """How many stand in each state that is not the end."""
+    counted = sa.select(upload.c.state, sa.func.count()).where(upload.c.state.in_(OPEN)).group_by(upload.c.state)
+    return {row[0]: row[1] for row in await conn.execute(counted)}

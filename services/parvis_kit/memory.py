@@ -1,0 +1,23 @@
+"""What a process keeps of the memory that it no longer needs."""
+
+import ctypes
+import sys
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+"""mallopt(3)."""
+LARGE_BYTES = 2**20
+ARENAS = 2
+
+
+def give_back() -> None:
+    """Have the C library return what is freed. To be called before threads are started; elsewhere than on glibc it does nothing.
+
+    It keeps a heap for each thread by itself, and raises the size above which memory is returned at once to the largest that was ever
+    freed: after a few passwords were hashed in threads, a process of 130 MB stays at 250.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((ARENA_MAX, ARENAS), (MMAP_THRESHOLD, LARGE_BYTES), (TRIM_THRESHOLD, LARGE_BYTES // 8)):
+            mallopt(option, value)

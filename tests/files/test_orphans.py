@@ -1,0 +1,99 @@
+"""Bytes and rows compared: what nothing refers to goes after its grace, what is needed stays, what is missing is told."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+from parvis_files import actions
+from parvis_files.blobs import new_key
+from parvis_files.store import versions
+from parvis_files.sweeps import MISSING, ORPHANS, STATES, collect, gauge
+
+from .conftest import Office
+
+GRACE = timedelta(days=1)
+YEARS = 20
+"""The store has a clock of its own, on which a test cannot turn the hands."""
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def keys(office: Office) -> int:
+    return len([one async for one in office.blobs.keys()])
+
+
+async def sweep(office: Office) -> tuple[float, float]:
+    """(orphans, missing) as the gauges say them afterwards."""
+    await collect(office.files.database, office.blobs, office.clock, GRACE)
+    return ORPHANS._value.get(), MISSING._value.get()
+
+
+async def test_what_nothing_refers_to_is_marked_then_deleted_each_after_its_grace(office: Office) -> None:
+    kept = await office.store(office.root("ada"), "kept.txt", b"kept", by="ada")
+    await office.blobs.write(new_key(), once(b"lost"))
+    assert await sweep(office) == (0, 0) and await keys(office) == 2, "it may still be on its way to its row"
+    office.later(days=365 * YEARS)
+    assert await sweep(office) == (1, 0) and await keys(office) == 2
+    office.later(hours=23)
+    assert await sweep(office) == (1, 0) and await keys(office) == 2
+    office.later(hours=2)
+    assert await sweep(office) == (0, 0) and await keys(office) == 1
+    async with office.files.database.read() as conn:
+        found = await versions.find_version(conn, UUID(kept["file_id"]), UUID(kept["version_id"]))
+    assert found is not None and await office.blobs.look(found[1]) is not None
+
+
+async def test_what_was_purged_given_up_or_rejected_leaves_no_bytes(office: Office) -> None:
+    root = office.root("ada")
+    purged = await office.store(root, "purged.txt", b"purged", by="ada")
+    await office.call("DELETE", f"items/{purged['file_id']}", by="ada")
+    await office.call("POST", f"items/{purged['file_id']}/purge", by="ada")
+    _, upload, _ = await office.declare(root, "given up.txt", b"given up", by="ada")
+    await office.send(upload["put"], b"given up")
+    await office.call("DELETE", f"uploads/{upload['id']}", by="ada")
+    assert await keys(office) == 2
+    office.later(days=1, seconds=1)
+    assert await sweep(office) == (0, 0) and await keys(office) == 0
+
+
+async def test_what_is_on_its_way_is_nobody_s_orphan(office: Office) -> None:
+    _, upload, _ = await office.declare(office.root("ada"), "slow.txt", b"slow", by="ada")
+    await office.send(upload["put"], b"slow")
+    office.later(days=365 * YEARS)
+    assert await sweep(office) == (0, 0)
+    office.later(days=2)
+    assert await sweep(office) == (0, 0)
+    await office.drive()
+    assert await office.names(office.root("ada"), by="ada") == ["slow.txt"]
+
+
+async def test_bytes_that_are_missing_are_told_and_their_rows_stay(office: Office) -> None:
+    for number in range(3):
+        await office.store(office.root("ada"), f"{number}.txt", b"1", by="ada")
+    lost = [one.key async for one in office.blobs.keys()][1]
+    await office.blobs.delete(lost)
+    assert (await sweep(office))[1] == 1 and len(await office.names(office.root("ada"), by="ada")) == 3
+
+
+async def test_parts_that_no_upload_knows_are_thrown_away(office: Office) -> None:
+    await office.blobs.begin_multipart(new_key())
+    body = {"name": "film.mp4", "size_bytes": 17 * 2**20}
+    await office.post(f"folders/{office.root('ada')}/uploads", body, by="ada")
+    office.later(days=365 * YEARS)
+    await sweep(office)
+    assert len([one async for one in office.blobs.multiparts()]) == 1
+
+
+async def test_the_gauges_say_what_is_going_on(office: Office) -> None:
+    await office.declare(office.root("ada"), "slow.txt", b"slow", by="ada")
+    await gauge(office.files.database)
+    assert (STATES.labels("uploading")._value.get(), STATES.labels("scanning")._value.get()) == (1, 0)
+
+
+async def test_receipts_are_forgotten_after_a_month_and_files_are_not(office: Office) -> None:
+    await office.store(office.root("ada"), "a.txt", b"1", by="ada")
+    office.later(days=31)
+    await actions.forget_receipts(office.files.database, office.clock)
+    assert (await office.get("uploads", by="ada"))["items"] == [] and await office.names(office.root("ada"), by="ada") == ["a.txt"]
