@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from parvis_kit.clock import utc_now
 from parvis_kit.db import Database
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import PostgresServer
+from parvis_kit.testing.servers import started
 from parvis_kit.testing.waiting import until
 from pydantic import SecretStr
 
@@ -163,13 +164,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     s3 = request.getfixturevalue("s3")
-    secret = tmp_path / "secret"
+    database = server.create()
+    yield {"database_url": database, "blobs": blobs_at(s3, tmp_path)}
+    server.drop(database)
+
+
+def blobs_at(s3: dict[str, str], folder: Path) -> dict[str, str]:
+    """Settings of a bucket of its own in this store."""
+    secret = folder / "secret"
     secret.write_text(s3["secret"])
     scheme, _, host = s3["endpoint"].partition("://")
-    url = f"{scheme}://{s3['access_key']}@{host}/t{uuid4().hex[:10]}"
-    database = server.create()
-    yield {"database_url": database, "blobs": {"blobs_url": url, "blobs_secret_file": str(secret)}}
-    server.drop(database)
+    return {"blobs_url": f"{scheme}://{s3['access_key']}@{host}/t{uuid4().hex[:10]}", "blobs_secret_file": str(secret)}
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +184,14 @@ def key() -> Any:
 
 @pytest.fixture
 def fire(place: dict[str, Any], tmp_path: Path, key: Any) -> Iterator[Fire]:
+    one = fire_at(place, tmp_path, key)
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+def fire_at(place: dict[str, Any], tmp_path: Path, key: Any) -> Fire:
     port, agent_id, ministry_id, kid, now = free_port(), uuid4(), uuid4(), str(key.kid), utc_now()
     agent = AgentState(
         at=now, about=str(agent_id), agent_id=agent_id, ministry_id=ministry_id, kind="agent", state="active", email="ada@example.org",
@@ -195,11 +208,7 @@ def fire(place: dict[str, Any], tmp_path: Path, key: Any) -> Iterator[Fire]:
         "key": public.model_dump(mode="json"), **place,
     }  # fmt: skip
     print(f"seed {SEED}")
-    one = Fire(said, tmp_path, access.sign(claims, key), Random(SEED))
-    try:
-        yield one
-    finally:
-        one.kill()
+    return Fire(said, tmp_path, access.sign(claims, key), Random(SEED))
 
 
 def windows(random: Random) -> list[str]:
@@ -231,18 +240,51 @@ async def test_killed_at_any_state_under_sixteen_writers_nothing_acknowledged_is
             await until(goes_on, f"writers go on after {window}", seconds=60)
             fire.kill()
         await asyncio.to_thread(fire.start)
-        restarted = time.monotonic()
-        fire.writing = False
-        await asyncio.wait_for(asyncio.gather(*writers), STUCK_SECONDS_MAX)
-        async with records(fire) as database:
+        await check(fire, session, writers)
 
-            async def nothing_is_open() -> bool:
-                async with database.read() as conn:
-                    return not (await conn.execute(sa.select(sa.func.count()).where(upload.c.state.in_(OPEN)))).scalar()
 
-            await until(nothing_is_open, "no upload is stuck", seconds=STUCK_SECONDS_MAX - (time.monotonic() - restarted))
-            await check_reading(fire, session)
-            await check_rows(fire, database)
+async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_is_lost_stuck_or_left_over(
+    postgres: PostgresServer, s3: dict[str, str], seaweedfs_script: Path, tmp_path: Path, key: Any
+) -> None:
+    database = postgres.create()
+    store = ["--dir", str(tmp_path / "store")]
+    with ExitStack() as stack:
+        stack.callback(postgres.drop, database)
+        said = stack.enter_context(started(seaweedfs_script, *store))
+        blobs = blobs_at(said, tmp_path)
+        fire = fire_at({"database_url": database, "blobs": blobs}, tmp_path, key)
+        stack.callback(fire.kill)
+        await asyncio.to_thread(fire.start)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            writers = [asyncio.create_task(fire.write(session, number)) for number in range(WRITERS)]
+            for _ in range(ROUNDS):
+                least = len(fire.acknowledged) + fire.random.randint(WRITERS, 4 * WRITERS)
+
+                async def goes_on(least: int = least) -> bool:
+                    return len(fire.acknowledged) >= least
+
+                await until(goes_on, "writers go on", seconds=60)
+                os.kill(int(said["pid"]), signal.SIGKILL)
+                port = said["endpoint"].rpartition(":")[2]
+                said = await asyncio.to_thread(stack.enter_context, started(seaweedfs_script, *store, "--port", port))
+            assert not fire.is_dead
+            await check(fire, session, writers)
+
+
+async def check(fire: Fire, session: aiohttp.ClientSession, writers: "list[asyncio.Task[None]]") -> None:
+    """When all is there again: nothing is lost, stuck or left over."""
+    again = time.monotonic()
+    fire.writing = False
+    await asyncio.wait_for(asyncio.gather(*writers), STUCK_SECONDS_MAX)
+    async with records(fire) as database:
+
+        async def nothing_is_open() -> bool:
+            async with database.read() as conn:
+                return not (await conn.execute(sa.select(sa.func.count()).where(upload.c.state.in_(OPEN)))).scalar()
+
+        await until(nothing_is_open, "no upload is stuck", seconds=STUCK_SECONDS_MAX - (time.monotonic() - again))
+        await check_reading(fire, session)
+        await check_rows(fire, database)
 
 
 @asynccontextmanager
