@@ -42,6 +42,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         projections=[projection("files", freshness)],
         sweeps=sweeps(database, blobs, clock, terms.terms(), timedelta(minutes=settings.orphan_minutes)),
         before=[blobs.prepare],
+        outside={"blobs": blobs.check},
         after=[blobs.close],
         is_fresh=freshness.is_complete,
         settings=settings,

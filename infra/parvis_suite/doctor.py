@@ -51,6 +51,11 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
     for service in services:
         async for finding in _examine(service, platform):
             yield finding
+        for name, check in service.outside.items():
+            words = await check()
+            yield Finding(f"{service.name}: {name} are in order", not words, words)
+        for run in service.after:
+            await run()
         await service.database.close()
 
 

@@ -106,11 +106,13 @@ def build(serving: Serving) -> web.Application:
     """The one application: every service's doors, and health."""
     app = web.Application(client_max_size=serving.limits.body_bytes)
     checks: dict[str, Check] = {}
+    outside: dict[str, Check] = {}
     for service in serving.services:
         mount(app, service, serving.platform, serving.limits)
         checks[f"{service.name}.database"] = database_answers(service.database)
         checks[f"{service.name}.roster"] = is_fresh(service.is_fresh)
-    mount_health(app, serving.platform, {**checks, **serving.checks})
+        outside |= {f"{service.name}.{name}": check for name, check in service.outside.items()}
+    mount_health(app, serving.platform, {**checks, **serving.checks}, outside=outside)
     return app
 
 

@@ -42,6 +42,9 @@ class Service:
     sweeps: Sequence[Sweep] = ()
     before: Sequence[Callable[[], Awaitable[None]]] = ()
     """Done once in each process, when the tables are there and before anything else runs."""
+    outside: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """What it needs beside its database and can wait for, by name: what is wrong with it and what to do, or nothing. Told by /readyz,
+    which stays 200, and by `parvis doctor`."""
     after: Sequence[Callable[[], Awaitable[None]]] = ()
     """Done when requests and background have ended, before the database is closed."""
     is_fresh: Callable[[], bool] = lambda: True

@@ -312,7 +312,7 @@ class FolderStore:
         try:
             free = (await asyncio.to_thread(shutil.disk_usage, self.folder)).free
         except OSError as error:
-            return f"the blobs in {self.folder} cannot be reached: {error.strerror}"
+            return f"the blobs in {self.folder} cannot be reached: {error.strerror}; Parvis makes the folder when it starts"
         return "" if free > LOW_BYTES else f"the disk of {self.folder} is full: {free} bytes are left"
 
     async def close(self) -> None:

@@ -221,11 +221,14 @@ class S3Store:
     # the bucket
 
     async def prepare(self) -> None:
-        """The bucket, and who may send to it from a page."""
+        """The bucket, and who may send to it from a page, where they are not there yet: a key of few rights will do once they are."""
         try:
             await asyncio.wait_for(asyncio.to_thread(self._make_bucket), 2 * SILENT_SECONDS_MAX)
         except TimeoutError:
             raise Away(f"{self.place.endpoint} does not answer") from None
+        async with self._ask("GET", "", {"cors": ""}) as answer:
+            if answer.status != 404:
+                return
         rule = (
             f"<AllowedOrigin>{escape(self.place.origin or '*')}</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
             "<AllowedMethod>PUT</AllowedMethod><AllowedMethod>HEAD</AllowedMethod><AllowedHeader>*</AllowedHeader>"
@@ -260,13 +263,13 @@ class S3Store:
         try:
             async with self._ask("HEAD", "") as answer:
                 if answer.status == 404:
-                    return f"there is no bucket {where}: run `parvis migrate`"
+                    return f"there is no bucket {where}: make it, or start Parvis with a key that may"
                 if answer.status == 403:
                     return f"{where} refuses our key: see PARVIS_FILES_BLOBS_URL and PARVIS_FILES_BLOBS_SECRET_FILE"
                 self._expect(answer, 200)
             async with self._ask("GET", "", {"cors": ""}) as answer:
                 if answer.status == 404:
-                    return f"{where} lets no page send to it (CORS): run `parvis migrate`"
+                    return f"{where} lets no page send to it (CORS): start Parvis with a key that may set this"
         except Away as away:
             return f"{where}: {away}"
         return ""

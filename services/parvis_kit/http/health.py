@@ -79,18 +79,25 @@ def is_fresh(fresh: Callable[[], bool]) -> Check:
     return check
 
 
-def mount_health(app: web.Application, platform: Platform, checks: Mapping[str, Check], time: Callable[[], float] = monotonic) -> None:
-    """Both doors, behind a chain of their own without an access log."""
+def mount_health(
+    app: web.Application,
+    platform: Platform,
+    checks: Mapping[str, Check],
+    time: Callable[[], float] = monotonic,
+    outside: Mapping[str, Check] | None = None,
+) -> None:
+    """Both doors, behind a chain of their own without an access log. What is away `outside` is told, and no reason to take no requests:
+    no other process would reach it either."""
     process = process_of(app, platform)
     chain = Chain("health", process, AtWork(IN_FLIGHT_MAX, CHECK_SECONDS_MAX))
-    readiness = Readiness(process, checks, time)
+    readiness, away = Readiness(process, checks, time), Readiness(Process(), outside or {}, time)
 
     async def livez(request: web.Request) -> web.StreamResponse:
         return json_answer(ALIVE)
 
     async def readyz(request: web.Request) -> web.StreamResponse:
         missing = await readiness.missing()
-        said: dict[str, Any] = {"ready": not missing, "missing": missing}
+        said: dict[str, Any] = {"ready": not missing, "missing": missing, "away": await away.missing()}
         return json_answer(to_json(said), 503, {"Retry-After": "1"}) if missing else json_answer(to_json(said))
 
     add_route(app, "GET", "/livez", chain.around("GET", "/livez", livez))

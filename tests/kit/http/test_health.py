@@ -55,6 +55,17 @@ async def test_what_is_missing_has_a_name_and_the_loop_lives_all_the_same(doctor
         assert (await client.get("/livez")).status == 200
 
 
+async def test_what_is_away_outside_is_told_and_requests_are_taken_all_the_same(doctor: Doctor) -> None:
+    async def well() -> str:
+        return ""
+
+    mount_health(doctor.app, Platform(), {"database": well}, lambda: doctor.now, {"blobs": doctor.check})
+    async with TestClient(TestServer(doctor.app)) as client:
+        for doctor.now, doctor.says, away in ((0, "", {}), (5, "no answer", {"blobs": "no answer"}), (10, "", {})):
+            answer = await client.get("/readyz")
+            assert (answer.status, await answer.json()) == (200, {"ready": True, "missing": {}, "away": away})
+
+
 async def test_asking_often_costs_one_look_every_other_second(doctor: Doctor) -> None:
     async with visit(doctor) as client:
         await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
