@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 .PHONY: help run test check bench soak new-service lock setup setup-dev
 MAKEFLAGS += --no-print-directory
 # Half of the tests' time is waiting, for servers and for processes that were killed: two at once, a file staying together.
-AT_ONCE ?= -n 2 --dist loadfile
+AT_ONCE ?= -n 2 --dist loadfile --no-loadscope-reorder
 # A process that may not keep its compiled modules takes three times as long to start, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
