@@ -84,7 +84,7 @@ def listed(root: Path, name: str) -> Iterator[Written]:
     yield Written(Path("pyproject.toml"), "".join(_in_toml(line, name) for line in pyproject.splitlines(keepends=True)))
     for path, old, new in (
         ("infra/parvis_suite/services.py", r'(    "directory": .*\n)', rf'\1    "{name}": "parvis_{name}.app",\n'),
-        ("services/parvis_directory/rules/__init__.py", r"(SESSION_SCOPES = frozenset\(\{[^}]*)", rf'\1, "{name}:read"'),
+        ("services/parvis_directory/rules/__init__.py", r"(SESSION_SCOPES = frozenset\(\s*\{)", rf'\1\n        "{name}:read",'),
         ("services/parvis_contracts/__init__.py", r"(?s)from parvis_contracts import ([\w, ]+)(.*)PUBLISHERS = \([\w, ]+\)", ""),
     ):
         text = (root / path).read_text("utf-8")

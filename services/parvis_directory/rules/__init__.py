@@ -16,7 +16,16 @@ Language = Literal["fr", "en"]
 
 GIVEN_BY_ADMINISTRATORS: frozenset[str] = frozenset({"agent", "ministry_administrator"})
 """The others reach beyond one ministry: an operator gives them."""
-SESSION_SCOPES = frozenset({"billing:read", "billing:write", "directory:read", "directory:write", "files:read", "files:write"})
+SESSION_SCOPES = frozenset(
+    {
+        "billing:read",
+        "billing:write",
+        "directory:read",
+        "directory:write",
+        "files:read",
+        "files:write",
+    }
+)
 """What an agent's own token may do; each service that comes adds its own."""
 APP_PASSWORD_SCOPES = frozenset({"dav:calendars", "dav:files", "dav:files-read", "directory:read", "files:read", "files:write"})
 """A client's password never changes the directory."""
