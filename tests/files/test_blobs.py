@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from parvis_files.blobs import AlreadyThere, Away, BlobStore, Missing, PartsMissing, Signed, new_key
+from parvis_files.blobs import AlreadyThere, Away, BlobStore, Missing, PartsMissing, Signed, folder, new_key
 from parvis_files.blobs.disk import crc64nvme
 from parvis_files.blobs.s3 import Place, S3Store
 from parvis_files.blobs.signing import Signer
@@ -23,7 +23,7 @@ from parvis_kit.testing.servers import started
 from parvis_kit.testing.waiting import until
 from yarl import URL
 
-from .stores import KINDS, s3_store, store_of
+from .stores import KINDS, folder_store, s3_store, store_of
 
 MINUTE = timedelta(minutes=1)
 PART_BYTES = 5 * 2**20
@@ -312,6 +312,24 @@ async def test_a_store_in_order_has_nothing_to_complain_of_and_is_prepared_twice
     assert await store.check() == ""
     await store.prepare()
     assert await store.check() == ""
+
+
+async def test_a_disk_that_is_nearly_full_takes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with folder_store(tmp_path) as store, aiohttp.ClientSession() as client:
+        key, part = new_key(), new_key()
+        reference = await store.begin_multipart(part)
+        assert await send(client, signed_part(store, part, reference, 1, b"whole"), b"whole") == 200
+        parts = await store.parts(part, reference)
+        monkeypatch.setattr(folder, "LOW_BYTES", 2**62)
+        assert await send(client, signed_put(store, key, b"x"), b"x") == 503
+        assert "full" in await store.check()
+        for asked in (store.write(key, pieces(b"x")), store.complete_multipart(part, reference, parts)):
+            with pytest.raises(Away, match="nearly full"):
+                await asked
+        monkeypatch.undo()
+        assert [one async for one in store.keys()] == []
+        await store.complete_multipart(part, reference, parts)
+        assert await content_of(store, part) == b"whole"
 
 
 async def test_a_store_that_is_away_says_so() -> None:

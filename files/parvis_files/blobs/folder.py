@@ -150,6 +150,7 @@ class FolderStore:
         if not granted.reference and self._path(granted.key).exists():
             raise Refusal(412, "There is something under this key already.")
         digest: Digest = Crc64Nvme() if granted.reference else Sha256()
+        self._check_room(granted.size_bytes)
         with self._draft() as (out, draft):
             size = 0
             async for piece in pieces:
@@ -222,6 +223,7 @@ class FolderStore:
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Written:
         digest, size = Sha256(), 0
+        self._check_room(0)
         with self._draft() as (out, draft):
             async for piece in pieces:
                 size += len(piece)
@@ -267,6 +269,7 @@ class FolderStore:
             if path.exists():
                 shutil.rmtree(place, ignore_errors=True)
                 return
+            self._check_room(sum(part.size_bytes for part in parts))
             names = {one[1]: one.string for name in names_in(place) if (one := PART.fullmatch(name))}
             with self._draft() as (out, draft):
                 for part in parts:
@@ -319,6 +322,13 @@ class FolderStore:
         return
 
     # inside
+
+    def _check_room(self, size_bytes: int) -> None:
+        """Raises Away when the databases beside the blobs would soon have no room."""
+        with away_when_broken():
+            free = shutil.disk_usage(self.folder).free
+        if free - size_bytes < LOW_BYTES:
+            raise Away(f"the disk of the blobs is nearly full: {free} bytes are left")
 
     def _path(self, key: str) -> Path:
         if not KEY.fullmatch(key):
