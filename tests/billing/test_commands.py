@@ -109,7 +109,7 @@ async def test_the_report_says_the_same_in_every_shape(run: State, tmp_path: Pat
         text = page.read_text()
         assert f'<html lang="{language}">' in text and words in text
         check_page(text)
-        assert ("7,75 €" if language == "fr" else "€7.75") in text
+        assert ("7,75\u00a0€" if language == "fr" else "€7.75") in text
 
 
 class Balanced(HTMLParser):

@@ -153,7 +153,7 @@ def test_money_is_written_and_read_back_without_a_loss(cents: int) -> None:
 
 
 def test_money_is_said_as_people_write_it() -> None:
-    assert (said(123456, "fr"), said(-123456, "en")) == ("1\u202f234,56 €", "−€1,234.56")
+    assert (said(123456, "fr"), said(-123456, "en")) == ("1\u202f234,56\u00a0€", "−€1,234.56")
     assert micro_of("0.0146") == 14_600
     for wrong in ("", "1e3", "1.234", "NaN", "١٢", "1 2"):
         with pytest.raises(ValueError, match="no amount"):

@@ -10,7 +10,9 @@ CENTS_MAX = 10**14
 AMOUNT = re.compile(r"^(-?)([0-9]{1,15})(?:[.,]([0-9]{1,2}))?$")
 PRICE = re.compile(r"^([0-9]{1,9})(?:[.,]([0-9]{1,6}))?$")
 THIN = "\u202f"
-"""Narrow no-break space, as French typography wants it."""
+"""Narrow no-break space, as French typography wants it between thousands."""
+UNBROKEN = "\u00a0"
+"""An amount and its € stay on one line."""
 
 
 def cents_of(text: str) -> int:
@@ -47,7 +49,7 @@ def said(cents: int, language: str = "en") -> str:
     whole, rest = divmod(abs(cents), 100)
     sign = "−" if cents < 0 else ""
     if language == "fr":
-        return f"{sign}{whole:,}".replace(",", THIN) + f",{rest:02} €"
+        return f"{sign}{whole:,}".replace(",", THIN) + f",{rest:02}{UNBROKEN}€"
     return f"{sign}€{whole:,}.{rest:02}"
 
 
