@@ -10,6 +10,8 @@ from parvis_kit.settings import Platform, Settings
 
 BUILDERS = {
     "directory": "parvis_directory.app",
+    "messaging": "parvis_messaging.app",
+    "calendar": "parvis_calendar.app",
     "files": "parvis_files.app",
     "billing": "parvis_billing.app",
 }

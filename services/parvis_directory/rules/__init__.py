@@ -20,14 +20,18 @@ SESSION_SCOPES = frozenset(
     {
         "billing:read",
         "billing:write",
+        "calendar:read",
+        "calendar:write",
         "directory:read",
         "directory:write",
         "files:read",
         "files:write",
+        "messaging:read",
+        "messaging:write",
     }
 )
 """What an agent's own token may do; each service that comes adds its own."""
-APP_PASSWORD_SCOPES = frozenset({"dav:calendars", "dav:files", "dav:files-read", "directory:read", "files:read", "files:write"})
+APP_PASSWORD_SCOPES = frozenset({"dav:calendars", "dav:files", "dav:files-read", "directory:read", "files:read", "files:write", "matrix"})
 """A client's password never changes the directory."""
 APP_PASSWORD_LIFE_MAX = timedelta(days=366)
 APP_PASSWORDS_MAX = 50

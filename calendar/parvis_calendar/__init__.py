@@ -1,0 +1,1 @@
+"""A welcome for each agent who joins."""

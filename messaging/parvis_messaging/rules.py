@@ -1,0 +1,1 @@
+"""Nouns, checks and arithmetic; pure, so time comes in as an argument."""

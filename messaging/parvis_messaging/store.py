@@ -1,0 +1,5 @@
+"""The tables."""
+
+from parvis_roster import service_metadata
+
+METADATA = service_metadata("messaging")
