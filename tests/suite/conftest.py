@@ -15,6 +15,8 @@ from parvis_kit.testing.databases import Place
 from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS
 
+from .running import Running, running_suite
+
 NAME = "lantern"
 FILES = {
     "__init__.py": "",
@@ -172,3 +174,10 @@ def anywhere(stand_in: Path, place: Place, database_kind: str) -> Iterator[Suite
     if database_kind != "sqlite":
         environ["PARVIS_DATABASE_URL"] = place.url_of("")
     yield Suite(stand_in, environ)
+
+
+@pytest.fixture
+def suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]:
+    """The whole suite with its demonstration, on SQLite and on PostgreSQL."""
+    with running_suite(place, database_kind, tmp_path / "data") as running:
+        yield running
