@@ -1,4 +1,4 @@
-"""The demonstration: three ministries and forty fictitious agents, made by directory's own acts; done twice, it is done once."""
+"""The demonstration: three ministries and forty fictitious agents, who come aboard as agents do; done twice, it is done once."""
 
 import asyncio
 import json
@@ -61,7 +61,9 @@ MORE_ROLES: dict[int, list[Role]] = {
     4: ["operator"],
     5: ["operator", "finance"],
 }
-GUEST = 39
+GUEST, GUEST_LIFE = 39, timedelta(days=90)
+ROOT = Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
+"""Whoever has the server: makes what nobody who could ask for it is there to ask for."""
 
 
 class Keeper:
@@ -84,9 +86,8 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     [directory] = [service for service in services if service.name == "directory"]
     database, clock = directory.database, directory.clock
     keeper = Keeper(folder / SECRETS_FILE)
-    root = Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
-    ministries = [await ensure_ministry(database, root, one, clock) for one in MINISTRIES]
-    people = await ensure_people(database, root, ministries, clock)
+    ministries = [await ensure_ministry(database, ROOT, one, clock) for one in MINISTRIES]
+    people = await ensure_people(directory, ministries, addresses.base_url)
     missing = [person for person in people if "password" not in keeper.of(person.email)]
     for person in missing:
         keeper.of(person.email)["password"] = secrets.token_urlsafe(12)
@@ -138,33 +139,47 @@ async def ensure_ministry(database: Database, root: Asker, one: DemoMinistry, cl
     return ministry
 
 
-async def ensure_people(database: Database, root: Asker, ministries: Sequence[Ministry], clock: Clock) -> list[Person]:
-    """In the order of PEOPLE."""
+async def ensure_people(directory: Service, ministries: Sequence[Ministry], base_url: str) -> list[Person]:
+    """In the order of PEOPLE. The first operator is made on the server, as in any installation; the others come by the public doors."""
+    from parvis_suite.demo_people import Newcomer, come_aboard
+
+    database, clock = directory.database, directory.clock
+    known = await people_of(database)
+    newcomers = []
+    places = cycle(zip(MINISTRIES, ministries, strict=True))
+    for number, (name, (demo, ministry)) in enumerate(zip(PEOPLE, places, strict=False)):
+        given, _, family = name.partition(" ")
+        unit = list(demo.directorates)[number // 3 % len(demo.directorates)]
+        leaves_on = clock().date() + GUEST_LIFE if number == GUEST else None
+        roles, language = tuple(MORE_ROLES.get(number, ())), "en" if number % 10 == 9 else "fr"
+        newcomers.append(
+            Newcomer(f"D{number:04}", str(ministry.id), given, family, f"{plain(name)}@{demo.domain}", unit, language, roles, leaves_on)
+        )
+    if any(one.email not in known for one in newcomers):
+        first = next(one for one in newcomers if "operator" in one.roles)
+        if first.email not in known:
+            made = actions.NewPerson(
+                UUID(first.ministry_id), None, "agent", first.email, first.given_name, first.family_name, "fr", ["operator"], None
+            )
+            async with database.transaction() as tx:
+                known[first.email] = await actions.create_agent(tx, ROOT, made, now=clock())
+        [token] = await make_tokens(directory, [known[first.email]], clock)
+        await come_aboard(base_url, token, newcomers)
+        known = await people_of(database)
+    return [known[one.email] for one in newcomers]
+
+
+async def people_of(database: Database) -> dict[str, Person]:
+    """By their addresses."""
     known: dict[str, Person] = {}
     after = None
     async with database.read() as conn:
         while True:
-            page = await queries.agents_for(conn, root, after, 100, None)
+            page = await queries.agents_for(conn, ROOT, after, 100, None)
             known |= {person.email: person for person in page.items}
             if page.next is None:
-                break
+                return known
             after = UUID(page.next)
-        units = {ministry.id: await queries.directorates_for(conn, root, ministry.id) for ministry in ministries}
-    found = []
-    places = cycle(zip(MINISTRIES, ministries, strict=True))
-    for number, (name, (demo, ministry)) in enumerate(zip(PEOPLE, places, strict=False)):
-        email = f"{plain(name)}@{demo.domain}"
-        if email not in known:
-            unit = units[ministry.id][number // 3 % len(units[ministry.id])]
-            given, _, family = name.partition(" ")
-            new = actions.NewPerson(
-                ministry.id, unit.id, "guest" if number == GUEST else "agent", email, given, family, "en" if number % 10 == 9 else "fr",
-                MORE_ROLES.get(number, []), clock() + timedelta(days=90) if number == GUEST else None,
-            )  # fmt: skip
-            async with database.transaction() as tx:
-                known[email] = await actions.create_agent(tx, root, new, now=clock())
-        found.append(known[email])
-    return found
 
 
 def plain(name: str) -> str:
