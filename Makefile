@@ -25,7 +25,7 @@ check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabili
 bench: setup-dev ## each performance bar beside its floor, measured in the same run
 	@exec $(RUN) infra/run-benches.py $(T)
 
-soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill
+soak: setup-dev ## the long tests: 500,000 simulated histories, 20 to 50 rounds of every kill
 	@SOAK=1 exec $(RUN) -m pytest -m soak -o faulthandler_timeout=14400 $(T)
 
 new-service: setup-dev ## NAME=x: a service that runs, publishes, reacts and is tested

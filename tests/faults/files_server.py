@@ -9,15 +9,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from aiohttp import web
 from parvis_contracts.directory import AgentState, SigningKeyState
-from parvis_files.actions import driving, uploads
+from parvis_files.actions import commits, driving, uploads
+from parvis_files.actions.commits import release
+from parvis_files.api.common import BLOBS
 from parvis_files.app import build
+from parvis_files.blobs import BlobStore
 from parvis_files.rules import uploads as rules
 from parvis_files.settings import Settings
+from parvis_files.store import spaces, version
 from parvis_kit import failpoints
 from parvis_kit.background import Background, sweeps_of
 from parvis_kit.clock import utc_now
+from parvis_kit.db import Database, Tx
 from parvis_kit.http import mount
 from parvis_kit.http.chain import LIMITS
 from parvis_kit.serve import runner_options
@@ -29,9 +35,15 @@ SWEEP_SECONDS = 0.3
 SHORT = timedelta(seconds=2)
 SINGLE_BYTES_MAX = 32 * 1024
 """So that small files go in parts too."""
+LOST = 3
+KEEPS_PLACES, LOSES_BYTES = "keeps the places of what it gives up", "loses the newest bytes when it starts"
+WITHOUT = {"never drives what lies still": "uploads", "never collects what is left over": "orphans"}
+"""Broken on purpose, as `said["broken"]`: what the tests are to find. By the sweep that is missing."""
+BROKEN = (*WITHOUT, KEEPS_PLACES, LOSES_BYTES)
 
 
 async def serve(said: dict[str, Any]) -> None:
+    broken = said.get("broken", "")
     rules.SINGLE_BYTES_MAX = SINGLE_BYTES_MAX
     uploads.INTENT_LIFE = driving.LEASE = SHORT
     url = f"http://127.0.0.1:{said['port']}"
@@ -42,7 +54,11 @@ async def serve(said: dict[str, Any]) -> None:
     await know(files, said)
     for run in files.before:
         await run()
-    files.sweeps = [replace(one, every_seconds=SWEEP_SECONDS) for one in files.sweeps]
+    files.sweeps = [replace(one, every_seconds=SWEEP_SECONDS) for one in files.sweeps if one.name != WITHOUT.get(broken)]
+    if broken == KEEPS_PLACES:
+        commits.release = driving.release = release_without_the_place
+    if broken == LOSES_BYTES:
+        await lose_the_newest(files.database, files.handles[BLOBS])
     background = Background()
     failpoints.arm(os.environ.get("PARVIS_FAIL", ""))
     background.start(sweeps_of(files))
@@ -53,6 +69,20 @@ async def serve(said: dict[str, Any]) -> None:
     await web.TCPSite(runner, "127.0.0.1", said["port"], reuse_address=True).start()
     print("ready", flush=True)
     await asyncio.Event().wait()
+
+
+async def release_without_the_place(tx: Tx, upload: Any, *given: Any, **named: Any) -> Any:
+    done = await release(tx, upload, *given, **named)
+    await spaces.settle(tx, upload.space_id, reserved=upload.size_bytes)
+    return done
+
+
+async def lose_the_newest(database: Database, blobs: BlobStore) -> None:
+    """As a disk does that had said it was written."""
+    async with database.read() as conn:
+        newest = await conn.execute(sa.select(version.c.blob_key).order_by(version.c.stored_at.desc()).limit(LOST))
+    for key in newest.scalars().all():
+        await blobs.delete(key)
 
 
 async def know(files: Any, said: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ from parvis_kit.testing.servers import started
 from parvis_kit.testing.waiting import until
 from pydantic import SecretStr
 
+from .files_server import BROKEN, KEEPS_PLACES, LOSES_BYTES
+
 pytestmark = pytest.mark.soak
 ROUNDS = 50 if os.environ.get("SOAK") else 3
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
@@ -48,6 +50,8 @@ WINDOWS = [
 WRITERS = 16
 STUCK_SECONDS_MAX = 30
 START_SECONDS_MAX = 30
+CONTROL_SECONDS = 12.0
+"""Four times a deadline: what is not broken needs half of it."""
 DEADLINE_MINUTES = 0.05
 SCRIPT = Path(__file__).with_name("files_server.py")
 PACKAGES = ("services", "infra", "files")
@@ -77,7 +81,9 @@ class Fire:
         environ = {**os.environ, "PARVIS_FAIL": failpoint, "PYTHONPATH": os.pathsep.join(str(root / one) for one in PACKAGES)}
         self.process = subprocess.Popen([sys.executable, str(SCRIPT), str(path)], stdout=subprocess.PIPE, text=True, env=environ)
         out = self.process.stdout
-        line = out.readline() if out and select.select([out], [], [], START_SECONDS_MAX)[0] else ""
+        line = out.readline() if out and select.select([out], [], [], START_SECONDS_MAX)[0] else None
+        if line == "":  # its end of the pipe is closed a moment before it can be seen to be dead
+            self.process.wait(START_SECONDS_MAX)
         assert line == "ready\n" or self.is_dead, f"the service did not get ready: {line!r}"
 
     @property
@@ -243,6 +249,35 @@ async def test_killed_at_any_state_under_sixteen_writers_nothing_acknowledged_is
         await check(fire, session, writers)
 
 
+@pytest.mark.parametrize("broken", ["", *BROKEN])
+async def test_a_service_that_is_broken_on_purpose_does_not_pass(broken: str, tmp_path: Path, key: Any) -> None:
+    """The control: the same fire and the same looks, which pass when nothing is broken, find each thing that is."""
+    fire = fire_at({"database_url": "", "blobs": {}, "broken": broken}, tmp_path, key)
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            await asyncio.to_thread(fire.start, "files.committing:kill:12")
+            writers = [asyncio.create_task(fire.write(session, number)) for number in range(WRITERS)]
+
+            async def is_dead() -> bool:
+                return fire.is_dead
+
+            await until(is_dead, "the service dies", seconds=60)
+            assert fire.acknowledged
+            await asyncio.to_thread(fire.start)
+            with pytest.raises(AssertionError, match=FOUND[broken]) if broken else nullcontext():
+                await check(fire, session, writers, CONTROL_SECONDS)
+    finally:
+        fire.kill()
+
+
+FOUND = {
+    "never drives what lies still": "no upload is stuck",
+    "never collects what is left over": "what is in the store is what the versions refer to",
+    KEEPS_PLACES: "quotas are what the versions hold",
+    LOSES_BYTES: "was acknowledged and is lost",
+}
+
+
 async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_is_lost_stuck_or_left_over(
     postgres: PostgresServer, s3: dict[str, str], seaweedfs_script: Path, tmp_path: Path, key: Any
 ) -> None:
@@ -271,20 +306,23 @@ async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_
             await check(fire, session, writers)
 
 
-async def check(fire: Fire, session: aiohttp.ClientSession, writers: "list[asyncio.Task[None]]") -> None:
+async def check(
+    fire: Fire, session: aiohttp.ClientSession, writers: "list[asyncio.Task[None]]", seconds: float = STUCK_SECONDS_MAX
+) -> None:
     """When all is there again: nothing is lost, stuck or left over."""
     again = time.monotonic()
     fire.writing = False
-    await asyncio.wait_for(asyncio.gather(*writers), STUCK_SECONDS_MAX)
+    await asyncio.wait(writers, timeout=seconds)
     async with records(fire) as database:
 
         async def nothing_is_open() -> bool:
             async with database.read() as conn:
                 return not (await conn.execute(sa.select(sa.func.count()).where(upload.c.state.in_(OPEN)))).scalar()
 
-        await until(nothing_is_open, "no upload is stuck", seconds=STUCK_SECONDS_MAX - (time.monotonic() - again))
+        await until(nothing_is_open, "no upload is stuck", seconds=seconds - (time.monotonic() - again))
+        await asyncio.wait_for(asyncio.gather(*writers), seconds)
         await check_reading(fire, session)
-        await check_rows(fire, database)
+        await check_rows(fire, database, 2 * seconds)
 
 
 @asynccontextmanager
@@ -303,10 +341,11 @@ async def check_reading(fire: Fire, session: aiohttp.ClientSession) -> None:
     for file_id, digest in fire.acknowledged.items():
         found = await fire.ask(session, "GET", f"files/{file_id}/download")
         async with session.get(found["url"]) as answer:
-            assert answer.status == 200 and hashlib.sha256(await answer.read()).hexdigest() == digest, file_id
+            as_sent = answer.status == 200 and hashlib.sha256(await answer.read()).hexdigest() == digest
+            assert as_sent, f"{file_id} was acknowledged and is lost"
 
 
-async def check_rows(fire: Fire, database: Database) -> None:
+async def check_rows(fire: Fire, database: Database, seconds: float) -> None:
     """Quotas are what the versions say, each version has its bytes, and in the end nothing else has."""
     async with database.read() as conn:
         held = int((await conn.execute(sa.select(sa.func.sum(version.c.size_bytes)))).scalar() or 0)
@@ -314,7 +353,7 @@ async def check_rows(fire: Fire, database: Database) -> None:
         ministries = [tuple(row) for row in await conn.execute(sa.select(ministry_quota.c.used_bytes, ministry_quota.c.reserved_bytes))]
         files = {row[0] for row in await conn.execute(sa.select(item.c.id).where(item.c.is_file))}
         keys = {row[0] for row in await conn.execute(sa.select(version.c.blob_key))}
-    assert spaces == ministries == [(held, 0)]
+    assert spaces == ministries == [(held, 0)], "quotas are what the versions hold"
     assert {UUID(one) for one in fire.acknowledged} <= files and len(files) == len(keys)
     store = store_of(fire)
 
@@ -324,7 +363,7 @@ async def check_rows(fire: Fire, database: Database) -> None:
         return not marked and {one.key async for one in store.keys()} == keys and not [one async for one in store.multiparts()]
 
     try:
-        await until(is_clean, "what is in the store is what the versions refer to", seconds=60)
+        await until(is_clean, "what is in the store is what the versions refer to", seconds=seconds)
     finally:
         await store.close()
 
