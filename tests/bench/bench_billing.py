@@ -54,6 +54,7 @@ FACTS, BATCH, ROUNDS = 5_000, 500, 5
 FACT_MICROSECONDS, REPORT_SECONDS, EXPLAIN_MILLISECONDS = 35.0, 5.0, 100.0
 MONTHS = 12
 TODAY = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+SO_FAR_SECONDS = max(1, int((utc_now() - TODAY).total_seconds()))
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -67,7 +68,7 @@ def facts(random: Random, number: int) -> list[Fact]:
     for place in range(number):
         agent, ministry = UUID(int=10**6 + random.randrange(AGENTS)), random.choice(MINISTRIES)
         common: dict[str, Any] = {
-            "at": TODAY + timedelta(seconds=random.randrange(86_400)), "file_id": new_id(), "version_id": new_id(),
+            "at": TODAY + timedelta(seconds=random.randrange(SO_FAR_SECONDS)), "file_id": new_id(), "version_id": new_id(),
             "space_id": agent, "space_kind": "personal", "ministry_id": ministry, "owner_id": agent,
             "size_bytes": random.randrange(10**8),
         }  # fmt: skip

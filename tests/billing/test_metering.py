@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from parvis_billing.queries.inputs import inputs_now
@@ -17,11 +19,12 @@ from parvis_billing.store import SEAT_CHANGE, SEAT_STATE, STORAGE_DAY, USAGE_DAY
 from parvis_contracts.files import FileShared
 from parvis_kit.background import Background
 from parvis_kit.db import Database
-from parvis_kit.events.operate import lag
+from parvis_kit.events import Refuse
+from parvis_kit.events.operate import lag, parked, replay_lane
 from parvis_kit.events.running import Flow, tasks_of
 from parvis_kit.ids import new_id
 from parvis_kit.testing.waiting import until
-from parvis_suite.assembly import log_of
+from parvis_suite.assembly import flow_of, log_of
 
 from .conftest import GB, State, day
 
@@ -111,6 +114,35 @@ async def test_what_is_stored_counts_until_it_is_purged_and_shared_spaces_are_a_
     assert inputs.shared == {state.ministries["interieur"]: {STORAGE: 7 * (30 * 86_400 - 8 * 3600)}}
     assert (await uses(state, "2026-09"))["interieur", "ada"].use[STORAGE] == 5 * 86_400
     assert STORAGE not in (await uses(state, "2026-10"))["interieur", "ada"].use
+
+
+async def test_use_of_a_moment_that_has_not_come_waits_until_it_has(state: State) -> None:
+    """A clock that runs ahead would have a month paid for that nobody has lived yet."""
+    await state.join("ada", "interieur")
+    now = state.clock.now
+    await state.store("now", "ada", "interieur", GB)
+    state.clock.now = now + timedelta(minutes=4)
+    await state.store("a little ahead", "ada", "interieur", GB)
+    state.clock.now = day("2026-10-03")
+    await state.store("ahead", "ada", "interieur", GB)
+    state.clock.now = now
+    flow = flow_of(state.billing, log_of(state.platform))
+
+    async def is_parked() -> bool:
+        return [one.reason for one in await parked(state.billing.database)] == ["ahead"]
+
+    await until(is_parked, "what is ahead is parked")
+    await state.settle()
+    [waiting] = await parked(state.billing.database)
+    assert "ahead: set the clock" in waiting.error
+    async with state.billing.database.read() as conn:
+        assert (await conn.execute(sa.select(sa.func.sum(USAGE_DAY.c.quantity)))).scalar() == 2
+    with pytest.raises(Refuse):
+        await replay_lane(flow, waiting.consumer, waiting.fact.lane)
+    state.clock.now = day("2026-10-03", 1)
+    assert await replay_lane(flow, waiting.consumer, waiting.fact.lane) == 1
+    found = (await uses(state, "2026-10"))["interieur", "ada"]
+    assert found.use["files.actions"] == 1 and found.use[STORAGE] == GB * (2 * 31 + 29) * 86_400
 
 
 async def test_guests_have_no_seat_and_their_use_counts(state: State) -> None:
