@@ -167,6 +167,7 @@ TAMPERED = {
     "a hash of postings": (RUN, {"postings_sha256": "0" * 64}, RUN.c.booked == SEPTEMBER, "run 2026-09: its postings"),
     "a hash of inputs": (RUN, {"inputs_sha256": "0" * 64}, RUN.c.booked == SEPTEMBER, "run 2026-09: what it was computed from"),
     "a hash of the chain": (PERIOD, {"hash": "0" * 64}, PERIOD.c.month == SEPTEMBER, "period 2026-09: its hash was overwritten"),
+    "that it is closed": (PERIOD, {"state": "open"}, PERIOD.c.month == SEPTEMBER, "period 2026-09: was closed"),
     "what was metered": (STORAGE_DAY, {"byte_seconds": STORAGE_DAY.c.byte_seconds + 1}, sa.true(), "usage 2026-09: agent"),
 }  # fmt: skip
 

@@ -105,6 +105,9 @@ def check_chain(
     periods: Sequence[Period], runs: Sequence[RunRow], totals: Mapping[str, int], audited: Mapping[str, str]
 ) -> Iterator[Wrong]:
     """Closed months, each over the one before; and what the audit wrote down when they were closed."""
+    closed = {one.month for one in periods if one.state == CLOSED}
+    for month in sorted({*audited} - closed):
+        yield Wrong(f"period {month}", "was closed, as the audit says, and is no longer")
     previous = ""
     for one in sorted(periods, key=lambda period: period.month):
         where = f"period {one.month}"
