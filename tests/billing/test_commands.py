@@ -101,6 +101,7 @@ async def test_the_report_says_the_same_in_every_shape(run: State, tmp_path: Pat
         for line in (*perimeter["lines"], perimeter["total"]):
             row = by_place[perimeter["name"], line["name"] or "all", "all"]
             assert row["cost_eur"] == f"{line['total']['cents'] // 100}.{line['total']['cents'] % 100:02}"
+    assert "(UTC), tel que comptabilisé" in (await run.parvis(*asked, "--lang", "fr")).output
     table = (await run.parvis(*asked, "--lang", "en")).output
     assert "€7.75" in table and "agrees with the invoices to the cent" in table and "target: €50.00" in table
     for language, words in (("fr", "Ce que coûte un agent par an"), ("en", "What an agent costs a year")):
@@ -185,6 +186,9 @@ async def test_months_are_closed_and_verified_at_the_keyboard(run: State) -> Non
 async def test_nothing_about_few_agents_leaves_finance(run: State) -> None:
     found = json.loads((await run.parvis("cost", "report", "--format", "json", "--public")).output)
     assert all(not perimeter["lines"] for perimeter in found["perimeters"])
+    for total in (perimeter["total"] for perimeter in found["perimeters"]):
+        assert (total["provisioned_months"], total["active_months"]) == (0, 0), "both of them are few"
+        assert all(value is None for name, value in total["total"].items() if name.startswith("per_")) and total["total"]["cents"] > 0
 
 
 ROSTER = "Matricule;NOM;Prénom;Courriel;Direction\r\n" + "".join(

@@ -28,14 +28,19 @@ def hidden_cells(agents: Mapping[Cell, int]) -> frozenset[Cell]:
 
 def disclosed(report: Report) -> Report:
     """The report for readers beyond finance: ministries of few agents are left out, and whoever one could subtract them from."""
-    return replace(report, perimeters=[_disclosed(one, max(1, len(report.months))) for one in report.perimeters])
+    return replace(report, perimeters=[_disclosed(one, max(1, report.inhabited_months)) for one in report.perimeters])
 
 
 def _disclosed(perimeter: Perimeter, months: int) -> Perimeter:
     few = hidden_cells({str(line.ministry_id): -(-line.provisioned_months // months) for line in perimeter.lines})
     inactive = hidden_cells({str(line.ministry_id): -(-line.active_months // months) for line in perimeter.lines})
     lines = [_without_active(line) if str(line.ministry_id) in inactive else line for line in perimeter.lines]
-    return replace(perimeter, lines=[line for line in lines if str(line.ministry_id) not in few])
+    total = perimeter.total
+    if total.active_months < AGENTS_SHOWN_MIN * months:
+        total = _without_active(total)
+    if total.provisioned_months < AGENTS_SHOWN_MIN * months:
+        total = _without_provisioned(total)
+    return replace(perimeter, lines=[line for line in lines if str(line.ministry_id) not in few], total=total)
 
 
 def _without_active(line: Line) -> Line:
@@ -44,3 +49,13 @@ def _without_active(line: Line) -> Line:
 
     services = {name: hide(figure) for name, figure in line.services.items()}
     return replace(line, active_months=0, total=hide(line.total), services=services)
+
+
+def _without_provisioned(line: Line) -> Line:
+    """What is paid in all stays; what it makes of each of few agents does not."""
+
+    def hide(figure: Figure) -> Figure:
+        return replace(figure, per_provisioned=None, per_provisioned_least=None, per_provisioned_greatest=None)
+
+    services = {name: hide(figure) for name, figure in line.services.items()}
+    return replace(line, provisioned_months=0, total=hide(line.total), services=services)

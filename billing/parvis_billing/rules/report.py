@@ -66,6 +66,8 @@ class Report:
     months: Sequence[str]
     open_months: Sequence[str]
     """Of these the figures are what they will be if nothing changes any more."""
+    inhabited_months: int
+    """In how many of them anybody had an account: what user-months are divided by for a number of agents."""
     basis: Basis
     target_cents: int
     services: Sequence[str]
@@ -125,6 +127,7 @@ def report_of(books: Books, months: Sequence[str], basis: Basis, target_cents: i
     return Report(
         months=list(months),
         open_months=[one.month for one in within if one.state != CLOSED],
+        inhabited_months=len({one.concerns for one in chosen if one.seats}),
         basis=basis,
         target_cents=target_cents,
         services=sorted({one.service for one in books.postings}),

@@ -16,7 +16,7 @@ WORDS = {
         "range": "range over keys", "cost": "cost", "target": "target", "unallocated": "unallocated", "open": "still open",
         "hosting": "Hosting: what running Parvis costs", "suite": "Suite: the sentence of the roadmap",
         "complete": "Complete: with the network and overheads", "agree": "agrees with the invoices to the cent",
-        "differs": "DIFFERS FROM THE INVOICES",
+        "differs": "DIFFERS FROM THE INVOICES", "booked": "as booked", "restated": "as restated",
     },
     "fr": {
         "all": "tous les ministères", "ministry": "ministère", "a year": "€ par an et par agent", "provisioned": "ouverts",
@@ -24,6 +24,7 @@ WORDS = {
         "open": "encore ouverts", "hosting": "Hébergement : ce que coûte l'exploitation de Parvis",
         "suite": "Suite : la phrase de la feuille de route", "complete": "Complet : avec le réseau et les frais généraux",
         "agree": "conforme aux factures au centime", "differs": "DIFFÈRE DES FACTURES",
+        "booked": "tel que comptabilisé", "restated": "retraité",
     },
 }  # fmt: skip
 COLUMNS = (
@@ -79,7 +80,7 @@ def ranged(value: int | None, least: int | None, greatest: int | None, language:
 
 def as_table(report: Report, language: str) -> str:
     words = WORDS[language]
-    lines = [f"{report.months[0]} – {report.months[-1]} (UTC), as {report.basis}"]
+    lines = [f"{report.months[0]} – {report.months[-1]} (UTC), {words[report.basis]}"]
     if report.open_months:
         lines.append(f"{words['open']}: {', '.join(report.open_months)}")
     for perimeter in report.perimeters:
