@@ -14,6 +14,7 @@ from parvis_suite.plainly import chosen, plain_words, platform_of, run_here
 
 if TYPE_CHECKING:
     from parvis_kit.events import Projection
+    from parvis_kit.events.facts import Envelope
     from parvis_kit.events.operate import ParkedFact
     from parvis_kit.events.running import Flow
 
@@ -90,7 +91,7 @@ def flow_of_consumer(each: Sequence[Flow], consumer: str) -> Flow:
 @click.option("--json", "as_json", is_flag=True, help="A CloudEvent in JSON a line.")
 def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta | None, follow: bool, as_json: bool) -> None:
     """Show facts of the log, of one TOPIC or of all."""
-    import json
+    import asyncio
 
     from parvis_kit.events import operate
 
@@ -106,19 +107,40 @@ def tail(topic: str | None, kind: str | None, key: str | None, since: timedelta 
             known = ", ".join(sorted({one.topic() for one in kinds().values()}))
             raise click.UsageError(f"there is no topic {topic!r}; there is {known}")
         start = datetime.now(UTC) - since if since else None
-        for publisher, wanted in topics.items():  # each publisher's log is read under its own role
-            async for partition, offset, fact in operate.tail(mine[publisher], {publisher: wanted}, since=start, follow=follow):
-                if kind not in (None, fact.type) or key not in (None, fact.key):
-                    continue
-                if as_json:
-                    attributes = {"specversion": "1.0", "id": str(fact.id), "type": fact.type, "time": fact.at.isoformat()}
-                    data = json.loads(fact.data) if fact.data is not None else None
-                    click.echo(json.dumps({**attributes, "subject": fact.key, **json.loads(fact.head), "data": data}, ensure_ascii=False))
-                else:
-                    body = "erased" if fact.data is None else fact.data.decode(errors="replace")
-                    click.echo(f"{partition}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}")
+
+        async def show(publisher: str) -> None:
+            wanted = {publisher: topics[publisher]}  # each publisher's log is read under its own role
+            async for partition, offset, fact in operate.tail(mine[publisher], wanted, since=start, follow=follow):
+                if kind in (None, fact.type) and key in (None, fact.key):
+                    click.echo(as_cloud_event(fact) if as_json else as_line(partition, offset, fact))
+
+        if follow:  # at once, for none of them ends
+            await asyncio.gather(*map(show, topics))
+        else:
+            for publisher in topics:
+                await show(publisher)
 
     on_flows(work)
+
+
+def as_line(partition: str, offset: int, fact: Envelope) -> str:
+    body = "erased" if fact.data is None else fact.data.decode(errors="replace")
+    return f"{partition}:{offset} {fact.at:%Y-%m-%d %H:%M:%S} {fact.type} {fact.key} {body}"
+
+
+def as_cloud_event(fact: Envelope) -> str:
+    """In the JSON format; bytes that are none, a parked fact's perhaps, as `data_base64`."""
+    import json
+    from base64 import b64encode
+
+    data: dict[str, Any] = {}
+    if fact.data is not None:
+        try:
+            data["data"] = json.loads(fact.data)
+        except ValueError:
+            data["data_base64"] = b64encode(fact.data).decode()
+    attributes = {"specversion": "1.0", "id": str(fact.id), "type": fact.type, "time": fact.at.isoformat(), "subject": fact.key}
+    return json.dumps({**attributes, **json.loads(fact.head), **data}, ensure_ascii=False)
 
 
 @events.command()
@@ -147,10 +169,12 @@ def parked(consumer: str | None, show: int | None) -> None:
 
     async def work(each: list[Flow]) -> None:
         waiting = await waiting_facts(each, consumer)
+        if show is not None and show not in {one.seq for one in waiting}:
+            raise click.UsageError(f"nothing is parked under number {show}: `parvis events parked` lists what is")
         for one in waiting:
             if show is None:
                 click.echo(f"{one.seq:>6} {one.consumer:24} {one.fact.type:36} {one.fact.key:36} {one.reason}: {one.error[:80]}")
-            elif show == one.seq:
+            elif show == one.seq:  # each service counts its own: two may have the same
                 body = (one.fact.data or b"erased").decode(errors="replace")
                 click.echo(f"{one.reason} after {one.attempts} attempts, since {one.parked_at:%Y-%m-%d %H:%M:%S}\n{one.error}")
                 click.echo(f"{one.fact.type} about {one.fact.key}, {one.fact.id}\n{one.fact.head}\n{body}")

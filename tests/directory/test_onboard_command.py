@@ -94,6 +94,7 @@ async def test_the_same_file_goes_on_where_it_stopped_and_another_waits(town: To
     assert goes_on.exit_code == 0 and "going on where it stopped" in goes_on.output and "done: 2 create, 1 reject" in goes_on.output
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("window", ["onboarding.judged", "transaction.before_commit", "transaction.after_commit"])
 async def test_killed_at_any_window_another_process_goes_on_without_a_double_or_a_hole(town: Town, file: Path, window: str) -> None:
     print(f"seed {SEED}")

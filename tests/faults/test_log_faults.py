@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
 from parvis_kit.testing.servers import started
 
@@ -108,15 +109,19 @@ def test_a_leader_frozen_past_its_lease_is_replaced_and_harmless_when_it_thaws(p
         assert not standby.is_dead() and not troupe.running["relay"].is_dead()
 
 
-def test_postgresql_ended_at_once_and_started_again_loses_nothing_that_was_acknowledged(postgres_script: Path) -> None:
+@pytest.mark.parametrize("kind", ["postgresql", "kafka"])
+def test_postgresql_ended_at_once_and_started_again_loses_nothing_that_was_acknowledged(
+    postgres_script: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
     """SIGQUIT is `pg_ctl stop -m immediate`: no checkpoint, no farewell; nobody else is started again."""
     random = Random(SEED)
+    settings: Kafka | None = request.getfixturevalue("kafka").settings() if kind == "kafka" else None
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
         os.chmod(folder, 0o711)  # the server runs as somebody else
         durable = ["--durable", "--dir", f"{folder}/server"]
         said = servers.enter_context(started(postgres_script, *durable))
         port = said["url"].rpartition(":")[2].partition("/")[0]
-        with log_at(said["url"], SEED) as log:
+        with log_at(said["url"], SEED, settings) as log:
             Troupe(log).start_all()
             for _ in range(ROUNDS):
                 writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -110,6 +111,21 @@ async def test_each_agent_is_known_by_password_app_password_and_token(demonstrat
                     assert (await answer.json())["email"] == agent["email"]
             async with client.post("/auth/sign-in", json={"email": agent["email"], "password": agent["password"]}) as answer:
                 assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_what_all_services_say_is_followed_at_once(demonstration: Demonstration) -> None:
+    """Also behind one that has nothing to say, and never ends saying it."""
+    command = [sys.executable, "-m", "parvis_suite", "events", "tail", "--follow", "--json"]
+    with subprocess.Popen(command, env=demonstration.environ, stdout=subprocess.PIPE, text=True) as operator:
+        assert operator.stdout is not None
+        heard: set[str] = set()
+        try:
+            while not {"/parvis/directory", "/parvis/files"} <= heard:
+                assert select.select([operator.stdout], [], [], SECONDS_MAX)[0], f"only {heard}"
+                heard.add(json.loads(operator.stdout.readline())["source"])
+        finally:
+            operator.kill()
 
 
 @pytest.mark.soak

@@ -1,6 +1,7 @@
 """`parvis events`: what an operator sees of the log, and mends."""
 
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -93,6 +94,19 @@ def test_an_unknown_topic_and_a_strange_age_are_refused(lit: Suite) -> None:
     assert "'soon' is no age: 90s, 15m, 1h, 7d" in lit("events", "lag", "--max", "soon").output
 
 
+def test_bytes_that_are_no_json_are_shown_all_the_same(lit: Suite) -> None:
+    async def spoil() -> None:
+        service, log = build("lantern", Platform.read(lit.environ)), tables_of("lantern")["log"]
+        async with service.database.transaction() as tx:
+            await tx.execute(sa.update(log).where(log.c.key == "dry").values(data=b"\xff{"))
+        await service.database.close()
+
+    asyncio.run(spoil())
+    first, *others = [json.loads(line) for line in lit("events", "tail", "--json").output.splitlines()]
+    assert base64.b64decode(first["data_base64"]) == b"\xff{" and "data" not in first
+    assert [one["data"]["about"] for one in others] == ["wet", "wet"]
+
+
 def test_lag_is_a_probe(lit: Suite) -> None:
     assert lit("events", "lag", "--max", "30s").exit_code == 0
     live(lit, ["late"], consuming=False)
@@ -108,6 +122,8 @@ def test_what_waits_is_listed_with_its_reason(lit: Suite) -> None:
     lines = lit("events", "parked").output.splitlines()
     assert len(lines) == 2
     assert "a wet wick does not burn" in lines[0]
+    unknown = lit("events", "parked", "--show", "4711")
+    assert unknown.exit_code == 2 and "nothing is parked under number 4711" in unknown.output
     number = lines[0].split()[0]
     assert "Traceback" in lit("events", "parked", "lantern", "--show", number).output or "RuntimeError" in lines[0]
 

@@ -5,7 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 LOOK_SECONDS = 0.01
-WAIT_SECONDS_MAX = 20.0
+WAIT_SECONDS_MAX = 60.0
+"""Only a failure takes it; a machine that is shared by many may need a good part of it."""
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = WAIT_SECONDS_MAX) -> None:
