@@ -183,6 +183,17 @@ async def test_months_are_closed_and_verified_at_the_keyboard(run: State) -> Non
     assert broken.exit_code == 1 and "WRONG posting 2026-02: network-2026" in broken.output
 
 
+async def test_a_month_that_is_none_of_the_ledger_s_is_not_run(run: State) -> None:
+    """It would stand there for ever, and the last twelve months would be counted from it."""
+    before = (await run.parvis("cost", "report", "--format", "csv")).output
+    for month, said in (("2199-01", "2199-01 has not begun"), ("2001-01", "Nothing was paid or used in 2001-01")):
+        refused = await run.parvis("cost", "run", month)
+        assert refused.exit_code == 2 and said in refused.output, refused.output
+    assert (await run.parvis("cost", "report", "--format", "csv")).output == before
+    assert (await run.parvis("cost", "close", "2026-01")).exit_code == 0
+    assert (await run.parvis("cost", "run", "2025-12")).exit_code == 2
+
+
 async def test_nothing_about_few_agents_leaves_finance(run: State) -> None:
     found = json.loads((await run.parvis("cost", "report", "--format", "json", "--public")).output)
     assert all(not perimeter["lines"] for perimeter in found["perimeters"])

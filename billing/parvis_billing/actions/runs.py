@@ -15,7 +15,7 @@ from parvis_kit.problems import Conflict
 
 from parvis_billing.queries.inputs import inputs_now
 from parvis_billing.rules.cascade import Inputs, Outcome, cascade
-from parvis_billing.rules.ledger import CLOSED, Kept, Period, RunRow, chain, check_may_close, open_months, rows_of
+from parvis_billing.rules.ledger import CLOSED, Kept, Period, RunRow, chain, check_may_close, check_may_run, open_months, rows_of
 from parvis_billing.rules.months import month_of
 from parvis_billing.store import costs, ledger, usage
 
@@ -80,8 +80,11 @@ async def months_to_run(database: Database, now: datetime) -> list[str]:
 
 
 async def run(database: Database, month: str, *, now: datetime) -> Ran:
-    """Compute an open month anew, and what late facts change of closed ones if it is the first open one. Raises Conflict when closed."""
-    found = await _find(database, month)
+    """Compute an open month anew, and what late facts change of closed ones if it is the first open one.
+
+    Raises Conflict when it is closed, Invalid when it is none of the ledger's.
+    """
+    found = await _find(database, month, now)
     if found.period is not None and found.period.state == CLOSED:
         raise Conflict(CLOSED_SAID.format(month))
     if found.period is not None and not found.is_new:
@@ -100,7 +103,7 @@ async def close(database: Database, month: str, *, who: object, now: datetime, w
     if found := next((one for one in periods if one.month == month and one.state == CLOSED), None):
         return found
     check_may_close(month, periods, now)
-    draft = await _draft(await _find(database, month))
+    draft = await _draft(await _find(database, month, now))
     async with database.transaction() as tx:
         period = await ledger.lock_period(tx, month, now)
         if period.state == CLOSED:
@@ -125,7 +128,10 @@ async def _close(tx: Tx, month: str, draft: Draft, before: Sequence[Period], *, 
     return Period(month, CLOSED, total, previous, hashed, run_id, now, now)
 
 
-async def _find(database: Database, month: str) -> Found:
+async def _find(database: Database, month: str, now: datetime) -> Found:
+    async with database.read() as conn:
+        periods = await ledger.periods(conn)
+    check_may_run(month, periods, await months_to_run(database, now), month_of(now))
     async with database.transaction() as tx:
         await costs.add_secret(tx, int(month[:4]), os.urandom(SECRET_BYTES))
     async with database.read() as conn:

@@ -207,6 +207,14 @@ def check_may_close(month: str, periods: Sequence[Period], now: datetime) -> Non
             raise Conflict(f"{one.month} is still open: months are closed in their order. Run `parvis cost close {one.month}` first.")
 
 
+def check_may_run(month: str, periods: Sequence[Period], open_ones: Sequence[str], now_month: str) -> None:
+    """Raises Invalid for a month that would stand in the ledger for ever though it holds nothing: every report would begin or end there."""
+    if month > now_month:
+        raise Invalid(f"{month} has not begun: the last month that can be run is {now_month}.")
+    if month not in open_ones and month not in {one.month for one in periods}:
+        raise Invalid(f"Nothing was paid or used in {month}, nor before" + (f": begin with {open_ones[0]}." if open_ones else "."))
+
+
 def open_months(periods: Sequence[Period], used: Sequence[str], now_month: str) -> list[str]:
     """Those that a run computes: from the one after the last closed month, or the first with use or cost, to the present one."""
     closed = [one.month for one in periods if one.state == CLOSED]
