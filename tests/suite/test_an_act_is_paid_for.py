@@ -8,6 +8,7 @@ import csv
 import json
 import re
 import signal
+from collections import Counter
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -116,15 +117,16 @@ async def send_parts(by: Client, upload: Any, content: bytes) -> None:
         assert await by.send(one["address"], parts[one["number"]]) == 200
 
 
+async def all_told(suite: Running) -> None:
+    """Every service knows what the others have said."""
+    lag = await asyncio.to_thread(suite.insist, "events", "lag")
+    if set(re.findall(r"(\d+) facts", lag)) != {"0"}:
+        raise NotYet(lag)
+
+
 async def add_up(suite: Running, people: dict[str, dict[str, str]], size_bytes: int) -> None:
     """What was stored is metered, the report is the invoices', and the agent's figure is explained."""
-
-    async def told() -> None:
-        lag = await asyncio.to_thread(suite.insist, "events", "lag")
-        if set(re.findall(r"(\d+) facts", lag)) != {"0"}:
-            raise NotYet(lag)
-
-    await patiently(told)
+    await patiently(lambda: all_told(suite))
     assert "nothing" in (await asyncio.to_thread(suite.insist, "events", "parked")).lower()
     await asyncio.to_thread(suite.insist, "cost", "run")
     email = people["ngozi"]["email"]
@@ -133,6 +135,7 @@ async def add_up(suite: Running, people: dict[str, dict[str, str]], size_bytes: 
     seconds, rest = divmod(part["use"]["files.byte_seconds"], size_bytes)
     assert seconds > 0 and rest == 0, "what is stored, for as long as it has been"
     assert (part["provisioned"], part["active"]) == (1, 1)
+    assert part["use"]["files.actions"] == 2, "stored once and shared once, whatever died meanwhile"
     assert {step["agent_weight"] for step in part["steps"] if step["key"] == "active" and not step["fell_back"]} == {1}
     for perimeter, booked in explained["micro_eur"].items():
         assert sum(step["micro_eur"] for one in explained["parts"] for step in one["steps"] if perimeter in step["perimeters"]) == booked
@@ -148,6 +151,7 @@ async def add_up(suite: Running, people: dict[str, dict[str, str]], size_bytes: 
 def test_an_act_is_paid_for(suite: Running) -> None:
     asyncio.run(whole_way(suite, SIZE_BYTES))
     assert suite.kills == 0
+    the_end_is_the_same(suite, SIZE_BYTES)
     a_cent_is_missed(suite)
 
 
@@ -158,6 +162,7 @@ def test_an_act_is_paid_for_though_the_suite_is_killed_again_and_again(suite: Ru
         asyncio.run(whole_way(suite, SIZE_BYTES_UNDER_FIRE))
     assert suite.kills > 0, "otherwise this proves nothing"
     asyncio.run(patiently(lambda: ready(suite)))  # type: ignore[arg-type]
+    the_end_is_the_same(suite, SIZE_BYTES_UNDER_FIRE)
     a_cent_is_missed(suite)
 
 
@@ -166,6 +171,91 @@ async def whole_way(suite: Running, size_bytes: int) -> None:
     await store_and_share(suite, people, size_bytes)
     await add_up(suite, people, size_bytes)
     await rebuild(suite, "files", "billing")
+
+
+def the_end_is_the_same(suite: Running, size_bytes: int) -> None:
+    """Killed or not: what there is of the two agents and their file, without ids and times; and all use counted again is the use."""
+
+    async def look() -> None:
+        assert await end_of(suite) == {
+            "versions": [("Relevés.bin", "ngozi.okafor@ecologie.example.org", 1, size_bytes)],
+            "shares": [("Relevés.bin", "team", "reader")],
+            "uploads": [("Relevés.bin", "committed")],
+            "teams": [("Relevés", "asa.lindqvist@ecologie.example.org"), ("Relevés", "ngozi.okafor@ecologie.example.org")],
+            "spaces": [("asa.lindqvist@ecologie.example.org", 0, 0), ("ngozi.okafor@ecologie.example.org", size_bytes, 0)],
+            "said": {"file.stored.v1": 1, "share.granted.v1": 1},
+            "joined": 2,
+        }
+        await count_again(suite)
+
+    asyncio.run(look())
+
+
+QUERIES = {
+    "versions": """SELECT i.name, a.email, v.number, v.size_bytes FROM files.version v JOIN files.item i ON i.id = v.item_id
+        JOIN files.space s ON s.id = i.space_id JOIN files.roster_agent a ON a.id = s.owner_id WHERE i.name = 'Relevés.bin'""",
+    "shares": """SELECT i.name, s.grantee_kind, s.role FROM files.share s JOIN files.item i ON i.id = s.item_id
+        WHERE i.name = 'Relevés.bin'""",
+    "uploads": "SELECT name, state FROM files.upload WHERE name = 'Relevés.bin'",
+    "teams": """SELECT t.name, a.email FROM files.roster_team t JOIN files.roster_team_member m ON m.team_id = t.id
+        JOIN files.roster_agent a ON a.id = m.agent_id WHERE t.name = 'Relevés'""",
+    "spaces": """SELECT a.email, s.used_bytes, s.reserved_bytes FROM files.space s JOIN files.roster_agent a ON a.id = s.owner_id
+        WHERE a.family_name IN ('Okafor', 'Lindqvist')""",
+}
+
+
+async def end_of(suite: Running) -> dict[str, Any]:
+    services = {one.name: one for one in build_all(suite.platform, ["files", "directory"])}
+    try:
+        found: dict[str, Any] = {}
+        async with services["files"].database.read() as conn:
+            for name, query in QUERIES.items():
+                found[name] = sorted(tuple(row) for row in await conn.execute(sa.text(query)))
+            log, item, share = (services["files"].metadata.tables[f"files.{name}"] for name in ("log", "item", "share"))
+            ids = sa.select(item.c.id).where(item.c.name == "Relevés.bin")
+            mine = [str(one) for one in (await conn.execute(ids)).scalars()]
+            mine += [str(one) for one in (await conn.execute(sa.select(share.c.id).where(share.c.item_id.in_(ids)))).scalars()]
+            said = await conn.execute(sa.select(log.c.type).where(log.c.key.in_(mine)))
+            found["said"] = dict(Counter(type_.removeprefix("files.") for type_ in said.scalars()))
+        people = {str(one.id) for one in await everybody(services["directory"]) if one.family_name in ("Okafor", "Lindqvist")}
+        async with services["directory"].database.read() as conn:
+            log = services["directory"].metadata.tables["directory.log"]
+            joined = await conn.execute(sa.select(log.c.key).where(log.c.type == "directory.agent.joined.v1"))
+            found["joined"] = sum(one in people for one in joined.scalars())
+        return found
+    finally:
+        for service in services.values():
+            await service.database.close()
+
+
+COUNTED = ("seat_change", "seat_state", "usage_day", "storage_day")
+
+
+async def count_again(suite: Running) -> None:
+    """What was counted from the kept facts, counted again from the first of them, is what was counted live."""
+    suite.kill()
+    [billing] = build_all(suite.platform, ["billing"])
+    tables = {table.name: table for table in billing.metadata.tables.values()}
+
+    async def counted() -> dict[str, list[str]]:
+        async with billing.database.read() as conn:
+            return {name: sorted([str(tuple(row)) for row in await conn.execute(sa.select(tables[name]))]) for name in COUNTED}
+
+    try:
+        live = await counted()
+        assert all(live.values())
+        async with billing.database.transaction() as tx:
+            for name in COUNTED:
+                await tx.execute(sa.delete(tables[name]))
+            for name in ("consumer_offset", "inbox"):
+                gone = await tx.execute(sa.delete(tables[name]).where(tables[name].c.consumer == "billing"))
+                assert gone.rowcount, name
+        suite.start()
+        await patiently(lambda: ready(suite))
+        await patiently(lambda: all_told(suite))
+        assert await counted() == live
+    finally:
+        await billing.database.close()
 
 
 def a_cent_is_missed(suite: Running) -> None:
