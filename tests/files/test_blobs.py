@@ -188,6 +188,9 @@ async def test_a_download_has_its_name_its_type_and_ranges(store: BlobStore, cli
             assert answer.status == 206 and await answer.read() == content[first:last]
     async with client.get(URL(url, encoded=True), headers={"Range": "bytes=60000-"}) as answer:
         assert answer.status == 416
+    for asked in ("items=0-1", "bytes=abc", "bytes=1"):
+        async with client.get(URL(url, encoded=True), headers={"Range": asked}) as answer:
+            assert answer.status == 200 and await answer.read() == content, f"{asked} says nothing that is known: all of it"
 
 
 async def test_what_can_do_no_harm_is_shown_in_place(store: BlobStore, client: aiohttp.ClientSession) -> None:

@@ -1,9 +1,11 @@
 """Octets in and out of the folder that stands in for S3: whoever bears a signed URL may do what it says, and nothing else."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from parvis_kit.http import CLOCK, Request, Routes
 from parvis_kit.http.answers import empty_answer, problem_answer
 from parvis_kit.problems import BadRequest, Forbidden, LengthRequired, NotFound, PreconditionFailed, Problem, Unavailable
@@ -17,6 +19,7 @@ SILENT_SECONDS_MAX = 30.0
 """Between two pieces of what somebody sends."""
 SLOWEST_BYTES_A_SECOND = 8 * 1024
 """Below, on the whole, a transfer is given up: a thin line of the RIE carries eight times as much."""
+RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
 PROBLEMS: dict[int, type[Problem]] = {400: BadRequest, 403: Forbidden, 404: NotFound, 411: LengthRequired, 412: PreconditionFailed}
 HEADERS = {
     "Cache-Control": "private, no-store",
@@ -53,6 +56,17 @@ async def pieces_of(request: Request) -> AsyncIterator[bytes]:
         yield piece
 
 
+class Octets(web.FileResponse):
+    """A file, or the one range of it that is asked for; anything else that stands in `Range` is passed over, as by S3: all of it comes."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if not RANGE.fullmatch(request.headers.get("Range", "bytes=0-")):
+            headers = request.headers.copy()
+            headers.popall("Range")
+            request = request.clone(headers=headers)
+        return await super().prepare(request)
+
+
 @ROUTES.raw("GET", PATH + "{key:.+}")
 async def get_blob(request: Request) -> web.StreamResponse:
     """An object or ranges of it; the kernel sends it."""
@@ -64,4 +78,4 @@ async def get_blob(request: Request) -> web.StreamResponse:
     path = await asyncio.to_thread(store.path_of, granted.key)
     if path is None:
         return problem_answer(NotFound("There is nothing under this key any more."))
-    return web.FileResponse(path, headers={**HEADERS, "Content-Type": granted.media_type, "Content-Disposition": granted.disposition})
+    return Octets(path, headers={**HEADERS, "Content-Type": granted.media_type, "Content-Disposition": granted.disposition})
