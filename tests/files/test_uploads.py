@@ -147,6 +147,8 @@ async def test_a_part_that_there_is_not_is_refused(office: Office, number: int) 
         ({"name": "a\u0000b"}, 422),
         ({"name": "a\u0007b"}, 422),
         ({"name": "gpj.\u202eexe"}, 422),
+        ({"name": "\u00ad"}, 422),
+        ({"name": "\u3164\u2800\u200d"}, 422),
         ({"name": "é" * 128}, 422),
         ({"name": "con.txt"}, 422),
         ({"name": "ends."}, 422),

@@ -18,6 +18,8 @@ DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in 
 """Windows opens a device of this name, whatever its extension."""
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 """Controls, ends of lines, what turns the direction of writing (so that a .exe reads as a .pdf), what nobody sees, halves of letters."""
+BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that are drawn as nothing."""
 MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 
 
@@ -26,6 +28,8 @@ def checked_name(text: str) -> str:
     if CONTROL.search(text):
         raise Invalid("A name holds no control characters and nothing that turns the direction of writing.")
     name = unicodedata.normalize("NFC", text)
+    if name and not any(is_seen(one) for one in name):
+        raise Invalid("A name shows something: this one would be an empty place in the list.")
     if not name or name != name.strip() or name.endswith("."):
         raise Invalid("A name is not empty, and neither begins nor ends with a space, nor ends with a dot: Windows would lose them.")
     decoded = unquote(unquote(name))
@@ -36,6 +40,10 @@ def checked_name(text: str) -> str:
     if name.partition(".")[0].rstrip().upper() in DEVICES:
         raise Invalid(f"{name} is the name of a device on Windows: choose another.")
     return name
+
+
+def is_seen(one: str) -> bool:
+    return unicodedata.category(one)[0] in "LNPS" and one not in BLANK
 
 
 def checked_media_type(text: str) -> str:
