@@ -1,0 +1,26 @@
+"""What changes agendas: each act takes the next number of its home, writes, and says what happened, in the transaction it is given."""
+
+from parvis_calendar.actions.agendas import change_agenda, change_home, delete_agenda, make_agenda
+from parvis_calendar.actions.expansion import renew_expansions
+from parvis_calendar.actions.homes import follow_agents, follow_ministry, open_home, renew_epochs, settle_leaver, welcome_back
+from parvis_calendar.actions.objects import Put, delete_object, forget_tombstones, move_object, prepared, put_object
+
+__all__ = [
+    "Put",
+    "change_agenda",
+    "change_home",
+    "delete_agenda",
+    "delete_object",
+    "follow_agents",
+    "follow_ministry",
+    "forget_tombstones",
+    "make_agenda",
+    "move_object",
+    "open_home",
+    "prepared",
+    "put_object",
+    "renew_epochs",
+    "renew_expansions",
+    "settle_leaver",
+    "welcome_back",
+]

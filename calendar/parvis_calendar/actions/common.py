@@ -1,0 +1,71 @@
+"""What every act needs: the home with its next number, thawed; the busy weeks that follow from what takes place."""
+
+from collections.abc import Iterable
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from parvis_kit.db import Tx
+from parvis_kit.problems import NotFound
+from parvis_kit.webdav import DAV, Precondition, child_of
+
+from parvis_calendar.rules.agendas import Agenda, Home
+from parvis_calendar.rules.windows import FREE, WEEK, Span, by_week, coalesced, packed, unpacked, unwall, week_begins
+from parvis_calendar.store import agendas, instances
+
+NEED_PRIVILEGES = child_of(DAV, "need-privileges")
+
+
+async def next_change(tx: Tx, owner_id: UUID) -> Home:
+    """The home, locked, with the number of this change. Raises NotFound, Precondition when it is frozen."""
+    home = await agendas.next_seq(tx, owner_id)
+    if home is None:
+        raise NotFound("There is no such agenda.")
+    if home.frozen_at is not None:
+        raise Precondition(NEED_PRIVILEGES, "These agendas are frozen, since their owner has left: they can be read, and not changed.")
+    return home
+
+
+async def busy_changed(tx: Tx, agenda: Agenda, before: set[Span], after: set[Span]) -> None:
+    """Bring the owner's busy weeks up to what they are now. The instances are written, and the home is locked."""
+    if agenda.is_transparent or agenda.kind != "agenda":
+        return
+    gone, new = before - after, after - before
+    if not gone and not new:
+        return
+    weeks = by_week(gone | new)
+    first, last = min(weeks), max(weeks)
+    if gone:
+        await rewrite_weeks(tx, agenda.owner_id, weeks)
+        return
+    known = (await instances.busy_weeks(tx, [agenda.owner_id], first, last)).get(agenda.owner_id, {})
+    changed = {}
+    for week, spans in weeks.items():
+        begins = week_begins(week)
+        there = unpacked({week: known[week]}, begins, begins + WEEK) if week in known else []
+        changed[week] = packed(week, coalesced([*there, *spans]))
+    await instances.put_busy_weeks(tx, agenda.owner_id, changed)
+
+
+async def rewrite_weeks(tx: Tx, owner_id: UUID, weeks: Iterable[int]) -> None:
+    """From what takes place in all of the owner's agendas: something may have covered what is gone."""
+    wanted = sorted(weeks)
+    start, end = week_begins(wanted[0]), week_begins(wanted[-1]) + WEEK
+    zones = {one.id: ZoneInfo(one.zone) for one in await agendas.agendas_of(tx, owner_id)}
+    spans: set[Span] = set()
+    for agenda_id, one in await instances.met_busy(tx, owner_id, start, end):
+        if one.busy == FREE or one.ends_at <= one.starts_at:
+            continue
+        if one.is_floating:
+            spans.add((unwall(one.starts_at, zones[agenda_id]), unwall(one.ends_at, zones[agenda_id]), one.busy))
+        else:
+            spans.add((one.starts_at, one.ends_at, one.busy))
+    there = by_week(spans)
+    await instances.put_busy_weeks(tx, owner_id, {week: packed(week, there.get(week, ())) for week in wanted})
+
+
+async def rewrite_all_weeks(tx: Tx, owner_id: UUID) -> None:
+    """When an agenda as a whole begins or ceases to make busy."""
+    weeks = await instances.weeks_of(tx, owner_id)
+    await instances.forget_weeks(tx, owner_id)
+    if weeks:
+        await rewrite_weeks(tx, owner_id, weeks)

@@ -1,0 +1,79 @@
+"""Homes of agents who join, move, leave and come back."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from parvis_contracts.calendar import CalendarCreated, LeaverSettled
+from parvis_kit import audit
+from parvis_kit.db import Database, Tx
+from parvis_kit.events import publish
+from parvis_kit.ids import new_id
+
+from parvis_calendar.rules.agendas import DEFAULT_ZONE, Agenda, AgendaKind, Home
+from parvis_calendar.store import agendas
+
+EPOCH_MAX = 2**31
+FIRST = (
+    ("agenda", "agenda", "Agenda", "VEVENT,VJOURNAL", "#000091FF", True),
+    ("agenda", "tasks", "Tâches", "VTODO", "#18753CFF", False),
+    ("inbox", "inbox", "Invitations", "VEVENT,VTODO", "", False),
+    ("outbox", "outbox", "Envois", "VEVENT,VTODO,VFREEBUSY", "", False),
+)
+"""Kind, name, title, components, colour, whether invitations arrive there. Apple's Reminders take a collection of tasks alone."""
+
+
+async def open_home(tx: Tx, agent_id: UUID, ministry_id: UUID, *, now: datetime) -> None:
+    """With an agenda, a list of tasks, an inbox and an outbox. Done twice, it is done once."""
+    one = Home(agent_id, ministry_id, "agent", 1, secrets.randbelow(EPOCH_MAX), None, {}, now)
+    if not await agendas.add_home(tx, one):
+        return
+    for kind, name, title, components, color, is_default in FIRST:
+        made = _agenda(one, kind, name, title, components, color, now, is_default=is_default)  # type: ignore[arg-type]
+        await agendas.add_agenda(tx, made)
+        if kind == "agenda":
+            publish(tx, CalendarCreated(at=now, about=str(made.id), calendar_id=made.id, owner_id=agent_id, ministry_id=ministry_id))
+
+
+def _agenda(home: Home, kind: AgendaKind, name: str, title: str, components: str, color: str, now: datetime, *, is_default: bool) -> Agenda:
+    return Agenda(
+        new_id(), home.owner_id, kind, name, title, "", color, None, DEFAULT_ZONE, None, components, False, is_default, {},
+        home.seq, 0, 0, now,
+    )  # fmt: skip
+
+
+async def settle_leaver(tx: Tx, agent_id: UUID, left_at: datetime, *, now: datetime) -> None:
+    """Their agendas are frozen: what is in them can be read by those who take over, and changes no more. Done twice, it is done once."""
+    home = await agendas.next_seq(tx, agent_id)
+    done = []
+    if home is not None:
+        done.append("agendas frozen")
+        if home.frozen_at is None:
+            await agendas.change_home(tx, agent_id, frozen_at=now)
+            await audit.record(tx, who="calendar", what="home.freeze", on=agent_id, ministry=home.ministry_id, at=now)
+    publish(tx, LeaverSettled(at=now, about=str(agent_id), agent_id=agent_id, left_at=left_at, done=tuple(done)))
+
+
+async def welcome_back(tx: Tx, agent_id: UUID, *, now: datetime) -> None:
+    """The departure was a mistake; who was only suspended had nothing frozen."""
+    home = await agendas.next_seq(tx, agent_id)
+    if home is not None and home.frozen_at is not None:
+        await agendas.change_home(tx, agent_id, frozen_at=None)
+        await audit.record(tx, who="calendar", what="home.thaw", on=agent_id, ministry=home.ministry_id, at=now)
+
+
+async def follow_agents(tx: Tx, ministries: Mapping[UUID, UUID]) -> None:
+    """Agendas move with their agents."""
+    for agent_id, ministry_id in sorted(ministries.items()):
+        await agendas.change_home(tx, agent_id, ministry_id=ministry_id)
+
+
+async def follow_ministry(tx: Tx, ministry_id: UUID, into_ministry_id: UUID) -> None:
+    await agendas.move_homes(tx, ministry_id, into_ministry_id)
+
+
+async def renew_epochs(database: Database) -> int:
+    """After a restore of the database: clients compare anew, instead of believing what they remember of changes that are lost."""
+    async with database.transaction() as tx:
+        return await agendas.renew_epochs(tx)

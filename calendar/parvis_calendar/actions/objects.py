@@ -1,0 +1,164 @@
+"""Objects put into agendas, moved and deleted: octets as they came, instances and busy weeks beside them, and the fact."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from parvis_kit.clock import Clock
+from parvis_kit.db import Database, Tx
+from parvis_kit.ids import new_id
+from parvis_kit.problems import NotFound, PreconditionFailed, Problem
+from parvis_kit.webdav import CALDAV, Precondition, child_of, href_of, quoted
+
+from parvis_calendar.actions.common import busy_changed, next_change
+from parvis_calendar.actions.telling import tell_gone, tell_put
+from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Stored, entity_tag
+from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.taking import Expanded, expanded, first_span
+from parvis_calendar.rules.windows import spans_of
+from parvis_calendar.store import agendas, instances, objects
+
+SUPPORTED_COMPONENT = child_of(CALDAV, "supported-calendar-component")
+NO_UID_CONFLICT = child_of(CALDAV, "no-uid-conflict")
+IN_THE_LOOP_BYTES_MAX = 64 * 1024
+"""More is read in a thread."""
+TOMBSTONES_KEPT = timedelta(days=400)
+"""A phone that was in a drawer for longer compares anew."""
+TOMBSTONES_AT_ONCE = 1000
+Conditions = Callable[[Stored | None], None]
+"""Raises when the object is not as the client has read it."""
+
+
+class AgendaFull(Problem):
+    """There is no room for more objects in this agenda."""
+
+    status, code = 507, "agenda-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An object read and expanded, before anything is locked."""
+
+    octets: bytes
+    what: CalendarObject
+    expanded: Expanded
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    id: UUID
+    etag: str
+    is_new: bool
+    schedule_tag: str | None
+    is_exact: bool
+    """A GET gives the very octets that came."""
+
+
+async def prepared(octets: bytes, agenda: Agenda, now: datetime) -> Prepared:
+    """Raises Precondition for what is no calendar object, or is beyond the limits."""
+    if len(octets) > IN_THE_LOOP_BYTES_MAX:
+        return await asyncio.to_thread(_prepare, octets, agenda.zone, now)
+    return _prepare(octets, agenda.zone, now)
+
+
+def _prepare(octets: bytes, zone: str, now: datetime) -> Prepared:
+    what = read_object(octets)
+    return Prepared(octets, what, expanded(what, zone, now))
+
+
+async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, *, now: datetime) -> Put:
+    """Under this name. `base`: the agenda's path, for the href of what has the UID already. Raises NotFound, Precondition and others."""
+    home = await next_change(tx, agenda.owner_id)
+    named, same_uid = await objects.find_either(tx, agenda.id, name, new.what.uid)
+    conditions(named)
+    if new.what.component not in agenda.takes:
+        raise Precondition(SUPPORTED_COMPONENT, f"This collection takes {agenda.components}, and not {new.what.component}.")
+    if (other := same_uid if same_uid is not None and same_uid.name != name else None) or (named and named.uid != new.what.uid):
+        there = other or named
+        inner = href_of(base + quoted(there.name)) if there is not None else b""
+        raise Precondition(NO_UID_CONFLICT, "Another object has this UID, or this one has another UID.", status=409, inner=inner)
+    return await write(tx, agenda, home.seq, name, new, named, now=now)
+
+
+async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, before: Stored | None, *, now: datetime) -> Put:
+    """The home is locked, and nothing speaks against it."""
+    etag, (starts_at, ends_at) = entity_tag(new.octets), first_span(new.what, new.expanded)
+    values = {
+        "octets": new.octets, "etag": etag, "size_bytes": len(new.octets), "component": new.what.component, "schedule_tag": None,
+        "seq": seq, "modified_at": now, "starts_at": starts_at, "ends_at": ends_at, "recurs": new.what.recurs,
+        "expanded_from": new.expanded.first, "expanded_until": new.expanded.until,
+    }  # fmt: skip
+    zone = ZoneInfo(agenda.zone)
+    if before is None:
+        if agenda.objects >= OBJECTS_MAX:
+            raise AgendaFull(f"An agenda holds at most {OBJECTS_MAX} objects.")
+        object_id = new_id()
+        await objects.add(tx, {"id": object_id, "agenda_id": agenda.id, "name": name, "uid": new.what.uid, "created_at": now, **values})
+        await instances.put(tx, agenda.id, object_id, new.expanded.takings)
+        await busy_changed(tx, agenda, set(), spans_of(new.expanded.takings, zone))
+    else:
+        object_id = before.id
+        await objects.replace(tx, object_id, values)
+        known = await instances.of_object(tx, object_id)
+        if set(known) != set(new.expanded.takings):
+            await instances.forget(tx, object_id)
+            await instances.put(tx, agenda.id, object_id, new.expanded.takings)
+            await busy_changed(tx, agenda, spans_of(known, zone), spans_of(new.expanded.takings, zone))
+    await agendas.touch(tx, agenda.id, seq, 1 if before is None else 0)
+    was = read_object(before.octets) if before is not None else None
+    await tell_put(tx, agenda, object_id, new.what, new.expanded, was, now=now)
+    return Put(object_id, etag, before is None, None, True)
+
+
+async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime) -> None:
+    """Raises NotFound, Precondition and what the conditions raise."""
+    home = await next_change(tx, agenda.owner_id)
+    found = await objects.find(tx, agenda.id, name)
+    conditions(found)
+    if found is None:
+        raise NotFound("There is no such object.")
+    await take_away(tx, agenda, home.seq, found, now=now)
+    await tell_gone(tx, agenda, found, now=now)
+
+
+async def take_away(tx: Tx, agenda: Agenda, seq: int, found: Stored, *, now: datetime) -> None:
+    """The home is locked."""
+    known = await instances.of_object(tx, found.id)
+    await instances.forget(tx, found.id)
+    await objects.delete(tx, agenda.id, found.id, found.name, seq, now)
+    await busy_changed(tx, agenda, spans_of(known, ZoneInfo(agenda.zone)), set())
+    await agendas.touch(tx, agenda.id, seq, -1)
+
+
+async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, overwrite: bool, now: datetime) -> bool:
+    """Within a home; whether there was nothing of the new name before. Raises NotFound, Precondition."""
+    home = await next_change(tx, source.owner_id)
+    found = await objects.find(tx, source.id, name)
+    if found is None:
+        raise NotFound("There is no such object.")
+    if found.component not in target.takes:
+        raise Precondition(SUPPORTED_COMPONENT, f"This collection takes {target.components}, and not {found.component}.")
+    there, same_uid = await objects.find_either(tx, target.id, new_name, found.uid)
+    if there is not None and there.id != found.id:
+        if not overwrite:
+            raise PreconditionFailed("There is something of this name already.")
+        await take_away(tx, target, home.seq, there, now=now)
+    if same_uid is not None and same_uid.id not in (found.id, there.id if there else None):
+        raise Precondition(NO_UID_CONFLICT, "Another object there has this UID.", status=409)
+    new = await prepared(found.octets, target, now)
+    await take_away(tx, source, home.seq, found, now=now)
+    after = await next_change(tx, source.owner_id)  # a page of changes may end between the two
+    await write(tx, target, after.seq, new_name, new, None, now=now)
+    return there is None
+
+
+async def forget_tombstones(database: Database, clock: Clock) -> None:
+    """Deletions that no client asks after any more."""
+    before = clock() - TOMBSTONES_KEPT
+    while True:
+        async with database.transaction() as tx:
+            if await agendas.forget_tombstones(tx, before, TOMBSTONES_AT_ONCE) < TOMBSTONES_AT_ONCE:
+                return

@@ -1,0 +1,5 @@
+"""The JSON doors of calendar, one subject a file."""
+
+from parvis_calendar.api import agendas, events
+
+ROUTES = (agendas.ROUTES, events.ROUTES)

@@ -1,0 +1,38 @@
+"""Answers that change nothing; each protected thing has one way to it, and that way asks who you are."""
+
+from parvis_calendar.queries.agendas import (
+    agenda_by_id,
+    agenda_for,
+    agendas_for,
+    colleagues_by_email,
+    home_for,
+    own_agendas,
+    person_for,
+    principals_for,
+)
+from parvis_calendar.queries.events import Occurrence, occurrences_for
+from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
+from parvis_calendar.queries.objects import Page, changes_in, object_in, objects_in, objects_named
+from parvis_calendar.queries.searching import search
+
+__all__ = [
+    "Occurrence",
+    "Page",
+    "agenda_by_id",
+    "agenda_for",
+    "agendas_for",
+    "busy_in",
+    "busy_of",
+    "busy_of_one",
+    "changes_in",
+    "colleagues_by_email",
+    "home_for",
+    "object_in",
+    "objects_in",
+    "objects_named",
+    "occurrences_for",
+    "own_agendas",
+    "person_for",
+    "principals_for",
+    "search",
+]

@@ -1,0 +1,46 @@
+"""What lies in an agenda that the asker may see: whoever holds an Agenda has been let in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parvis_kit.db import Connection
+
+from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Change, Listed, Stored
+from parvis_calendar.store import objects
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Changes in their order; when there are more, `seq` is where to go on."""
+
+    changes: list[Change]
+    seq: int
+    is_whole: bool
+
+
+async def object_in(conn: Connection, agenda: Agenda, name: str) -> Stored | None:
+    return await objects.find(conn, agenda.id, name)
+
+
+async def objects_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX) -> list[Listed]:
+    return await objects.listed(conn, agenda.id, limit)
+
+
+async def stored_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX) -> list[Stored]:
+    return await objects.stored(conn, agenda.id, limit)
+
+
+async def objects_named(conn: Connection, agenda: Agenda, names: Sequence[str]) -> dict[str, Stored]:
+    return await objects.named(conn, agenda.id, names)
+
+
+async def changes_in(conn: Connection, agenda: Agenda, after: int | None, limit: int) -> Page:
+    """Since a change, or from the beginning; never more than `limit`.
+
+    The agenda was read first: what is changed meanwhile has a higher number, and comes the next time.
+    """
+    found = await objects.changes(conn, agenda.id, after or 0, limit + 1, with_gone=after is not None)
+    upto = [one for one in found if one.seq <= agenda.seq]
+    if len(upto) <= limit:
+        return Page(upto, agenda.seq, True)
+    return Page(upto[:limit], upto[limit - 1].seq, False)

@@ -1,0 +1,154 @@
+"""Objects in agendas: their octets as they came, under their names; and what was deleted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import Connection, Tx, upsert
+
+from parvis_calendar.rules.agendas import Change, Listed, Stored
+from parvis_calendar.store import object_, tombstone
+
+NAMES_AT_ONCE = 500
+"""In one IN (…): each is a parameter."""
+LISTED = (
+    object_.c.id, object_.c.name, object_.c.etag, object_.c.size_bytes, object_.c.component, object_.c.schedule_tag, object_.c.seq,
+    object_.c.created_at, object_.c.modified_at,
+)  # fmt: skip
+STORED = (*LISTED, object_.c.uid, object_.c.octets)
+AGENDA = sa.bindparam("agenda", type_=sa.Uuid)
+ONE = sa.bindparam("one", type_=sa.Uuid)
+FIND = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.name == sa.bindparam("named"))
+FIND_UID = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.uid == sa.bindparam("of_uid"))
+FIND_EITHER = sa.select(*STORED).where(
+    object_.c.agenda_id == AGENDA, sa.or_(object_.c.name == sa.bindparam("named"), object_.c.uid == sa.bindparam("of_uid"))
+)
+IN_AGENDA = sa.select(*LISTED).where(object_.c.agenda_id == AGENDA).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+STORED_IN_AGENDA = sa.select(*STORED).where(object_.c.agenda_id == AGENDA).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+NAMED = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.name.in_(sa.bindparam("names", expanding=True)))
+BY_ID = sa.select(*STORED).where(object_.c.id.in_(sa.bindparam("ids", expanding=True)))
+SINCE = (
+    sa.select(*LISTED)
+    .where(object_.c.agenda_id == AGENDA, object_.c.seq > sa.bindparam("seq", type_=sa.BigInteger))
+    .order_by(object_.c.seq)
+    .limit(sa.bindparam("at_most"))
+)
+GONE_SINCE = (
+    sa.select(tombstone.c.name, tombstone.c.seq)
+    .where(tombstone.c.agenda_id == AGENDA, tombstone.c.seq > sa.bindparam("seq", type_=sa.BigInteger))
+    .order_by(tombstone.c.seq)
+    .limit(sa.bindparam("at_most"))
+)
+ADD = sa.insert(object_)
+REPLACED = ("octets", "etag", "size_bytes", "schedule_tag", "seq", "modified_at", "starts_at", "ends_at", "recurs", "expanded_from")
+REPLACE = (
+    sa.update(object_)
+    .where(object_.c.id == ONE)
+    .values({name: sa.bindparam(f"new_{name}") for name in (*REPLACED, "expanded_until", "component")})
+)
+DELETE = sa.delete(object_).where(object_.c.id == ONE)
+REVIVE = sa.delete(tombstone).where(tombstone.c.agenda_id == AGENDA, tombstone.c.name == sa.bindparam("named"))
+
+
+async def find(conn: Connection, agenda_id: UUID, name: str) -> Stored | None:
+    row = (await conn.execute(FIND, {"agenda": agenda_id, "named": name})).one_or_none()
+    return None if row is None else Stored(*row)
+
+
+async def find_uid(conn: Connection, agenda_id: UUID, uid: str) -> Stored | None:
+    row = (await conn.execute(FIND_UID, {"agenda": agenda_id, "of_uid": uid})).one_or_none()
+    return None if row is None else Stored(*row)
+
+
+async def find_either(conn: Connection, agenda_id: UUID, name: str, uid: str) -> tuple[Stored | None, Stored | None]:
+    """What has this name, and what has this UID; the same when all is well."""
+    found = [Stored(*row) for row in await conn.execute(FIND_EITHER, {"agenda": agenda_id, "named": name, "of_uid": uid})]
+    return next((one for one in found if one.name == name), None), next((one for one in found if one.uid == uid), None)
+
+
+async def listed(conn: Connection, agenda_id: UUID, limit: int) -> list[Listed]:
+    return [Listed(*row) for row in await conn.execute(IN_AGENDA, {"agenda": agenda_id, "at_most": limit})]
+
+
+async def stored(conn: Connection, agenda_id: UUID, limit: int) -> list[Stored]:
+    return [Stored(*row) for row in await conn.execute(STORED_IN_AGENDA, {"agenda": agenda_id, "at_most": limit})]
+
+
+async def named(conn: Connection, agenda_id: UUID, names: Sequence[str]) -> dict[str, Stored]:
+    found: dict[str, Stored] = {}
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        some = list(names[start : start + NAMES_AT_ONCE])
+        for row in await conn.execute(NAMED, {"agenda": agenda_id, "names": some}):
+            found[row[1]] = Stored(*row)
+    return found
+
+
+async def by_ids(conn: Connection, ids: Sequence[UUID]) -> list[Stored]:
+    found: list[Stored] = []
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        rows = await conn.execute(BY_ID, {"ids": list(ids[start : start + NAMES_AT_ONCE])})
+        found += [Stored(*row) for row in rows]
+    return found
+
+
+async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, with_gone: bool) -> list[Change]:
+    """In the order in which they were made."""
+    asked = {"agenda": agenda_id, "seq": after, "at_most": limit}
+    found = [Change(row[1], row[6], Listed(*row)) for row in await conn.execute(SINCE, asked)]
+    if with_gone:
+        found += [Change(name, seq, None) for name, seq in await conn.execute(GONE_SINCE, asked)]
+        found.sort(key=lambda one: one.seq)
+    return found[:limit]
+
+
+async def add(tx: Tx, one: dict[str, Any]) -> None:
+    """The home is locked; a name that was deleted lives again."""
+    await tx.execute(ADD, one)
+    await tx.execute(REVIVE, {"agenda": one["agenda_id"], "named": one["name"]})
+
+
+async def replace(tx: Tx, object_id: UUID, values: dict[str, Any]) -> None:
+    await tx.execute(REPLACE, {"one": object_id, **{f"new_{name}": value for name, value in values.items()}})
+
+
+async def delete(tx: Tx, agenda_id: UUID, object_id: UUID, name: str, seq: int, at: datetime) -> None:
+    await tx.execute(DELETE, {"one": object_id})
+    row = upsert(tx, tombstone).values(agenda_id=agenda_id, name=name, seq=seq, at=at)
+    await tx.execute(row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_={"seq": seq, "at": at}))
+
+
+async def move(tx: Tx, object_id: UUID, agenda_id: UUID, name: str, seq: int, at: datetime) -> None:
+    values = {"agenda_id": agenda_id, "name": name, "seq": seq, "modified_at": at}
+    await tx.execute(sa.update(object_).where(object_.c.id == object_id).values(**values))
+    await tx.execute(REVIVE, {"agenda": agenda_id, "named": name})
+
+
+async def of_component(conn: Connection, agenda_id: UUID, component: str, limit: int, *, with_octets: bool) -> list[Listed]:
+    columns, kind = (STORED, Stored) if with_octets else (LISTED, Listed)
+    query = sa.select(*columns).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
+    return [kind(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+
+
+async def listed_by_ids(conn: Connection, ids: Sequence[UUID]) -> list[Listed]:
+    found: list[Listed] = []
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        some = sa.select(*LISTED).where(object_.c.id.in_(ids[start : start + NAMES_AT_ONCE]))
+        found += [Listed(*row) for row in await conn.execute(some)]
+    return found
+
+
+async def ids_in(conn: Connection, agenda_id: UUID, limit: int, component: str | None = None) -> list[UUID]:
+    query = sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id)
+    if component is not None:
+        query = query.where(object_.c.component == component)
+    return [row[0] for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+
+
+async def ids_with_uid(conn: Connection, agenda_id: UUID, text: str, limit: int) -> list[UUID]:
+    """Whose UID holds the text, whatever its capitals: whoever asks looks closely."""
+    exact = [row[0] for row in await conn.execute(sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id, object_.c.uid == text))]
+    holds = sa.func.lower(object_.c.uid).contains(text.lower(), autoescape=True)
+    query = sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id, holds).limit(limit)
+    return list(dict.fromkeys([*exact, *(row[0] for row in await conn.execute(query))]))
