@@ -26,7 +26,7 @@ EVENTS_MAX = 1_000
 class Between(Query):
     """`from` and `to`."""
 
-    from_: Annotated[AwareDatetime, Field(alias="from", description="From this moment on.")]
+    from_: AwareDatetime = Field(alias="from", description="From this moment on.")
     to: Annotated[AwareDatetime, Field(description="Before this moment.")]
     calendar: Annotated[UUID | None, Field(description="In this agenda alone.")] = None
     limit: Annotated[int, Field(ge=1, le=EVENTS_MAX)] = EVENTS_MAX

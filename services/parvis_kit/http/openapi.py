@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Sequence
+from copy import copy
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, cast
 
@@ -74,7 +75,10 @@ def schemas_of(operations: Sequence[Operation]) -> tuple[Schemas, dict[str, Any]
 
 
 def _field(field: FieldInfo) -> TypeAdapter[Any]:
-    return TypeAdapter(cast(Any, Annotated)[field.annotation, field])
+    """By itself: its alias is the model's, and the parameter's name here."""
+    alone = copy(field)
+    alone.alias = alone.validation_alias = alone.serialization_alias = None
+    return TypeAdapter(cast(Any, Annotated)[field.annotation, alone])
 
 
 def describe(service: str, number: int, operation: Operation, schemas: Schemas, responses: dict[str, Any]) -> dict[str, Any]:
