@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from parvis_contracts.directory import AgentJoined, AgentLeft, AgentMoved, AgentReinstated, MinistryMerged
+from parvis_contracts.messaging import CommandReceived
 from parvis_kit.clock import utc_now
 from parvis_kit.db import Tx
 from parvis_kit.events import Reactions, batch
@@ -30,10 +31,15 @@ async def follow_ministry(tx: Tx, fact: MinistryMerged) -> None:
     await actions.follow_ministry(tx, fact.ministry_id, fact.into_ministry_id)
 
 
+async def take_answer(tx: Tx, fact: CommandReceived) -> None:
+    await actions.take_command(tx, fact.agent_id, fact.meeting_id, fact.command, now=utc_now())
+
+
 REACTIONS: Reactions = {
     AgentJoined: open_home,
     AgentMoved: batch(follow_agents),
     AgentLeft: settle_leaver,
     AgentReinstated: welcome_back,
     MinistryMerged: follow_ministry,
+    CommandReceived: take_answer,
 }

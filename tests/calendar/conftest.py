@@ -125,6 +125,16 @@ class Desk:
             assert answer.status == 200, body
             return body
 
+    async def call(self, method: str, path: str, body: Any = None, *, by: str = "ada") -> tuple[int, Any]:
+        """JSON: status and answer."""
+        headers = {"Authorization": f"Bearer {self.tokens[by]}", **({"Idempotency-Key": uuid4().hex} if method == "POST" else {})}
+        async with self.client.request(method, f"{API}/{path}", json=body, headers=headers) as answer:
+            text = await answer.read()
+            return answer.status, await answer.json(content_type=None) if text else None
+
+    async def answer(self, name: str, meeting_id: Any, said: str) -> int:
+        return (await self.call("POST", f"meetings/{meeting_id}/answer", {"answer": said}, by=name))[0]
+
     async def hears(self, *facts: Fact) -> None:
         """What the log would bring, without its way through it: the roster first, then what calendar does about it."""
         for fact in facts:

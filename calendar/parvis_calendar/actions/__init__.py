@@ -3,10 +3,12 @@
 from parvis_calendar.actions.agendas import change_agenda, change_home, delete_agenda, make_agenda
 from parvis_calendar.actions.expansion import renew_expansions
 from parvis_calendar.actions.homes import follow_agents, follow_ministry, open_home, renew_epochs, settle_leaver, welcome_back
-from parvis_calendar.actions.objects import Put, delete_object, forget_tombstones, move_object, prepared, put_object
+from parvis_calendar.actions.objects import Put, forget_tombstones, move_object, prepared
+from parvis_calendar.actions.scheduling import answer_meeting, delete_object, put_object, take_command
 
 __all__ = [
     "Put",
+    "answer_meeting",
     "change_agenda",
     "change_home",
     "delete_agenda",
@@ -22,5 +24,6 @@ __all__ = [
     "renew_epochs",
     "renew_expansions",
     "settle_leaver",
+    "take_command",
     "welcome_back",
 ]

@@ -45,6 +45,9 @@ class Prepared:
     octets: bytes
     what: CalendarObject
     expanded: Expanded
+    schedule_tag: str | None = None
+    """Another one when what the organizer said has changed, and not when somebody has answered (RFC 6638 §3.2.10)."""
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, befo
     """The home is locked, and nothing speaks against it."""
     etag, (starts_at, ends_at) = entity_tag(new.octets), first_span(new.what, new.expanded)
     values = {
-        "octets": new.octets, "etag": etag, "size_bytes": len(new.octets), "component": new.what.component, "schedule_tag": None,
-        "seq": seq, "modified_at": now, "starts_at": starts_at, "ends_at": ends_at, "recurs": new.what.recurs,
-        "expanded_from": new.expanded.first, "expanded_until": new.expanded.until,
+        "octets": new.octets, "etag": etag, "size_bytes": len(new.octets), "component": new.what.component,
+        "schedule_tag": new.schedule_tag, "seq": seq, "modified_at": now, "starts_at": starts_at, "ends_at": ends_at,
+        "recurs": new.what.recurs, "expanded_from": new.expanded.first, "expanded_until": new.expanded.until,
     }  # fmt: skip
     zone = ZoneInfo(agenda.zone)
     if before is None:
@@ -108,9 +111,9 @@ async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, befo
             await instances.put(tx, agenda.id, object_id, new.expanded.takings)
             await busy_changed(tx, agenda, spans_of(known, zone), spans_of(new.expanded.takings, zone))
     await agendas.touch(tx, agenda.id, seq, 1 if before is None else 0)
-    was = read_object(before.octets) if before is not None else None
+    was = read_object(before.octets, is_message=agenda.kind != "agenda") if before is not None else None
     await tell_put(tx, agenda, object_id, new.what, new.expanded, was, now=now)
-    return Put(object_id, etag, before is None, None, True)
+    return Put(object_id, etag, before is None, new.schedule_tag, new.is_exact)
 
 
 async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime) -> None:

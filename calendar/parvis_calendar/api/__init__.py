@@ -1,5 +1,5 @@
 """The JSON doors of calendar, one subject a file."""
 
-from parvis_calendar.api import agendas, events
+from parvis_calendar.api import agendas, events, meetings
 
-ROUTES = (agendas.ROUTES, events.ROUTES)
+ROUTES = (agendas.ROUTES, events.ROUTES, meetings.ROUTES)

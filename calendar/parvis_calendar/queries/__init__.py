@@ -12,10 +12,13 @@ from parvis_calendar.queries.agendas import (
 )
 from parvis_calendar.queries.events import Occurrence, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
+from parvis_calendar.queries.meetings import Invited, invitations_for
 from parvis_calendar.queries.objects import Page, changes_in, object_in, objects_in, objects_named
 from parvis_calendar.queries.searching import search
 
 __all__ = [
+    "Invited",
+    "invitations_for",
     "Occurrence",
     "Page",
     "agenda_by_id",

@@ -109,6 +109,8 @@ class CalendarObject:
     master: Part | None
     """None when it holds only single occurrences of something that somebody else keeps whole."""
     overrides: tuple[Part, ...]
+    written: tuple[Part, ...]
+    """All of them in the order of the octets."""
 
     @property
     def first(self) -> Part:
@@ -389,7 +391,7 @@ def read_object(octets: bytes, *, is_message: bool = False) -> CalendarObject:
         raise NotTaken(VALID_OBJECT, "Two components of the same UID have no RECURRENCE-ID: only one is what recurs.")
     for part in parts:
         check_part(component, part, reader.method)
-    return CalendarObject(uid, component, reader.method, masters[0] if masters else None, tuple(overrides))
+    return CalendarObject(uid, component, reader.method, masters[0] if masters else None, tuple(overrides), tuple(parts))
 
 
 def _overrides(parts: list[Part]) -> Iterator[Part]:

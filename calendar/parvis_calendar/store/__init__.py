@@ -102,3 +102,54 @@ busy_week = sa.Table(
     sa.Column("spans", sa.LargeBinary, nullable=False),
 )
 """When an owner is busy, a week a row, coalesced: what is asked of two hundred people at once is one query."""
+invitation = sa.Table(
+    "invitation",
+    METADATA,
+    sa.Column("meeting_id", sa.Uuid, primary_key=True),
+    sa.Column("attendee_id", sa.Uuid, primary_key=True),
+    sa.Column("organizer_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("uid", BinaryText, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("starts_at", sa.BigInteger, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+    sa.Column("recurs", sa.Boolean, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("invited_at", Moment, nullable=False),
+    sa.Index("ix_invitation_attendee", "attendee_id", "answer", "starts_at"),
+)
+"""Which agent is invited to which meeting (the organizer's object), and what they have answered last."""
+resource = sa.Table(
+    "resource",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("ministry_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("seats", sa.Integer),
+    sa.Column("created_at", Moment, nullable=False),
+)
+"""Rooms and equipment of a ministry. Whoever books one locks its row."""
+booking = sa.Table(
+    "booking",
+    METADATA,
+    sa.Column("resource_id", sa.ForeignKey(resource.c.id), primary_key=True),
+    sa.Column("starts_at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+    sa.Column("event_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("booked_by", sa.Uuid, nullable=False),
+    sa.Column("axis_start", sa.BigInteger, nullable=False),
+    sa.Column("axis_end", sa.BigInteger, nullable=False),
+)
+"""`axis_*`: all resources on one axis, each on its own stretch, so that PostgreSQL excludes overlaps without an extension."""
+departure = sa.Table(
+    "departure",
+    METADATA,
+    sa.Column("agent_id", sa.Uuid, primary_key=True),
+    sa.Column("left_at", Moment),
+    sa.Column("meetings", sa.Text, nullable=False),
+    sa.Column("to_id", sa.Uuid),
+    sa.Column("settled_at", Moment),
+)
+"""What becomes of the meetings of an agent who leaves, or has left."""

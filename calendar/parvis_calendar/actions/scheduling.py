@@ -1,0 +1,264 @@
+"""What is put into, or deleted from, an agenda, with all that follows for others (RFC 6638): in one transaction, homes locked in order."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from parvis_contracts.calendar import Answer, Channel, MeetingAnswered, MeetingDeliveryFailed
+from parvis_kit.db import Tx
+from parvis_kit.events import publish
+from parvis_kit.problems import NotFound, Unavailable
+
+from parvis_calendar.actions import objects as acts
+from parvis_calendar.actions.common import next_change
+from parvis_calendar.actions.deliveries import Meeting, addresses_of, invite, meeting_of, message, put_copy, withdraw
+from parvis_calendar.actions.objects import Conditions, Prepared, Put, prepared
+from parvis_calendar.actions.resources import book_for, release_of
+from parvis_calendar.rules.agendas import Agenda, Home, Person, Stored, entity_tag
+from parvis_calendar.rules.meetings import resource_ids
+from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.scheduling import (
+    ANSWERS,
+    DELIVERED,
+    LEFT,
+    PARTSTATS,
+    UNKNOWN,
+    Reply,
+    answered,
+    answers_between,
+    as_sent,
+    invited,
+    is_organizer,
+    is_scheduled,
+    key_of,
+    significant,
+    times_changed,
+    with_answer,
+)
+from parvis_calendar.rules.taking import first_span
+from parvis_calendar.store import meetings, objects, people
+
+MEANWHILE = "This meeting has just been changed by somebody else: ask again."
+
+
+def read(stored: Stored | None) -> CalendarObject | None:
+    return None if stored is None else read_object(stored.octets)
+
+
+async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, *, now: datetime) -> Put:
+    """Under this name; whoever is concerned is told. Raises NotFound, Precondition, Unavailable and what the conditions raise."""
+    before = await objects.find(tx, agenda.id, name)
+    was = read(before)
+    if agenda.kind != "agenda" or not (is_scheduled(new.what) or (was is not None and is_scheduled(was))):
+        return await acts.put_object(tx, agenda, name, new, conditions, base, now=now)
+    owner = await people.find_person(tx, agenda.owner_id)
+    if owner is None:
+        return await acts.put_object(tx, agenda, name, new, conditions, base, now=now)
+    if is_organizer(new.what, owner.email) or (new.what.organizer is None and was is not None and is_organizer(was, owner.email)):
+        return await put_as_organizer(tx, agenda, name, new, conditions, base, owner, now=now)
+    return await _put_as_attendee(tx, agenda, name, new, conditions, base, owner, now=now)
+
+
+async def put_as_organizer(
+    tx: Tx,
+    agenda: Agenda,
+    name: str,
+    new: Prepared,
+    conditions: Conditions,
+    base: str,
+    owner: Person,
+    *,
+    now: datetime,
+    strict: bool = False,
+) -> Put:
+    """`strict`: a resource that is taken refuses all of it, rather than declining. Raises ResourceTaken then."""
+    was = read(await objects.find(tx, agenda.id, name))
+    wanted = set(invited(new.what, owner.email)) | set(invited(was, owner.email) if was is not None else ())
+    known = await people.by_email(tx, sorted(wanted))
+    homes = await meetings.lock_homes(tx, [owner.id, *(one.id for one in known.values())])
+    before = await objects.find(tx, agenda.id, name)
+    conditions(before)
+    was = read(before)
+    if was is not None and not set(invited(was, owner.email)) <= wanted:
+        raise Unavailable(MEANWHILE)
+    reached = {email: one for email, one in known.items() if _is_open(homes, one.id)}
+    now_invited = invited(new.what, owner.email)
+    statuses = {email: DELIVERED if email in reached else LEFT if email in known else UNKNOWN for email in now_invited}
+    octets = as_sent(before.octets if before is not None else None, new.octets, owner.email, statuses)
+    kept = await prepared(octets, agenda, now)
+    put = await acts.put_object(tx, agenda, name, replace(kept, schedule_tag=entity_tag(octets), is_exact=False), conditions, base, now=now)
+    if ids := resource_ids(addresses_of(new.what, was)):
+        kept = await _with_resources(tx, agenda, name, put.id, kept, ids, owner, strict=strict, now=now)
+        put = replace(put, etag=entity_tag(kept.octets), schedule_tag=entity_tag(kept.octets))
+    meeting = meeting_of(put.id, owner, kept, agenda, first_span(kept.what, kept.expanded))
+    is_told = before is None or was is None or significant(before.octets) != significant(kept.octets)
+    await _tell(tx, meeting, reached, set(now_invited), was, is_told=is_told, now=now)
+    _say_failed(tx, meeting, {email: one for email, one in statuses.items() if one != DELIVERED}, was, now)
+    return put
+
+
+def _is_open(homes: dict[UUID, Home], owner_id: UUID) -> bool:
+    return owner_id in homes and homes[owner_id].frozen_at is None
+
+
+async def _tell(
+    tx: Tx,
+    meeting: Meeting,
+    reached: dict[str, Person],
+    now_invited: Collection[str],
+    was: CalendarObject | None,
+    *,
+    is_told: bool,
+    now: datetime,
+) -> None:
+    invitations = await meetings.of_meeting(tx, meeting.id)
+    for email, person in sorted(reached.items()):
+        known = invitations.get(person.id)
+        if email in now_invited and not meeting.what.is_cancelled:
+            is_other = known is None or was is None or times_changed(was, meeting.what)
+            await invite(tx, meeting, person, known, is_told=is_told or is_other, is_new=is_other, now=now)
+        elif known is not None:
+            await withdraw(tx, meeting.id, meeting.organizer.id, meeting.what.uid, person.id, meeting.what.sequence, now=now)
+
+
+def _say_failed(tx: Tx, meeting: Meeting, failed: dict[str, str], was: CalendarObject | None, now: datetime) -> None:
+    """Once for each of them, and not again at each change."""
+    before = invited(was, meeting.organizer.email) if was is not None else {}
+    for email, status in sorted(failed.items()):
+        if email not in before:
+            fact = MeetingDeliveryFailed(
+                at=now, about=str(meeting.id), meeting_id=meeting.id, organizer_id=meeting.organizer.id,
+                reason="left" if status == LEFT else "unknown",
+            )  # fmt: skip
+            publish(tx, fact)
+
+
+async def _with_resources(
+    tx: Tx, agenda: Agenda, name: str, event_id: UUID, kept: Prepared, ids: list[UUID], owner: Person, *, strict: bool, now: datetime
+) -> Prepared:
+    """Booked, or declined; the answer of each stands in the object."""
+    answers = await book_for(tx, event_id, kept, ids, owner, agenda.zone, strict=strict, now=now)
+    octets = kept.octets
+    for address, partstat in answers.items():
+        octets = with_answer(octets, address, partstat)
+    if octets == kept.octets:
+        return kept
+    again = replace(await prepared(octets, agenda, now), schedule_tag=entity_tag(octets), is_exact=False)
+    stored = await objects.find(tx, agenda.id, name)
+    home = await next_change(tx, agenda.owner_id)
+    await acts.write(tx, agenda, home.seq, name, again, stored, now=now)
+    return again
+
+
+async def _put_as_attendee(
+    tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, owner: Person, *, now: datetime
+) -> Put:
+    organizer = await _organizer_of(tx, new.what)
+    await meetings.lock_homes(tx, [owner.id, *([organizer.id] if organizer is not None else [])])
+    was = read(await objects.find(tx, agenda.id, name))
+    put = await acts.put_object(tx, agenda, name, replace(new, schedule_tag=entity_tag(new.octets)), conditions, base, now=now)
+    if organizer is not None:
+        replies = answers_between(was, new.what, owner.email)
+        await reply(tx, organizer, owner, new.what.uid, replies, new.octets, "caldav", now=now)
+    return put
+
+
+async def _organizer_of(tx: Tx, what: CalendarObject) -> Person | None:
+    """When they are an agent of the suite, and their client does not answer by itself."""
+    one = what.organizer
+    if one is None or not one.email or one.schedule_agent != "SERVER":
+        return None
+    return (await people.by_email(tx, [one.email])).get(one.email)
+
+
+async def reply(
+    tx: Tx, organizer: Person, attendee: Person, uid: str, replies: list[Reply], theirs: bytes, channel: Channel, *, now: datetime
+) -> None:
+    """Into the organizer's object. Both homes are locked."""
+    there = await meetings.find_by_uid(tx, organizer.id, uid) if replies else None
+    if there is None:
+        return
+    stored, agenda = there
+    what = read_object(stored.octets)
+    octets = answered(stored.octets, attendee.email, replies, theirs, what, read_object(theirs))
+    if octets != stored.octets and agenda.frozen_at is None:
+        await put_copy(tx, organizer.id, octets, there, now=now, tag=stored.schedule_tag or entity_tag(stored.octets))
+        await message(tx, organizer.id, uid, "REPLY", octets, now=now)
+    said: Answer = ANSWERS[next((one.partstat for one in replies if one.key is None), replies[-1].partstat)]
+    known = await meetings.find(tx, stored.id, attendee.id)
+    if known is not None and known.answer != said:
+        await meetings.answer(tx, stored.id, attendee.id, said)
+    fact = MeetingAnswered(
+        at=now, about=str(stored.id), meeting_id=stored.id, organizer_id=organizer.id, attendee_id=attendee.id,
+        answer=said, channel=channel,
+    )  # fmt: skip
+    publish(tx, fact)
+
+
+async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime, is_answer: bool = True) -> None:
+    """An organizer calls the meeting off, an attendee declines (unless Schedule-Reply says no). Raises NotFound and others."""
+    was = read(await objects.find(tx, agenda.id, name))
+    owner = await people.find_person(tx, agenda.owner_id) if was is not None and is_scheduled(was) else None
+    if was is None or owner is None or agenda.kind != "agenda":
+        await acts.delete_object(tx, agenda, name, conditions, now=now)
+        return
+    if is_organizer(was, owner.email):
+        await _delete_as_organizer(tx, agenda, name, conditions, was, owner, now=now)
+        return
+    organizer = await _organizer_of(tx, was)
+    await meetings.lock_homes(tx, [owner.id, *([organizer.id] if organizer is not None else [])])
+    stored = await objects.find(tx, agenda.id, name)
+    await acts.delete_object(tx, agenda, name, conditions, now=now)
+    if organizer is not None and stored is not None and is_answer:
+        replies = answers_between(read_object(stored.octets), None, owner.email)
+        await reply(tx, organizer, owner, was.uid, replies, stored.octets, "caldav", now=now)
+
+
+async def _delete_as_organizer(
+    tx: Tx, agenda: Agenda, name: str, conditions: Conditions, was: CalendarObject, owner: Person, *, now: datetime
+) -> None:
+    known = await people.by_email(tx, sorted(invited(was, owner.email)))
+    homes = await meetings.lock_homes(tx, [owner.id, *(one.id for one in known.values())])
+    stored = await objects.find(tx, agenda.id, name)
+    await acts.delete_object(tx, agenda, name, conditions, now=now)
+    if stored is None:
+        return
+    await release_of(tx, stored.id, now=now)
+    for attendee_id in sorted(await meetings.of_meeting(tx, stored.id)):
+        if attendee_id not in homes:
+            raise Unavailable(MEANWHILE)
+        if _is_open(homes, attendee_id):
+            await withdraw(tx, stored.id, owner.id, was.uid, attendee_id, was.sequence, now=now)
+
+
+async def answer_meeting(tx: Tx, agent_id: UUID, meeting_id: UUID, answer: Answer, channel: Channel, *, now: datetime) -> None:
+    """By another way than a CalDAV client. Said twice, it is said once. Raises NotFound, Unavailable."""
+    known = await meetings.find(tx, meeting_id, agent_id)
+    if known is None:
+        raise NotFound("You are not invited to such a meeting.")
+    await meetings.lock_homes(tx, [agent_id, known.organizer_id])
+    known = await meetings.find(tx, meeting_id, agent_id)
+    there = await meetings.find_by_uid(tx, agent_id, known.uid) if known is not None else None
+    if known is None or there is None:
+        raise NotFound("You are not invited to such a meeting.")
+    if known.answer == answer:
+        return
+    attendee, organizer = await people.find_person(tx, agent_id), await people.find_person(tx, known.organizer_id)
+    if attendee is None or organizer is None:
+        raise NotFound("You are not invited to such a meeting.")
+    partstat = PARTSTATS[answer]
+    octets = with_answer(there[0].octets, attendee.email, partstat)
+    await put_copy(tx, agent_id, octets, there, now=now)
+    replies = [Reply(key_of(part), partstat) for part in read_object(octets).parts]
+    await reply(tx, organizer, attendee, known.uid, replies, octets, channel, now=now)
+
+
+COMMANDS: dict[str, Answer] = {"accept": "accepted", "decline": "declined", "tentative": "tentative"}
+
+
+async def take_command(tx: Tx, agent_id: UUID, meeting_id: UUID, command: str, *, now: datetime) -> None:
+    """An answer given in a thread; one to a meeting that was called off meanwhile says nothing any more."""
+    with suppress(NotFound):
+        await answer_meeting(tx, agent_id, meeting_id, COMMANDS[command], "messaging", now=now)

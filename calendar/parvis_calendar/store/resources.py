@@ -1,0 +1,75 @@
+"""Rooms and equipment, and when they are taken."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import Connection, Tx
+
+from parvis_calendar.rules.meetings import AXIS, Resource
+from parvis_calendar.store import booking, resource
+
+RESOURCE = tuple(resource.c[name] for name in Resource.__slots__)
+
+
+async def add(tx: Tx, one: Resource) -> None:
+    await tx.execute(sa.insert(resource).values(**asdict(one)))
+
+
+async def next_number(tx: Tx) -> int:
+    return int((await tx.execute(sa.select(sa.func.coalesce(sa.func.max(resource.c.number), 0)))).scalar_one()) + 1
+
+
+async def of_ministry(conn: Connection, ministry_id: UUID) -> list[Resource]:
+    found = sa.select(*RESOURCE).where(resource.c.ministry_id == ministry_id).order_by(resource.c.name, resource.c.id)
+    return [Resource(*row) for row in await conn.execute(found)]
+
+
+async def find(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, Resource]:
+    return {row[0]: Resource(*row) for row in await conn.execute(sa.select(*RESOURCE).where(resource.c.id.in_(ids)))}
+
+
+async def lock(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Resource]:
+    """Always in the same order."""
+    rows = await tx.execute(sa.select(*RESOURCE).where(resource.c.id.in_(ids)).order_by(resource.c.id).with_for_update())
+    return {row[0]: Resource(*row) for row in rows}
+
+
+async def taken(conn: Connection, ids: Sequence[UUID], start: int, end: int) -> dict[UUID, list[tuple[int, int, UUID]]]:
+    """Resource → from, to, for which event."""
+    columns = (booking.c.resource_id, booking.c.starts_at, booking.c.ends_at, booking.c.event_id)
+    within = sa.and_(booking.c.resource_id.in_(ids), booking.c.starts_at < end, booking.c.ends_at > start)
+    found: dict[UUID, list[tuple[int, int, UUID]]] = {}
+    for resource_id, first, last, event_id in await conn.execute(sa.select(*columns).where(within).order_by(booking.c.starts_at)):
+        found.setdefault(resource_id, []).append((first, last, event_id))
+    return found
+
+
+async def book(tx: Tx, one: Resource, event_id: UUID, booked_by: UUID, spans: Sequence[tuple[int, int]]) -> None:
+    """The resource is locked, and free."""
+    rows = [
+        {
+            "resource_id": one.id, "starts_at": first, "ends_at": last, "event_id": event_id, "booked_by": booked_by,
+            "axis_start": one.number * AXIS + first, "axis_end": one.number * AXIS + last,
+        }
+        for first, last in spans
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(sa.insert(booking), rows)
+
+
+async def release(tx: Tx, event_id: UUID) -> list[UUID]:
+    """Of all that was taken for this event; which resources."""
+    found = sorted((await tx.execute(sa.select(booking.c.resource_id).where(booking.c.event_id == event_id).distinct())).scalars())
+    if found:
+        await tx.execute(sa.delete(booking).where(booking.c.event_id == event_id))
+    return found
+
+
+async def booked_spans(conn: Connection, event_id: UUID) -> dict[UUID, list[tuple[int, int]]]:
+    columns = (booking.c.resource_id, booking.c.starts_at, booking.c.ends_at)
+    found: dict[UUID, list[tuple[int, int]]] = {}
+    for resource_id, first, last in await conn.execute(sa.select(*columns).where(booking.c.event_id == event_id)):
+        found.setdefault(resource_id, []).append((first, last))
+    return found
