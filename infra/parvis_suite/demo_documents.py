@@ -1,4 +1,4 @@
-"""Documents of the kinds that agents have, made here and always the same: a note, a table, a letter, a page, a picture."""
+"""Documents of the kinds and sizes that agents have, made here and always the same: a note, a table, a letter, a page, a picture."""
 
 import struct
 import zipfile
@@ -19,8 +19,9 @@ SENTENCES = (
     "La prochaine réunion aura lieu en visioconférence.",
     "Les pièces sont déposées dans l'espace partagé de l'équipe.",
 )
-COLUMNS, LINES = ("Mois", "Direction", "Prévu (€)", "Réalisé (€)"), 60
-PICTURE_SIDE = 240
+COLUMNS, LINES, LINES_OF_A_LONG_ONE = ("Mois", "Direction", "Prévu (€)", "Réalisé (€)"), 60, 12_000
+PICTURE_SIDE, PHOTO_SIDE = 240, 720
+"""A drawing of a kilobyte; and what a camera makes, a megabyte and a half that nothing compresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Document:
 
 
 def document(number: int) -> Document:
-    """The same for the same number; five kinds in turn."""
+    """The same for the same number; five kinds in turn, every second table a long one and every second picture a photograph."""
     random = Random(number)  # noqa: S311 (nothing secret)
     title = f"{SUBJECTS[number % len(SUBJECTS)]} {2024 + number % 3}"
     lines = [random.choice(SENTENCES) for _ in range(10 + number % 30)]
@@ -39,19 +40,19 @@ def document(number: int) -> Document:
         case 0:
             return Document(f"{title}.txt", "text/plain", "\n\n".join([title, *lines, ""]).encode())
         case 1:
-            return Document(f"{title}.csv", "text/csv", table(random))
+            return Document(f"{title}.csv", "text/csv", table(random, LINES if number % 10 == 1 else LINES_OF_A_LONG_ONE))
         case 2:
             return Document(f"{title}.odt", "application/vnd.oasis.opendocument.text", odt(title, lines))
         case 3:
             return Document(f"{title}.pdf", "application/pdf", pdf(title, lines))
         case _:
-            return Document(f"{title}.png", "image/png", png(random))
+            return Document(f"{title}.png", "image/png", photo(random) if number % 10 == 9 else drawing(random))
 
 
-def table(random: Random) -> bytes:
+def table(random: Random, lines: int) -> bytes:
     """As Excel FR opens it."""
     rows = [
-        (f"{1 + line % 12:02}/2026", f"Direction {1 + line % 5}", random.randrange(10**5), random.randrange(10**5)) for line in range(LINES)
+        (f"{1 + line % 12:02}/2026", f"Direction {1 + line % 5}", random.randrange(10**5), random.randrange(10**5)) for line in range(lines)
     ]
     return "\r\n".join(";".join(map(str, row)) for row in [COLUMNS, *rows]).encode("utf-8-sig")
 
@@ -101,12 +102,22 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
 
 
-def png(random: Random) -> bytes:
-    """Stripes of colour (PNG, third edition, §5)."""
+def drawing(random: Random) -> bytes:
+    """Stripes of colour."""
     colours = [bytes(random.randrange(256) for _ in range(3)) for _ in range(6)]
-    rows = b"".join(b"\0" + colours[row * len(colours) // PICTURE_SIDE] * PICTURE_SIDE for row in range(PICTURE_SIDE))
-    header = struct.pack(">IIBBBBB", PICTURE_SIDE, PICTURE_SIDE, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return png(PICTURE_SIDE, [colours[row * len(colours) // PICTURE_SIDE] * PICTURE_SIDE for row in range(PICTURE_SIDE)])
+
+
+def photo(random: Random) -> bytes:
+    """Every dot of another colour."""
+    return png(PHOTO_SIDE, [random.randbytes(3 * PHOTO_SIDE) for _ in range(PHOTO_SIDE)])
+
+
+def png(side: int, rows: list[bytes]) -> bytes:
+    """PNG, third edition, §5."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    dots = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", dots) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

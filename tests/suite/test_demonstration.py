@@ -128,6 +128,34 @@ def test_what_all_services_say_is_followed_at_once(demonstration: Demonstration)
             operator.kill()
 
 
+async def test_its_agents_have_teams_documents_shares_and_a_year_of_use(demonstration: Demonstration) -> None:
+    finance, chief = demonstration.agent("finance"), demonstration.agent("ministry_administrator")
+    async with aiohttp.ClientSession(base_url=demonstration.base) as client:
+
+        async def ask(path: str, by: dict[str, Any]) -> Any:
+            async with client.get(path, headers={"Authorization": f"Bearer {by['token']}"}) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.json()
+
+        seen: dict[str, set[int]] = {}
+        for agent in demonstration.said["agents"]:
+            space = await ask("/api/files/v1/spaces/personal", agent)
+            assert space["id"] == agent["personal_space"]
+            for item in (await ask(f"/api/files/v1/folders/{space['root_id']}/items", agent))["items"]:
+                seen.setdefault(item["media_type"], set()).add(item["size_bytes"])
+        assert len(seen) >= 5 and max(max(sizes) for sizes in seen.values()) > 1000 * min(min(sizes) for sizes in seen.values())
+        assert [one["name"] for one in (await ask("/api/directory/v1/teams", chief))["items"]] == ["Projet Parvis"]
+        shared = [await ask("/api/files/v1/shared", agent) for agent in demonstration.said["agents"]]
+        assert sum(bool(one["items"]) for one in shared) >= len(demonstration.said["ministries"])
+        report = await ask("/api/billing/v1/report", finance)
+        assert len(report["months"]) == report["inhabited_months"] == 12
+        for perimeter in report["perimeters"]:
+            assert perimeter["invoices_cents"] == perimeter["total"]["total"]["cents"] > 0 == perimeter["unallocated_cents"]
+        items = (await ask("/api/billing/v1/items?limit=100", finance))["items"]
+        assert items and all(one["source"] and one["file"].endswith(".toml") for one in items)
+        assert len(report["benchmarks"]) >= 6 and all(one["source"]["date"] for one in report["benchmarks"])
+
+
 @pytest.mark.soak
 def test_every_service_does_what_its_document_says(demonstration: Demonstration) -> None:
     """Requests made up from each document, good and bad, by somebody who may do all: every check of schemathesis."""
