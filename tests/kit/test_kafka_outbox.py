@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 from parvis_kit.events import Fact
 from parvis_kit.events.kafka.outbox import CLAIM_BYTES_MAX, PostgresOutbox
 from parvis_kit.events.ledger import append
@@ -80,4 +81,4 @@ async def test_who_publishes_has_a_transaction_id_before_an_outbox_id(stage: Sta
     await stage.publish(changed("a", 1))
     await stage.publish(changed("a", 2), changed("b", 1))
     async with stage.alpha.read() as conn:
-        assert [row[0] for row in await conn.exec_driver_sql("SELECT had_one FROM alpha.outbox")] == [True] * 3
+        assert [row[0] for row in await conn.execute(sa.text("SELECT had_one FROM alpha.outbox"))] == [True] * 3

@@ -127,7 +127,7 @@ async def test_writers_of_one_key_take_their_places_in_the_order_of_their_commit
 async def is_waiting_for_a_lock(stage: Stage) -> bool:
     async with stage.beta.read() as conn:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-        return bool((await conn.exec_driver_sql(waiting)).scalar())
+        return bool((await conn.execute(sa.text(waiting))).scalar())
 
 
 # what travels along

@@ -3,26 +3,53 @@
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
 
 Rows = sa.CursorResult[*tuple[Any, ...]]
+Done = TypeVar("Done")
 
 
 class Connection(Protocol):
     """What a store function takes: a transaction, or a connection of the read engine."""
 
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows: ...
+
+
+class Reader:
+    """Reads, each statement with a connection for itself and for as long as it runs: a door that waits for something else holds none.
+
+    SQLAlchemy's own asynchronous connection takes a turn for each of connect, execute and close; here they are one turn.
+    """
+
+    __slots__ = ("engine",)
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine.sync_engine
+
+    async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
+        """Its rows, all of them: both drivers have read them before they answer."""
+        return await self.run_sync(lambda conn: conn.execute(statement, parameters))
+
+    async def run_sync(self, work: Callable[[sa.Connection], Done]) -> Done:
+        """`work` with SQLAlchemy's plain connection, as its inspector wants one."""
+
+        def connected() -> Done:
+            with self.engine.connect() as conn:
+                return work(conn)
+
+        return await greenlet_spawn(connected)
 
 
 class Tx:
@@ -75,6 +102,7 @@ class Database:
         self.published: Callable[[], None] = lambda: None
         """Called after a commit that published facts, so that whoever carries them need not wait for its next look."""
         self.read_engine, self.write_engine = open_engines(url, service, synchronous=synchronous, lease_seconds=lease_seconds)
+        self.reader = Reader(self.read_engine)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -95,11 +123,10 @@ class Database:
             told()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[Reader]:
         """Each statement sees what is committed when it starts; for two that must agree, take a transaction."""
         try:
-            async with self.read_engine.connect() as conn:
-                yield conn
+            yield self.reader
         except DATABASE_ERRORS as error:
             if is_transient(error):
                 raise Unavailable(AWAY, retry_after_seconds=2) from error

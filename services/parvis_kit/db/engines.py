@@ -19,6 +19,8 @@ LEASE_SECONDS = 10
 """How long a frozen process may keep a lock that others wait for (idle_in_transaction_session_timeout, idle_session_timeout)."""
 SQLITE_READERS = 4
 BUSY_MILLISECONDS = 5000
+AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
+"""For reads: no transaction to begin or to end."""
 OWNER_ALONE = 0o600
 """Signing keys lie in these files; SQLite gives its WAL the mode of the file."""
 
@@ -64,10 +66,7 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngin
         "max_overflow": 0,
         "pool_timeout": POOL_WAIT_SECONDS_MAX,
     }
-    read = create_async_engine(
-        asyncpg_url(url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, skip_autocommit_rollback=True, **common
-    )
-    return read, create_async_engine(asyncpg_url(url), **common)
+    return create_async_engine(asyncpg_url(url), **AUTOCOMMIT, **common), create_async_engine(asyncpg_url(url), **common)
 
 
 def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
@@ -103,7 +102,7 @@ def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, Asy
         return made
 
     # BEGIN IMMEDIATE: a transaction that reads and then writes is otherwise refused, whatever the busy timeout.
-    return engine("BEGIN", SQLITE_READERS), engine("BEGIN IMMEDIATE", 1)
+    return engine("", SQLITE_READERS, **AUTOCOMMIT), engine("BEGIN IMMEDIATE", 1)
 
 
 def _make_private(path: Path) -> None:
