@@ -29,7 +29,7 @@ from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.http import Check
 from parvis_kit.problems import Unavailable
 from parvis_kit.serve import Addresses, Serving, serve
-from parvis_kit.service import Service
+from parvis_kit.service import Doors, Service
 from parvis_kit.settings import Platform, role_of
 
 from parvis_suite.services import BUILDERS
@@ -187,7 +187,14 @@ def checks_of(services: Sequence[Service]) -> Mapping[str, Check]:
     return {f"{service.name}.migrations": at_head(service) for service in services}
 
 
-async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | None = None, told: Told = lambda service, step: None) -> None:
+async def up(
+    services: Sequence[Service],
+    platform: Platform,
+    *,
+    doors: Sequence[Doors] = (),
+    seed: Seed | None = None,
+    told: Told = lambda service, step: None,
+) -> None:
     """All services in this process, until SIGTERM. With `seed`, demo.json is written last: when it is there, everything is."""
     demo = platform.data / DEMO_FILE
     demo.unlink(missing_ok=True)
@@ -200,7 +207,7 @@ async def up(services: Sequence[Service], platform: Platform, *, seed: Seed | No
             write_private(demo, content)
 
     try:
-        await serve(serving(services, platform, ready))
+        await serve(serving(services, platform, ready, doors=doors))
     finally:
         demo.unlink(missing_ok=True)
 
@@ -223,11 +230,16 @@ async def settled(services: Sequence[Service], platform: Platform) -> None:
 
 
 def serving(
-    services: Sequence[Service], platform: Platform, ready: Callable[[Addresses], Awaitable[None]], *, shared: bool = False
+    services: Sequence[Service],
+    platform: Platform,
+    ready: Callable[[Addresses], Awaitable[None]],
+    *,
+    doors: Sequence[Doors] = (),
+    shared: bool = False,
 ) -> Serving:
-    """What a process serves; `shared` when others of its kind listen on the same port."""
+    """What a process serves: services, and doors that keep nothing; `shared` when others of its kind listen on the same port."""
     return Serving(
-        services=services,
+        services=[*services, *doors],
         platform=platform,
         background=background_of(services, platform),
         checks=checks_of(services),

@@ -12,6 +12,9 @@ from parvis_suite import audit_commands, cost_commands, event_commands, onboard_
 from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parvis_kit.service import Doors, Service
     from parvis_kit.settings import Platform
 
 
@@ -31,13 +34,15 @@ def up(demo: bool) -> None:
 
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
+    from parvis_suite.services import doors_of
 
     if demo:  # its agents sign in with passwords of their own
         os.environ.setdefault("PARVIS_DIRECTORY_LOCAL_SIGN_IN", "true")
     platform = with_port(platform_of())
     set_up_logs(platform.log_level)
     with own(platform.data):
-        run(run_up(chosen((), platform), platform, seed=_seed(platform) if demo else None, told=_say_step))
+        seed = _seed(platform) if demo else None
+        run(run_up(chosen((), platform), platform, doors=doors_of(platform), seed=seed, told=_say_step))
 
 
 def _seed(platform: Platform) -> Any:
@@ -73,26 +78,36 @@ def serve(service: str, workers: int, shared: bool) -> None:
 async def _serve(name: str, platform: Platform, shared: bool) -> None:
     from parvis_kit.serve import serve as serve_until_told
 
-    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics, serving
+    from parvis_suite.assembly import serving
 
-    services = chosen((name,), platform)
-    await refuse_behind_head(services)
-    if platform.is_kafka:
-        await refuse_wrong_topics(platform)
+    services, doors = served(name, platform)
+    await refuse_unready(services, platform)
 
     async def ready(_: object) -> None: ...
 
-    await serve_until_told(serving(services, platform, ready, shared=shared))
+    await serve_until_told(serving(services, platform, ready, doors=doors, shared=shared))
+
+
+async def refuse_unready(services: Sequence[Service], platform: Platform) -> None:
+    """Raises CannotStart when what a service keeps, or where it speaks, is not as this version expects."""
+    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics
+
+    await refuse_behind_head(services)
+    if services and platform.is_kafka:
+        await refuse_wrong_topics(platform)
+
+
+def served(name: str, platform: Platform) -> tuple[list[Service], list[Doors]]:
+    """The service of this name, or the doors that keep nothing."""
+    from parvis_suite.services import WITHOUT_TABLES, doors_of
+
+    return ([], doors_of(platform, (name,))) if name in WITHOUT_TABLES else (chosen((name,), platform), [])
 
 
 async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
     from parvis_kit.workers import hold_port, run_workers
 
-    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics
-
-    await refuse_behind_head(chosen((name,), platform))
-    if platform.is_kafka:
-        await refuse_wrong_topics(platform)
+    await refuse_unready(served(name, platform)[0], platform)
     with hold_port(platform.host, platform.port) as held:
         port: int = held.getsockname()[1]
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
@@ -158,9 +173,10 @@ def config(service: str | None) -> None:
     """Show the effective settings, where each comes from, secrets masked: the installation's and every service's, or one's."""
     from parvis_kit.settings import Platform, Settings, described, refuse_unknown
 
-    from parvis_suite.services import settings_classes
+    from parvis_suite.services import WITHOUT_TABLES, settings_classes
 
-    classes: list[type[Settings]] = [Platform, *settings_classes(known((service,) if service else ()))]
+    names = (service,) if service else ()
+    classes: list[type[Settings]] = [Platform, *settings_classes(names if service in WITHOUT_TABLES else known(names))]
     for kind in classes:
         for one in described(kind.read(), os.environ):
             click.echo(f"{one.name}={one.value}  ({one.origin})\n    {one.sentence}")

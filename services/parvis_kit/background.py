@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 from parvis_kit.logs import SERVICE
-from parvis_kit.service import Service, Sweep
+from parvis_kit.service import Doors, Sweep
 
 Run = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -38,7 +38,7 @@ async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Cal
         pause = min(2 * pause, PAUSE_SECONDS_MAX)
 
 
-def sweeps_of(service: Service) -> dict[str, Run]:
+def sweeps_of(service: Doors) -> dict[str, Run]:
     """A service's sweeps, as work to supervise."""
     return {f"{service.name}.{sweep.name}": _every(sweep) for sweep in service.sweeps}
 

@@ -20,7 +20,7 @@ from parvis_kit.http.meters import REFUSED
 from parvis_kit.http.mount import PROCESS, mount
 from parvis_kit.memory import give_back
 from parvis_kit.metrics import metrics_app, watch_loop
-from parvis_kit.service import Service
+from parvis_kit.service import Doors, Service
 from parvis_kit.settings import Platform
 
 FIELD_BYTES_MAX = 4096
@@ -52,7 +52,7 @@ class UnsafeParser(RuntimeError):
 class Serving:
     """What to serve, and how."""
 
-    services: Sequence[Service]
+    services: Sequence[Doors]
     platform: Platform
     background: Mapping[str, Run]
     """Relays, consumers and whatever else must go on, by name (`<service>` or `<service>.<what>`); sweeps are added."""
@@ -75,7 +75,8 @@ async def serve(serving: Serving) -> None:
     with stop_signals() as stopping:
         try:
             for service in serving.services:
-                await resume_log(service.database.url)
+                if isinstance(service, Service):
+                    await resume_log(service.database.url)
                 for run in service.before:
                     await run()
             loop_time = asyncio.get_running_loop().time
@@ -98,7 +99,8 @@ async def serve(serving: Serving) -> None:
             for service in serving.services:
                 for run in service.after:
                     await run()
-                await service.database.close()
+                if isinstance(service, Service):
+                    await service.database.close()
             log.info("stopped")
 
 
@@ -109,8 +111,9 @@ def build(serving: Serving) -> web.Application:
     outside: dict[str, Check] = {}
     for service in serving.services:
         mount(app, service, serving.platform, serving.limits)
-        checks[f"{service.name}.database"] = database_answers(service.database)
-        checks[f"{service.name}.roster"] = is_fresh(service.is_fresh)
+        if isinstance(service, Service):
+            checks[f"{service.name}.database"] = database_answers(service.database)
+            checks[f"{service.name}.roster"] = is_fresh(service.is_fresh)
         outside |= {f"{service.name}.{name}": check for name, check in service.outside.items()}
     mount_health(app, serving.platform, {**checks, **serving.checks}, outside=outside)
     return app

@@ -22,23 +22,16 @@ class Sweep:
 
 
 @dataclass(kw_only=True, slots=True)
-class Service:
-    """A plain record: the kit's functions read it, nothing inherits from it."""
+class Doors:
+    """What listens and keeps nothing: it has no table, so nothing to migrate, to publish or to react with. A plain record, as Service."""
 
     name: str
-    database: Database
     clock: Clock
-    metadata: sa.MetaData
-    """The service's tables, the log's among them."""
-    migrations: str
-    """The package that holds its Alembic tree, as `parvis_directory.migrations`."""
     routes: Sequence[Routes] = ()
     authenticate: Authenticate | None = None
     """Who is asking: sets the agent on the request, or raises Unauthorized or Forbidden."""
     handles: Mapping[Any, Any] = field(default_factory=dict)
     """What doors find on each request (`request[DB]`), by RequestKey."""
-    reactions: Reactions = field(default_factory=dict)
-    projections: Sequence[Projection] = ()
     sweeps: Sequence[Sweep] = ()
     before: Sequence[Callable[[], Awaitable[None]]] = ()
     """Done once in each process, when the tables are there and before anything else runs."""
@@ -50,3 +43,16 @@ class Service:
     is_fresh: Callable[[], bool] = lambda: True
     """Whether its copy of others' facts has been complete once: not ready before."""
     settings: Any = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Service(Doors):
+    """Doors with tables of their own behind them: the kit's functions read it."""
+
+    database: Database
+    metadata: sa.MetaData
+    """The service's tables, the log's among them."""
+    migrations: str
+    """The package that holds its Alembic tree, as `parvis_directory.migrations`."""
+    reactions: Reactions = field(default_factory=dict)
+    projections: Sequence[Projection] = ()

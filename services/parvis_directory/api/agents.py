@@ -25,6 +25,10 @@ Roles = Annotated[list[Role], Field(max_length=4)]
 
 class ListAgents(Paging):
     ministry_id: Annotated[UUID | None, Field(description="For operators; others see their own ministry.")] = None
+    find: Annotated[
+        str,
+        Field(max_length=254, pattern=r"^[^\x00-\x20\x7f]*$", description="Only those whose e-mail begins so, in its order, on one page."),
+    ] = ""
 
 
 class NewAgent(Body):
@@ -58,6 +62,8 @@ class Move(Body):
 async def list_agents(request: Request, query: ListAgents) -> Page[Person]:
     """The agents of one's ministry, in the order in which they came."""
     async with request[DB].read() as conn:
+        if query.find:
+            return await queries.agents_found_for(conn, asker_of(request), query.find, query.limit, query.ministry_id)
         return await queries.agents_for(conn, asker_of(request), query.after, query.limit, query.ministry_id)
 
 

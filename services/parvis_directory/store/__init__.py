@@ -195,6 +195,13 @@ async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, wh
     return list(await conn.execute(of, {"after": after, "limit": limit} | ({"whose": whose} if whose else {})))
 
 
+async def agents_whose_email_begins(conn: Connection, begins: str, whose: UUID | None, limit: int) -> list[Any]:
+    """A range of the unique index, which both databases keep in the order of the bytes."""
+    found = sa.select(*PERSON).where(agent.c.email >= begins, agent.c.email < f"{begins}{chr(0x10FFFF)}", agent.c.state != "left")
+    found = found if whose is None else found.where(agent.c.ministry_id == whose)
+    return list(await conn.execute(found.order_by(agent.c.email).limit(limit)))
+
+
 async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
     row = (await conn.execute(ONE_AGENT.with_for_update() if lock else ONE_AGENT, {"one": agent_id})).one_or_none()
     return Person(*row) if row else None

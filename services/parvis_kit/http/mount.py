@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -28,12 +28,10 @@ UNROUTED_IN_FLIGHT_MAX = 1000
 
 
 class Mounted(Protocol):
-    """What is needed here of a `parvis_kit.service.Service`."""
+    """What is needed here of a `parvis_kit.service.Doors`; a Service's database is found behind its doors."""
 
     @property
     def name(self) -> str: ...
-    @property
-    def database(self) -> Database: ...
     @property
     def clock(self) -> Clock: ...
     @property
@@ -42,6 +40,14 @@ class Mounted(Protocol):
     def authenticate(self) -> Authenticate | None: ...
     @property
     def handles(self) -> Mapping[Any, Any]: ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """It has tables."""
+
+    @property
+    def database(self) -> Database: ...
 
 
 def mount(app: web.Application, service: Mounted, platform: Platform, limits: Limits = LIMITS) -> None:
@@ -92,7 +98,8 @@ def chain_of(app: web.Application, service: Mounted, platform: Platform, limits:
     if service.name not in app[CHAINS]:
         at_work = AtWork(platform.in_flight_max, limits.handler_seconds)
         meter_at_work(service.name, at_work)
-        handles = ((DB, service.database), (CLOCK, service.clock), *service.handles.items())
+        kept = ((DB, service.database),) if isinstance(service, Keeping) else ()
+        handles = (*kept, (CLOCK, service.clock), *service.handles.items())
         chain = Chain(service.name, process, at_work, handles, service.authenticate, platform.access_log, limits)
         app[CHAINS][service.name] = chain
     return app[CHAINS][service.name]

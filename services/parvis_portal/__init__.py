@@ -1,0 +1,1 @@
+"""The web client: pages made here, from what the services answer; it keeps nothing."""

@@ -1,0 +1,144 @@
+"""What one uses and what it costs, and for finance what an agent costs a year: a chart, and the table that says the same."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiohttp import web
+from parvis_kit.http import Request, Routes
+
+from parvis_portal.charts import bars
+from parvis_portal.looks import said
+from parvis_portal.portal import PORTAL, check_role, page
+from parvis_portal.visitors import Visitor
+
+ROUTES = Routes("portal", "1")
+PERIMETERS = ("suite", "hosting", "complete")
+MONTH = re.compile(r"\d{4}-\d{2}")
+MONTHS_A_YEAR, MICRO_PER_CENT = 12, 10_000
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would compute."""
+
+
+@ROUTES.raw("GET", "/cost")
+@page
+async def show_own(request: Request, visitor: Visitor) -> web.StreamResponse:
+    portal, month = request[PORTAL], month_in(request, "month")
+    query = {"month": month} if month else {}
+    cost = await portal.calling.panel("billing", portal.get(visitor, "billing", "me", **query))
+    space = await portal.calling.panel("files", portal.get(visitor, "files", "spaces/personal"))
+    services = list(by_service(cost.value)) if cost.value else []
+    return portal.show(
+        "cost.html", visitor, request, cost=cost, space=space, services=services, perimeters=PERIMETERS, months=MONTHS_A_YEAR
+    )
+
+
+def by_service(explanation: Any) -> Iterator[tuple[str, dict[str, int], list[Any]]]:
+    """Service, micro-euros of the month in each perimeter, and the steps that lead to them."""
+    steps = [step for part in explanation["parts"] for step in part["steps"]]
+    for service in sorted({step["service"] for step in steps}):
+        mine = [step for step in steps if step["service"] == service]
+        yield service, {name: sum(one["micro_eur"] for one in mine if name in one["perimeters"]) for name in PERIMETERS}, mine
+
+
+def month_in(request: Request, name: str) -> str:
+    """A month of the query, or nothing for what is none."""
+    text = request.query.get(name, "")
+    return text if MONTH.fullmatch(text) else ""
+
+
+def asked(request: Request) -> dict[str, str | int]:
+    """What the report is asked for, as billing names it."""
+    found: dict[str, str | int] = {name: month for name in ("first", "last") if (month := month_in(request, name))}
+    if request.query.get("basis") == "restated":
+        found["basis"] = "restated"
+    return found
+
+
+@ROUTES.raw("GET", "/finance")
+@page
+async def show_report(request: Request, visitor: Visitor) -> web.StreamResponse:
+    check_role(visitor.is_finance)
+    portal, query = request[PORTAL], asked(request)
+    report = await portal.calling.panel("billing", portal.get(visitor, "billing", "report", **query))
+    periods = await portal.calling.panel("billing", portal.get(visitor, "billing", "periods"))
+    search = "&".join(f"{name}={value}" for name, value in query.items())
+    perimeters = sorted((report.value or {"perimeters": []})["perimeters"], key=lambda one: PERIMETERS.index(one["name"]))
+    return portal.show("finance.html", visitor, request, report=report, periods=periods, query=query, search=search, perimeters=perimeters)
+
+
+@ROUTES.raw("GET", "/finance/chart.svg")
+@page
+async def show_chart(request: Request, visitor: Visitor) -> web.StreamResponse:
+    """A picture by itself, so that no page needs inline style; the table beside it says the same."""
+    check_role(visitor.is_finance)
+    portal = request[PORTAL]
+    report = await portal.get(visitor, "billing", "report", **asked(request))
+    name = request.query.get("perimeter", "suite")
+    chosen = next((one for one in report["perimeters"] if one["name"] == name), report["perimeters"][0])
+    target = report["target_cents"] if chosen["is_against_target"] else None
+    text = bars([named(one, visitor) for one in [*chosen["lines"], chosen["total"]]], target, visitor.language)
+    return web.Response(text=text, content_type="image/svg+xml", headers={"Cache-Control": "private, no-store", "Vary": "Cookie"})
+
+
+def named(line: Any, visitor: Visitor) -> tuple[str, Mapping[str, Any]]:
+    return line["name"] or said(visitor.language, "finance.all"), line["total"]
+
+
+@ROUTES.raw("GET", "/finance/report.csv")
+@page
+async def download_csv(request: Request, visitor: Visitor) -> web.StreamResponse:
+    """For a spreadsheet: semicolons and decimal commas in French, and no cell that it would compute."""
+    check_role(visitor.is_finance)
+    report = await request[PORTAL].get(visitor, "billing", "report", **asked(request))
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=";" if visitor.language == "fr" else ",", lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for perimeter in report["perimeters"]:
+        for line in [*perimeter["lines"], perimeter["total"]]:
+            for service, figure in [("", line["total"]), *sorted(line["services"].items())]:
+                writer.writerow([safe(one, visitor) for one in row(report, perimeter["name"], line, service, figure)])
+    name = f"parvis-{report['months'][0]}-{report['months'][-1]}.csv"
+    return web.Response(body=("\ufeff" + out.getvalue()).encode(), headers=saved(name, "text/csv; charset=utf-8"))
+
+
+COLUMNS = (
+    "months", "perimeter", "siren", "ministry", "service", "provisioned_user_months", "active_user_months", "cost_eur", "least_eur",
+    "greatest_eur", "eur_per_provisioned_year", "eur_per_provisioned_year_least", "eur_per_provisioned_year_greatest",
+    "eur_per_active_year", "eur_per_active_year_least", "eur_per_active_year_greatest",
+)  # fmt: skip
+AMOUNTS = (
+    "cents", "least_cents", "greatest_cents", "per_provisioned", "per_provisioned_least", "per_provisioned_greatest", "per_active",
+    "per_active_least", "per_active_greatest",
+)  # fmt: skip
+
+
+def row(report: Any, perimeter: str, line: Any, service: str, figure: Any) -> list[Any]:
+    months = f"{report['months'][0]}/{report['months'][-1]}"
+    amounts = [None if figure[name] is None else figure[name] / 100 for name in AMOUNTS]
+    return [months, perimeter, line["siren"], line["name"], service, line["provisioned_months"], line["active_months"], *amounts]
+
+
+def safe(cell: Any, visitor: Visitor) -> str:
+    if isinstance(cell, float):
+        text = f"{cell:.2f}"
+        return text.replace(".", ",") if visitor.language == "fr" else text
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+@ROUTES.raw("GET", "/finance/report.json")
+@page
+async def download_json(request: Request, visitor: Visitor) -> web.StreamResponse:
+    """As billing answers it."""
+    check_role(visitor.is_finance)
+    portal = request[PORTAL]
+    query = "&".join(f"{name}={value}" for name, value in asked(request).items())
+    pieces = [piece async for piece in portal.calling.stream("billing", f"/api/billing/v1/report?{query}", visitor.token)]
+    return web.Response(body=b"".join(pieces), headers=saved("parvis-report.json", "application/json"))
+
+
+def saved(name: str, media_type: str) -> dict[str, str]:
+    return {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

@@ -1,0 +1,123 @@
+"""My files: spaces, folders, what others share, what is searched for, the trash."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from parvis_kit.http import Request, Routes
+from parvis_kit.problems import NotFound
+
+from parvis_portal.pages.common import id_in
+from parvis_portal.portal import PORTAL, Form, Portal, act, page, see
+from parvis_portal.visitors import NAMES_MAX, Visitor
+
+ROUTES = Routes("portal", "1")
+SHOWN = 50
+"""Lines of a page of a list."""
+FOUND_MAX = 50
+
+
+@ROUTES.raw("GET", "/files")
+@page
+async def show_spaces(request: Request, visitor: Visitor) -> web.StreamResponse:
+    return await spaces(request, visitor)
+
+
+async def spaces(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
+    portal = request[PORTAL]
+    own, found, shared = await asyncio.gather(
+        portal.calling.panel("files", personal(portal, visitor)),
+        portal.calling.panel("files", portal.get(visitor, "files", "spaces", limit=100)),
+        portal.calling.panel("files", shared_with(portal, visitor)),
+    )
+    return portal.show("spaces.html", visitor, request, own=own, spaces=found, shared=shared, status=status, **more)
+
+
+async def personal(portal: Portal, visitor: Visitor) -> tuple[Any, Any]:
+    space = await portal.get(visitor, "files", "spaces/personal")
+    return space, await portal.get(visitor, "files", f"folders/{space['root_id']}/items", limit=SHOWN)
+
+
+async def shared_with(portal: Portal, visitor: Visitor) -> Any:
+    found = await portal.get(visitor, "files", "shared", limit=50)
+    await names_of(portal, visitor, [one["shared_by"] for one in found["items"]])
+    return found
+
+
+async def names_of(portal: Portal, visitor: Visitor, ids: list[str]) -> None:
+    """Fill in whom these ids name, as far as the visitor may know; directory being away is no reason for no page."""
+
+    async def ask(one: str) -> None:
+        found = await portal.calling.panel("directory", portal.get(visitor, "directory", f"agents/{one}"))
+        if found.value is not None:
+            visitor.names[one] = f"{found.value['given_name']} {found.value['family_name']}"
+
+    if len(visitor.names) > NAMES_MAX:
+        visitor.names.clear()
+    await asyncio.gather(*(ask(one) for one in dict.fromkeys(ids) if one not in visitor.names))
+
+
+@ROUTES.raw("POST", "/files/spaces")
+@act(spaces)
+async def create_space(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    made = await request[PORTAL].ask(visitor, "files", "POST", "spaces", body={"name": form.get("name", "").strip()})
+    return see(f"/files/folders/{made['root_id']}?done=created")
+
+
+@ROUTES.raw("GET", "/files/folders/{folder_id}")
+@page
+async def show_folder(request: Request, visitor: Visitor) -> web.StreamResponse:
+    return await folder(request, visitor)
+
+
+async def folder(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
+    portal, folder_id = request[PORTAL], id_in(request, "folder_id")
+    after = request.query.get("after", "")
+    paging: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after else {})}
+    item, items, uploads = await asyncio.gather(
+        portal.get(visitor, "files", f"items/{folder_id}"),
+        portal.calling.panel("files", portal.get(visitor, "files", f"folders/{folder_id}/items", **paging)),
+        portal.calling.panel("files", portal.get(visitor, "files", "uploads", limit=20)),
+    )
+    if item["kind"] != "folder":
+        return see(f"/files/items/{item['id']}")
+    space = await portal.calling.panel("files", portal.get(visitor, "files", f"spaces/{item['space_id']}"))
+    waiting = [one for one in (uploads.value or {"items": []})["items"] if one["parent_id"] == folder_id and one["state"] == "uploading"]
+    if item["trashed_at"]:
+        raise NotFound("This folder is in the trash.")
+    return portal.show(
+        "folder.html", visitor, request, item=item, items=items, space=space, waiting=waiting, after=after, status=status,
+        plain_max=portal.settings.plain_upload_bytes_max, **more,
+    )  # fmt: skip
+
+
+@ROUTES.raw("POST", "/files/folders/{folder_id}/folders")
+@act(folder)
+async def make_folder(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    folder_id = id_in(request, "folder_id")
+    await request[PORTAL].ask(visitor, "files", "POST", f"folders/{folder_id}/folders", body={"name": form.get("name", "").strip()})
+    return see(f"/files/folders/{folder_id}?done=folder")
+
+
+@ROUTES.raw("GET", "/files/spaces/{space_id}/search")
+@page
+async def search(request: Request, visitor: Visitor) -> web.StreamResponse:
+    """With htmx, the list alone."""
+    portal, space_id = request[PORTAL], id_in(request, "space_id")
+    words = request.query.get("name", "").strip()[:255]
+    space = await portal.get(visitor, "files", f"spaces/{space_id}")
+    found = await portal.get(visitor, "files", f"spaces/{space_id}/search", name=words, limit=FOUND_MAX) if words else []
+    template = "_hits.html" if "HX-Request" in request.headers else "search.html"
+    return portal.show(template, visitor, request, space=space, hits=found, words=words, most=FOUND_MAX)
+
+
+@ROUTES.raw("GET", "/files/spaces/{space_id}/trash")
+@page
+async def show_trash(request: Request, visitor: Visitor) -> web.StreamResponse:
+    portal, space_id, after = request[PORTAL], id_in(request, "space_id"), request.query.get("after", "")
+    paging: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after else {})}
+    space, items = await asyncio.gather(
+        portal.get(visitor, "files", f"spaces/{space_id}"),
+        portal.calling.panel("files", portal.get(visitor, "files", f"spaces/{space_id}/trash", **paging)),
+    )
+    return portal.show("trash.html", visitor, request, space=space, items=items)

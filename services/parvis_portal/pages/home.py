@@ -1,0 +1,23 @@
+"""The first page: where one stands, each part from its own service."""
+
+import asyncio
+
+from aiohttp import web
+from parvis_kit.http import Request, Routes
+
+from parvis_portal.portal import PORTAL, page
+from parvis_portal.visitors import Visitor
+
+ROUTES = Routes("portal", "1")
+
+
+@ROUTES.raw("GET", "/")
+@page
+async def show_home(request: Request, visitor: Visitor) -> web.StreamResponse:
+    portal = request[PORTAL]
+    space, uploads, cost = await asyncio.gather(
+        portal.calling.panel("files", portal.get(visitor, "files", "spaces/personal")),
+        portal.calling.panel("files", portal.get(visitor, "files", "uploads", limit=5)),
+        portal.calling.panel("billing", portal.get(visitor, "billing", "me")),
+    )
+    return portal.show("home.html", visitor, request, space=space, uploads=uploads, cost=cost)

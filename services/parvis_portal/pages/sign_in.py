@@ -1,0 +1,83 @@
+"""Signing in and out."""
+
+import asyncio
+
+from aiohttp import web
+from parvis_kit.http import Request, Routes, client_address, limit_client
+from parvis_kit.problems import Problem
+
+from parvis_portal.calling import Away, Refused
+from parvis_portal.looks import Mistake, said
+from parvis_portal.portal import PATH_MAX, PORTAL, Form, act, read_form, see
+from parvis_portal.visitors import SignedOut, Visitor, language_of
+
+ROUTES = Routes("portal", "1")
+CSRF_HOURS = 24
+"""As long as a session can be; it says nothing without one."""
+
+
+def local(path: str) -> str:
+    """A page of ours to come back to: never another site's."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and len(path) <= PATH_MAX and path.isprintable() else "/"
+
+
+@ROUTES.raw("GET", "/sign-in")
+async def show_sign_in(request: Request) -> web.StreamResponse:
+    """Whoever has a session already goes on."""
+    portal, target = request[PORTAL], local(request.query.get("next", "/"))
+    try:
+        await portal.visitors.of(request)
+    except (SignedOut, Refused, Away):
+        return form(request, target)
+    return see(target)
+
+
+def form(request: Request, target: str, mistake: Mistake | None = None, email: str = "", status: int = 200) -> web.StreamResponse:
+    portal = request[PORTAL]
+    return portal.looks.page(
+        "sign-in.html", language_of(request), status=status, target=target, mistake=mistake, email=email,
+        public_url=portal.visitors.public_url, is_out="out" in request.query,
+    )  # fmt: skip
+
+
+@ROUTES.raw("POST", "/sign-in")
+async def sign_in(request: Request) -> web.StreamResponse:
+    """Directory's answer sets the session's cookie; the session's token against forged requests goes into a second one."""
+    portal, language = request[PORTAL], language_of(request)
+    target, email = "/", ""
+    try:
+        sent = await read_form(request)
+        target, email = local(sent.get("next", "/")), sent.get("email", "").strip()[:254]
+        portal.visitors.check_site(request)
+        limit_client(portal.by_address, request)
+        body = {"email": email, "password": sent.get("password", "")[:256]}
+        said_ = await portal.calling.ask(
+            "directory", "POST", "/auth/sign-in", body=body, headers={"X-Forwarded-For": client_address(request)}
+        )
+    except Away:
+        return form(request, target, Mistake("", said(language, "away", service="directory")), email, 503)
+    except Refused as refused:
+        key = {404: "sign-in.elsewhere", 429: "problem.too-many-requests"}.get(refused.status, "sign-in.wrong")
+        return form(request, target, Mistake("" if refused.status in (404, 429) else "email", said(language, key)), email, refused.status)
+    except Problem as problem:
+        key = {403: "sign-in.other-site", 429: "problem.too-many-requests"}.get(problem.status, "problem.other")
+        return form(request, target, Mistake("", said(language, key, url=portal.visitors.public_url)), email, problem.status)
+    answer = see(target)
+    for cookie in said_.headers.getall("Set-Cookie", ()):
+        answer.headers.add("Set-Cookie", cookie)
+    portal.visitors.set_csrf(answer, said_.json["csrf_token"], CSRF_HOURS)
+    return answer
+
+
+@ROUTES.raw("POST", "/sign-out")
+@act()
+async def sign_out(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    portal = request[PORTAL]
+    secret, csrf = portal.visitors.cookies_of(request)
+    portal.visitors.forget(request)
+    await asyncio.gather(
+        portal.calling.ask("directory", "POST", "/auth/sign-out", headers=portal.visitors.as_session(secret, csrf)), return_exceptions=True
+    )
+    answer = see("/sign-in?out=1")
+    portal.visitors.clear(answer)
+    return answer

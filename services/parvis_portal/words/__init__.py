@@ -1,0 +1,9 @@
+"""What pages say: each thing once in French and once in English, side by side, so that neither can be forgotten."""
+
+from collections.abc import Mapping
+
+from parvis_portal.words import common, costs, files
+
+Words = Mapping[str, tuple[str, str]]
+WORDS: Words = common.WORDS | files.WORDS | costs.WORDS
+"""Key → French, English; `{name}` stands for what a page puts in."""

@@ -1,0 +1,236 @@
+"""What people do, in a real Chromium: with the keyboard, with and without JavaScript, at any zoom; and axe looks at every screen."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from .conftest import Screen
+
+Screens = Callable[..., Screen]
+MIB = 2**20
+FIRST_PAGE_BYTES_MAX = 100_000
+PAGES = {
+    "agent": ["/", "/files", "/cost"],
+    "finance": ["/finance"],
+}
+EVERY_PAGE = [(who, path) for who, paths in PAGES.items() for path in paths]
+
+
+def open_folder(screen: Screen) -> str:
+    screen.go("/files")
+    screen.page.click("a.button.first")
+    screen.page.wait_for_url("**/files/folders/*")
+    return screen.page.url.removeprefix(screen.suite.base)
+
+
+@pytest.mark.parametrize("who, path", EVERY_PAGE, ids=[path for _, path in EVERY_PAGE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_screen(screens: Screens, who: str, path: str, scheme: str) -> None:
+    screen = screens(who, color_scheme=scheme)
+    screen.go(path)
+    screen.check()
+    screen.shoot(f"{path.strip('/').replace('/', '-') or 'home'}-{scheme}")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no javascript"])
+def test_signing_in_is_clean_and_says_what_was_wrong(screens: Screens, javascript: bool) -> None:
+    screen = screens(javascript=javascript)
+    screen.go("/sign-in")
+    screen.page.fill("#field-email", "nobody@example.org")
+    screen.page.fill("#field-password", "wrong")
+    screen.page.click("form[action='/sign-in'] button")
+    screen.page.wait_for_selector("#mistake")
+    assert screen.page.locator("#field-email").get_attribute("aria-invalid") == "true"
+    screen.wrong = [one for one in screen.wrong if "401" not in one]  # Chromium says aloud that the answer was a refusal
+    if javascript:
+        screen.check()
+        screen.shoot("sign-in-wrong")
+
+
+def test_an_agent_sends_files_sees_how_far_they_are_and_shares_one(screens: Screens, tmp_path: Path) -> None:
+    screen = screens("agent")
+    open_folder(screen)
+    small, large = tmp_path / f"note {uuid4()}.txt", tmp_path / f"film {uuid4()}.bin"
+    small.write_text("bonjour")
+    large.write_bytes(os.urandom(37 * MIB + 5))
+    told: list[str] = []
+    screen.page.expose_function("tell", lambda one: told.append(one))
+    screen.page.evaluate(
+        "new MutationObserver(() => document.querySelectorAll('.sending progress').forEach((one) => tell(String(one.value))))"
+        ".observe(document.querySelector('.sendings'), {subtree: true, childList: true, attributes: true, characterData: true})"
+    )
+    screen.page.set_input_files("#field-file", [str(small), str(large)])
+    screen.check()
+    screen.page.click(".uploader button.first")
+    screen.page.wait_for_selector("#done", timeout=60_000)
+    assert any(0 < float(one) < 100 for one in told), "it was shown how far the upload is"
+    for sent in (small, large):
+        assert digest_of(screen, sent.name) == hashlib.sha256(sent.read_bytes()).hexdigest()
+    screen.page.get_by_role("row", name=small.name).get_by_role("link", name="Détails et partage").click()
+    screen.page.wait_for_selector("#sharing")
+    screen.check()
+    colleague = screen.suite.person("colleague")
+    screen.page.locator("#field-email").press_sequentially(colleague["email"][:5])
+    screen.page.wait_for_selector(f"#people option[value='{colleague['email']}']", state="attached")
+    screen.page.fill("#field-email", colleague["email"])
+    screen.page.select_option("#field-role", "editor")
+    screen.page.click("section[aria-labelledby=sharing] form.card button.first")
+    screen.page.wait_for_selector("#done")
+    assert screen.page.get_by_role("row", name=re.compile(colleague["name"])).get_by_text("Modification").is_visible()
+    screen.check()
+    screen.shoot("item")
+    other = screens("colleague")
+    other.go("/files")
+    assert other.page.get_by_role("link", name=small.name).is_visible()
+
+
+def digest_of(screen: Screen, name: str) -> str:
+    path = screen.page.get_by_role("link", name=name, exact=True).get_attribute("href")
+    answer = screen.page.context.request.get(f"{screen.suite.base}{path}")
+    assert answer.status == 200
+    return hashlib.sha256(answer.body()).hexdigest()
+
+
+def test_an_upload_goes_on_after_the_line_broke_and_after_the_page_was_closed(screens: Screens, tmp_path: Path) -> None:
+    screen = screens("agent")
+    folder = open_folder(screen)
+    large = tmp_path / f"long {uuid4()}.bin"
+    large.write_bytes(os.urandom(40 * MIB))
+    sent: list[str] = []
+
+    def some_get_through(route: Any) -> None:
+        if len(sent) >= 2:
+            route.abort()
+        else:
+            sent.append(route.request.url)
+            route.continue_()
+
+    screen.page.route("**/blobs/**", some_get_through)
+    screen.page.set_input_files("#field-file", str(large))
+    screen.page.click(".uploader button.first")
+    screen.page.locator(".sending .state", has_text="coupée").wait_for()
+    screen.page.on("dialog", lambda dialog: dialog.accept())
+    screen.go(folder)
+    screen.page.unroute("**/blobs/**")
+    assert screen.page.get_by_text("Envois interrompus").is_visible()
+    screen.check_but("Failed to load resource")
+    again: list[str] = []
+    screen.page.on("request", lambda asked: again.append(asked.url) if "/blobs/" in asked.url else None)
+    screen.page.set_input_files("#field-file", str(large))
+    screen.page.click(".uploader button.first")
+    screen.page.wait_for_selector("#done", timeout=60_000)
+    assert len(again) == 5 - 2, "what the store had already was not sent again"
+    assert digest_of(screen, large.name) == hashlib.sha256(large.read_bytes()).hexdigest()
+
+
+def test_without_javascript_a_file_is_sent_shared_and_thrown_away(screens: Screens, tmp_path: Path) -> None:
+    screen = screens("agent", javascript=False)
+    open_folder(screen)
+    note = tmp_path / f"simple {uuid4()}.txt"
+    note.write_text("sans script")
+    assert screen.page.get_by_text("Sans JavaScript").is_visible()
+    screen.page.set_input_files("#field-file", str(note))
+    screen.page.click(".uploader button.first")
+    screen.page.wait_for_selector("#done")
+    screen.page.get_by_role("row", name=note.name).get_by_role("link", name="Détails et partage").click()
+    screen.page.fill("#field-email", screen.suite.person("colleague")["email"])
+    screen.page.click("section[aria-labelledby=sharing] form.card button.first")
+    screen.page.wait_for_selector("#done")
+    screen.page.get_by_role("button", name="Mettre à la corbeille").click()
+    screen.page.wait_for_selector("#done")
+    assert not screen.page.get_by_text(note.name).is_visible()
+
+
+def test_the_keyboard_is_enough(screens: Screens) -> None:
+    screen = screens()
+    screen.go("/sign-in")
+    person = screen.suite.person("agent")
+    page = screen.page
+    page.keyboard.press("Tab")
+    assert focused(screen) == "Aller au contenu"
+    assert page.locator(".skip").bounding_box()["x"] >= 0, "the skip link is seen when it has the focus"  # type: ignore[index]
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "field-email"
+    page.keyboard.type(person["email"])
+    page.keyboard.press("Tab")
+    page.keyboard.type(person["password"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("nav.main")
+    order = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        order.append(focused(screen))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", f"{order[-1]} shows its focus"
+    assert order[:5] == ["Aller au contenu", "Parvis", "Se déconnecter", "Accueil", "Mes fichiers"]
+
+
+def focused(screen: Screen) -> str:
+    text: str = screen.page.evaluate("document.activeElement.textContent.trim()")
+    return text
+
+
+@pytest.mark.parametrize("zoom, width", [("200 %", 640), ("400 %", 320)])
+def test_zoomed_nothing_is_cut_and_nothing_scrolls_sideways(screens: Screens, zoom: str, width: int) -> None:
+    for who, path in [("agent", "/files"), ("finance", "/finance")]:
+        screen = screens(who, viewport={"width": width, "height": 512})
+        screen.go(path)
+        assert screen.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (zoom, path)
+        screen.check()
+        screen.shoot(f"{path.strip('/')}-{width}")
+
+
+def test_reduced_motion_and_forced_colours_are_heeded(screens: Screens) -> None:
+    screen = screens("agent", reduced_motion="reduce", forced_colors="active")
+    screen.go("/files")
+    assert screen.page.evaluate("getComputedStyle(document.querySelector('.button')).transitionDuration") == "0s"
+    assert screen.page.evaluate("getComputedStyle(document.querySelector('.wide')).borderTopStyle") == "solid"
+    screen.check()
+    screen.shoot("files-forced-colours")
+
+
+def test_the_first_page_weighs_less_than_a_hundred_kilobytes(screens: Screens) -> None:
+    """On the wire, everything that it loads, from an empty cache."""
+    screen = screens("agent")
+    client = screen.page.context.new_cdp_session(screen.page)
+    client.send("Network.enable")
+    client.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    weighed: list[float] = []
+    client.on("Network.loadingFinished", lambda done: weighed.append(done["encodedDataLength"]))
+    screen.go("/")
+    assert len(weighed) >= 4 and sum(weighed) <= FIRST_PAGE_BYTES_MAX, f"{sum(weighed):.0f} bytes in {len(weighed)} answers"
+    print(f"the first page: {sum(weighed):.0f} bytes on the wire in {len(weighed)} answers")
+
+
+def test_finance_reads_what_an_agent_costs_as_a_picture_and_as_a_table(screens: Screens) -> None:
+    screen = screens("finance")
+    screen.go("/finance")
+    assert screen.page.evaluate("document.querySelector('img.chart').naturalWidth") > 0
+    assert screen.page.get_by_role("table", name=re.compile("Chiffres – Suite")).get_by_text("Tous les ministères").first.is_visible()
+    screen.page.select_option("#field-basis", "restated")
+    screen.page.click("form.row button")
+    screen.page.wait_for_url("**basis=restated*")
+    screen.check()
+    with screen.page.expect_download() as saved:
+        screen.page.click("a[href*='report.csv']")
+    text = saved.value.path().read_text(encoding="utf-8-sig")
+    assert text.count("\n") > 10 and "Ministère de l'Intérieur" in text
+
+
+def test_a_page_that_tries_to_load_from_elsewhere_is_caught(screens: Screens) -> None:
+    """The control: what the other tests hold would be seen."""
+    screen = screens("agent")
+    screen.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('img'), {src: 'https://elsewhere.test/x.png', alt: ''}))"
+    )
+    screen.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"/x.png\" style=\"color:red\">')")
+    with pytest.raises(AssertionError, match="image-alt"):
+        screen.check()
+    assert any("Content Security Policy" in one for one in screen.wrong)
+    screen.wrong.clear()
