@@ -27,6 +27,16 @@ WORDS = {
         "booked": "tel que comptabilisé", "restated": "retraité",
     },
 }  # fmt: skip
+SERVICES = {
+    "en": {
+        "calendar": "Calendar", "directory": "Directory", "files": "Files", "messaging": "Messaging", "network": "Network",
+        "portal": "Portal",
+    },
+    "fr": {
+        "calendar": "Agendas", "directory": "Annuaire", "files": "Fichiers", "messaging": "Messagerie", "network": "Réseau",
+        "portal": "Portail",
+    },
+}  # fmt: skip
 COLUMNS = (
     "months", "basis", "perimeter", "siren", "ministry", "service", "provisioned_user_months", "active_user_months", "cost_eur",
     "least_eur", "greatest_eur", "eur_per_provisioned_year", "eur_per_provisioned_year_least", "eur_per_provisioned_year_greatest",
@@ -102,7 +112,7 @@ def _cells(perimeter: Perimeter, language: str, words: dict[str, str]) -> Iterat
     yield [words["ministry"], words["cost"], f"{words['a year']}, {words['provisioned']} ({words['range']})", words["active"]]
     for line in (*perimeter.lines, perimeter.total):
         for service, figure in (("", line.total), *sorted(line.services.items())):
-            name = f"  {service}" if service else line.name or words["all"]
+            name = f"  {service_named(service, language)}" if service else line.name or words["all"]
             yield [name, said(figure.cents, language), *per_agent(figure, language)]
 
 
@@ -118,6 +128,11 @@ def _rows(cells: Iterator[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     padded = [[one.ljust(widths[0]), *(each.rjust(width) for each, width in zip(rest, widths[1:], strict=True))] for one, *rest in table]
     return ["  ".join(row).rstrip() for row in padded]
+
+
+def service_named(service: str, language: str) -> str:
+    """As people call it; one that a file of costs made up, as that file does."""
+    return SERVICES[language].get(service, service)
 
 
 def named(line: Line, words: dict[str, Any]) -> str:
