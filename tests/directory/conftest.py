@@ -164,6 +164,8 @@ class Desk:
         roster_tables(metadata)
         self.metadata = metadata
         self.database = Database(place.url_of("desk"), "desk")
+        self.reads_as = self.database.url
+        """Under which role it reads directory's log."""
         self.freshness = Freshness(town.clock)
         self.bell = Bell()
         limits = (Limiter(Rate(5, 60), lambda: town.clock().timestamp()) for _ in range(2))
@@ -193,7 +195,7 @@ class Desk:
             self.tasks += [asyncio.create_task(run(), name=name) for name, run in tasks_of(flow).items()]  # type: ignore[arg-type]
 
     def url_of(self, service: str) -> str:
-        return self.database.url if service == "desk" else self.town.platform.database_url_of(service)
+        return self.reads_as if service == "desk" else self.town.platform.database_url_of(service)
 
     async def who(self, authorization: str) -> int:
         async with self.client.get("/api/desk/v1/who", headers={"Authorization": authorization}) as answer:

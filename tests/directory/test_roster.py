@@ -1,12 +1,16 @@
 """Another service knows agents by its copy of the directory alone: revoked is refused, and a log that is away stops nobody too soon."""
 
 import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import sqlalchemy as sa
 from parvis_directory import actions
 from parvis_directory.rules import Asker
+from parvis_kit.events import meters
 from parvis_kit.testing.databases import Place
 from parvis_kit.testing.waiting import until
 
@@ -87,30 +91,79 @@ async def test_a_suspended_agent_is_refused_elsewhere_within_seconds(town: Town,
 async def test_with_the_log_unreadable_agents_at_work_are_stopped_after_fifteen_minutes_and_not_before(
     town: Town, desk: Desk, place: Place, tmp_path: Path
 ) -> None:
-    await ready(desk)
-    token = f"Bearer {town.tokens['bob']}"
-    await make_unreadable(town, desk, place, tmp_path)
-    reached = desk.freshness.reached_end_at
-    assert reached is not None
-    town.clock.now = reached + timedelta(minutes=15)
-    assert await desk.who(token) == 200
-    town.clock.now = reached + timedelta(minutes=15, seconds=1)
-    assert await desk.who(token) == 503
+    async with readable_log(desk, place, tmp_path) as make_unreadable:
+        await ready(desk)
+        token = f"Bearer {town.tokens['bob']}"
+        await make_unreadable()
+        await until(is_stalled(desk), "the roster's consumer has noticed")
+        reached = desk.freshness.reached_end_at
+        assert reached is not None
+        town.clock.now = reached + timedelta(minutes=15)
+        assert await desk.who(token) == 200
+        town.clock.now = reached + timedelta(minutes=15, seconds=1)
+        assert await desk.who(token) == 503
 
 
-async def make_unreadable(town: Town, desk: Desk, place: Place, tmp_path: Path) -> None:
-    """Its file moved away, or the grant revoked; and wait until the reader has noticed."""
+async def test_when_the_log_can_be_read_again_everybody_is_let_in_again(town: Town, desk: Desk, place: Place, tmp_path: Path) -> None:
+    async with readable_log(desk, place, tmp_path) as make_unreadable:
+        await ready(desk)
+        token = f"Bearer {town.tokens['bob']}"
+        make_readable = await make_unreadable()
+        await until(is_stalled(desk), "the roster's consumer has noticed")
+        town.clock.now += timedelta(minutes=16)
+        assert await desk.who(token) == 503
+        await make_readable()
+
+        async def is_let_in() -> bool:
+            return await desk.who(token) == 200
+
+        await until(is_let_in, "the copy is fresh again")
+
+
+Undo = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def readable_log(desk: Desk, place: Place, folder: Path) -> AsyncIterator[Callable[[], Awaitable[Undo]]]:
+    """How directory's log is made unreadable, and readable again: its file is moved, or the reader's grant is revoked."""
     if place.server is None:
-        shutil.move(tmp_path / "directory.db", tmp_path / "elsewhere.db")
-    else:
-        admin = await asyncpg.connect(place.url_of("any"))
-        await admin.execute("ALTER TABLE directory.log RENAME TO elsewhere")
+        log, elsewhere = folder / "directory.db", folder / "elsewhere.db"
+
+        async def put_back() -> None:
+            shutil.move(elsewhere, log)
+
+        async def move() -> Undo:
+            shutil.move(log, elsewhere)
+            return put_back
+
+        yield move
+        return
+    url = sa.make_url(desk.database.url)
+    role = f"reader_of_{url.database}"
+    admin = await asyncpg.connect(place.url_of("any"))
+
+    async def grant() -> None:
+        await admin.execute(f"GRANT SELECT ON directory.log, directory.log_head TO {role}")
+
+    async def revoke() -> Undo:
+        await admin.execute(f"REVOKE SELECT ON directory.log FROM {role}")
+        return grant
+
+    try:
+        await admin.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA directory TO {role}")
+        await grant()
+        desk.reads_as = url.set(username=role).render_as_string(hide_password=False)
+        yield revoke
+    finally:
+        await desk.close()
+        await admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
         await admin.close()
+
+
+def is_stalled(desk: Desk) -> Callable[[], Awaitable[bool]]:
     reader = desk.service.projections[0].consumer
 
-    async def is_stalled() -> bool:
-        from parvis_kit.events import meters
+    async def look() -> bool:
+        return bool(meters.STALLED.labels(reader)._value.get())
 
-        return bool(meters.STALLED.labels(reader)._value.get() == 1)
-
-    await until(is_stalled, "the roster's consumer has noticed")
+    return look
