@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
         print(f"make new-service: {refusal}", file=sys.stderr)
         return 2
     print(f"\n`make test T=tests/{arguments[0]}` tries it; CONTRIBUTING.md tells how to go on.")
+    print("Facts that have their names are recorded by `.venv/bin/python tests/contracts/test_golden.py`: `make check` wants it.")
     return 0
 
 

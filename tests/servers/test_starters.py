@@ -135,6 +135,14 @@ def test_a_port_that_is_taken_is_refused_by_name(postgres_script: Path, postgres
             pass
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "x"])
+@pytest.mark.parametrize("server", ["postgres", "kafka", "seaweedfs"])
+def test_what_is_no_port_is_refused_in_a_line(postgres_script: Path, server: str, port: str) -> None:
+    command = [sys.executable, postgres_script.with_name(f"{server}.py"), "--port", port]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.endswith(f"error: argument --port: {port} is no port: 1 to 65535\n")
+
+
 def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: PostgresServer, tmp_path: Path) -> None:
     place = reachable(tmp_path) / "server"
 

@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -48,6 +48,8 @@ from parvis_kit.testing.kafka import KafkaServer, make_topics, records_of
 KEYS = 20
 ROLLBACKS = 0.1
 PAUSE_SECONDS = 0.2
+OPEN_SECONDS_MAX = 10.0
+"""To make the tables, beside the time that a verdict is waited for."""
 DUPLICATES_MAX = 0.1
 """Of what lies on Kafka: a relay that dies between an acknowledgement and its delete sends a batch again, and the inbox drops it."""
 
@@ -211,9 +213,14 @@ class UnprotectedLedger(SqlLedger):
 
 async def verify(place: Place, *, seconds_max: float) -> list[str]:
     """Wait until everything written is applied (or nothing moves any more), then say what is wrong; nothing, when all is right."""
-    await place.make_topics()
-    async with place.open(PROBE) as probe, place.open(SINK) as sink:
-        loop = asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(seconds_max + OPEN_SECONDS_MAX):
+                await place.make_topics()
+                probe, sink = [await stack.enter_async_context(place.open(one)) for one in (PROBE, SINK)]
+        except TimeoutError:
+            return ["the database or the log is away"]
         until = loop.time() + seconds_max
         while True:
             with suppress(Unavailable, Gone):
@@ -282,6 +289,10 @@ def main() -> int:
     parser.add_argument("--kafka", default="", help="HOST:PORT of the Kafka that carries the facts")
     parser.add_argument("--prefix", default="probe.", help="how the names of topics and groups begin there")
     options = parser.parse_args()
+    if not options.database.startswith(("postgresql://", "sqlite:///")):
+        parser.error(f"--database is {options.database!r}, and has to be postgresql://… or sqlite:///FOLDER")
+    if options.part == "write" and not (options.facts > 0 < options.rate and options.burst > 0):
+        parser.error("--facts, --rate and --burst have to be above 0")
     arm(os.environ.get("PARVIS_FAIL", ""))
     kafka = KafkaServer(options.kafka).settings(options.prefix) if options.kafka else None
     place = Place(options.database.rstrip("/"), options.lease, kafka)
