@@ -125,9 +125,10 @@ class Desk:
             assert answer.status == 200, body
             return body
 
-    async def call(self, method: str, path: str, body: Any = None, *, by: str = "ada") -> tuple[int, Any]:
+    async def call(self, method: str, path: str, body: Any = None, *, by: str = "ada", **more: str) -> tuple[int, Any]:
         """JSON: status and answer."""
         headers = {"Authorization": f"Bearer {self.tokens[by]}", **({"Idempotency-Key": uuid4().hex} if method == "POST" else {})}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         async with self.client.request(method, f"{API}/{path}", json=body, headers=headers) as answer:
             text = await answer.read()
             return answer.status, await answer.json(content_type=None) if text else None

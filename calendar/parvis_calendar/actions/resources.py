@@ -18,14 +18,14 @@ from parvis_calendar.rules.windows import moment, spans_of
 from parvis_calendar.store import resources
 
 
-async def make_resource(tx: Tx, asker: Asker, kind: ResourceKind, name: str, place: str, seats: int | None, *, now: datetime) -> UUID:
+async def make_resource(tx: Tx, asker: Asker, kind: ResourceKind, name: str, place: str, seats: int | None, *, now: datetime) -> Resource:
     """Of the asker's ministry. Raises Forbidden."""
     if "ministry_administrator" not in asker.roles:
         raise Forbidden("A ministry's rooms and equipment are kept by its administrators.")
     made = Resource(new_id(), await resources.next_number(tx), asker.ministry_id, kind, name, place, seats, now)
     await resources.add(tx, made)
     await audit.record(tx, who=asker.id, what="resource.create", on=made.id, ministry=asker.ministry_id, at=now)
-    return made.id
+    return made
 
 
 async def book_for(

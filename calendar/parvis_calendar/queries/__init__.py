@@ -10,6 +10,7 @@ from parvis_calendar.queries.agendas import (
     person_for,
     principals_for,
 )
+from parvis_calendar.queries.availability import Availability, Wanted, availability_for, resources_for
 from parvis_calendar.queries.events import Occurrence, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
 from parvis_calendar.queries.meetings import Invited, invitations_for
@@ -17,19 +18,22 @@ from parvis_calendar.queries.objects import Page, changes_in, object_in, objects
 from parvis_calendar.queries.searching import search
 
 __all__ = [
+    "Availability",
     "Invited",
-    "invitations_for",
     "Occurrence",
     "Page",
+    "Wanted",
     "agenda_by_id",
     "agenda_for",
     "agendas_for",
+    "availability_for",
     "busy_in",
     "busy_of",
     "busy_of_one",
     "changes_in",
     "colleagues_by_email",
     "home_for",
+    "invitations_for",
     "object_in",
     "objects_in",
     "objects_named",
@@ -37,5 +41,6 @@ __all__ = [
     "own_agendas",
     "person_for",
     "principals_for",
+    "resources_for",
     "search",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 
+from parvis_kit.problems import Invalid
+
 from parvis_calendar.rules.refusals import SUPPORTED_RSCALE, VALID_DATA, NotTaken
 from parvis_calendar.rules.times import DAY, EPOCH_DAY, LAST_SECOND, Time, datetime_of, local_of, read_time
 
@@ -24,6 +26,7 @@ LIMITS = {
     "BYMONTH": (1, 12), "BYWEEKNO": (-53, 53), "BYYEARDAY": (-366, 366), "BYMONTHDAY": (-31, 31), "BYHOUR": (0, 23), "BYMINUTE": (0, 59),
     "BYSECOND": (0, 60), "BYSETPOS": (-366, 366),
 }  # fmt: skip
+PLAIN = re.compile(r"[A-Za-z0-9=;,+-]+", re.ASCII)
 NUMBER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 
 
@@ -84,6 +87,16 @@ def read_rule(value: str) -> Rule:
         _numbers(told, "BYSETPOS"),
         WEEKDAYS.get(told.get("WKST", "MO"), 0),
     )
+
+
+def checked_rule(value: str) -> None:
+    """What may stand in an object that is written here. Raises Invalid."""
+    if PLAIN.fullmatch(value) is None:
+        raise Invalid("This is no recurrence rule, as FREQ=WEEKLY;BYDAY=MO.")
+    try:
+        read_rule(value)
+    except NotTaken as refusal:
+        raise Invalid(refusal.detail) from None
 
 
 def _number(told: dict[str, str], name: str, default: int) -> int:

@@ -5,6 +5,8 @@ from datetime import timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from parvis_calendar.rules.windows_zones import WINDOWS
+
 NAME_CHARACTERS_MAX = 128
 PARTS_MAX = 5
 """Two of a client's prefix, three of IANA's longest name."""
@@ -31,7 +33,7 @@ def zone_named(name: str) -> tzinfo | None:
     for start in range(max(0, len(parts) - PARTS_MAX), len(parts)):  # as /mozilla.org/20050126_1/Europe/Paris
         if (zone := _iana("/".join(parts[start:]))) is not None:
             return zone
-    if (zone := _iana(_windows().get(name, ""))) is not None:
+    if (zone := _iana(WINDOWS.get(name, ""))) is not None:
         return zone
     read = OFFSET.fullmatch(name)
     if read is None or int(read[2]) > 14 or int(read[3] or 0) > 59:
@@ -47,14 +49,6 @@ def _iana(name: str) -> tzinfo | None:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
         return None
-
-
-@lru_cache(1)
-def _windows() -> dict[str, str]:
-    """CLDR's table; looked at only for names that IANA does not have."""
-    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
-    return dict(WINDOWS_TO_OLSON)
 
 
 VTIMEZONE = re.compile(r"^BEGIN:VTIMEZONE\n(.*?)^END:VTIMEZONE$", re.MULTILINE | re.DOTALL | re.IGNORECASE)

@@ -153,3 +153,11 @@ departure = sa.Table(
     sa.Column("settled_at", Moment),
 )
 """What becomes of the meetings of an agent who leaves, or has left."""
+privacy = sa.Table(
+    "privacy",
+    METADATA,
+    sa.Column("owner_id", sa.Uuid, primary_key=True),
+    sa.Column("grantee_id", sa.Uuid, primary_key=True),
+    sa.Column("level", sa.Text, nullable=False),
+)
+"""How much of an owner's agendas somebody may know; who is not named here sees when they are busy."""

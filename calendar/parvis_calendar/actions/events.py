@@ -1,0 +1,89 @@
+"""Events made, changed and deleted by whoever has no calendar client at hand."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from parvis_kit import audit
+from parvis_kit.db import Tx
+from parvis_kit.problems import Forbidden, Invalid, NotFound, PreconditionFailed
+from parvis_kit.webdav import quoted
+
+from parvis_calendar.actions.objects import Put, prepared
+from parvis_calendar.actions.scheduling import delete_object, put_as_organizer, put_object
+from parvis_calendar.rules.agendas import Agenda, Asker, Person, Stored
+from parvis_calendar.rules.availability import Privacy
+from parvis_calendar.rules.composing import Draft, changed, composed
+from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.scheduling import is_organizer, is_scheduled
+from parvis_calendar.store import agendas, availability, meetings, people, resources
+
+
+async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | None, *, now: datetime) -> tuple[Put, Agenda, str]:
+    """In this agenda, or where invitations arrive. Raises NotFound, ResourceTaken, NotTaken."""
+    agenda = await agendas.find_default(tx, asker.id) if calendar_id is None else await agendas.find_agenda(tx, calendar_id)
+    owner = await people.find_person(tx, asker.id)
+    if agenda is None or owner is None or agenda.owner_id != asker.id or agenda.kind != "agenda":
+        raise NotFound("There is no such agenda.")
+    uid = str(uuid4())
+    put = await _put(tx, agenda, f"{uid}.ics", composed(uid, draft, owner, now), owner, None, now=now)
+    return put, agenda, uid
+
+
+async def change_event(tx: Tx, asker: Asker, event_id: UUID, draft: Draft, if_match: str, *, now: datetime) -> tuple[Put, Agenda, Stored]:
+    """By whom it belongs to, or who organizes it. Raises NotFound, Forbidden, PreconditionFailed, ResourceTaken, NotTaken."""
+    stored, agenda = await own_event(tx, asker, event_id)
+    owner, what = await people.find_person(tx, asker.id), read_object(stored.octets)
+    if owner is None or (what.organizer is not None and not is_organizer(what, owner.email)):
+        raise Forbidden("Only the organizer changes a meeting: you may answer it.")
+    octets = changed(stored.octets, what, draft, owner, now)
+    return await _put(tx, agenda, stored.name, octets, owner, if_match, now=now), agenda, stored
+
+
+async def delete_event(tx: Tx, asker: Asker, event_id: UUID, *, now: datetime) -> None:
+    """A meeting is called off by its organizer, and declined by who is invited. Raises NotFound."""
+    stored, agenda = await own_event(tx, asker, event_id)
+    await delete_object(tx, agenda, stored.name, lambda found: None, now=now)
+
+
+async def own_event(tx: Tx, asker: Asker, event_id: UUID) -> tuple[Stored, Agenda]:
+    """Raises NotFound."""
+    there = await meetings.find_by_id(tx, event_id)
+    if there is None or there[1].owner_id != asker.id or there[1].kind != "agenda" or there[0].component != "VEVENT":
+        raise NotFound("There is no such event.")
+    return there
+
+
+async def _put(tx: Tx, agenda: Agenda, name: str, octets: bytes, owner: Person, if_match: str | None, *, now: datetime) -> Put:
+    def conditions(found: Stored | None) -> None:
+        if if_match is not None and (found is None or found.etag != if_match):
+            raise PreconditionFailed("It has changed since you read it: read it again, then send its new ETag.")
+
+    new, base = await prepared(octets, agenda, now), f"/dav/calendars/{agenda.owner_id}/{quoted(agenda.name)}/"
+    if is_scheduled(new.what):
+        return await put_as_organizer(tx, agenda, name, new, conditions, base, owner, now=now, strict=True)
+    return await put_object(tx, agenda, name, new, conditions, base, now=now)
+
+
+async def people_named(tx: Tx, ids: list[UUID]) -> list[Person]:
+    """Raises Invalid."""
+    found = await people.by_id(tx, ids)
+    if missing := [str(one) for one in ids if one not in found]:
+        raise Invalid("Nobody is known by these ids.", errors=[{"loc": ["attendees"], "msg": one} for one in missing])
+    return [found[one] for one in dict.fromkeys(ids)]
+
+
+async def resources_named(tx: Tx, asker: Asker, ids: list[UUID]) -> list[tuple[str, str, str]]:
+    """Address, name, CUTYPE. Raises Invalid."""
+    found = await resources.find(tx, ids)
+    if any(one not in found or found[one].ministry_id != asker.ministry_id for one in ids):
+        raise Invalid("There is no such room or equipment in your ministry.")
+    return [(found[one].address, found[one].name, "ROOM" if found[one].kind == "room" else "RESOURCE") for one in dict.fromkeys(ids)]
+
+
+async def set_privacy(tx: Tx, asker: Asker, grantee_id: UUID, level: Privacy, *, now: datetime) -> None:
+    """How much of the asker's agendas a colleague may know. Raises NotFound."""
+    grantee = await people.find_person(tx, grantee_id)
+    if grantee is None or grantee.id == asker.id:
+        raise NotFound("There is nobody of this name.")
+    await availability.set_privacy(tx, asker.id, grantee_id, level)
+    await audit.record(tx, who=asker.id, what=f"privacy.{level}", on=grantee_id, ministry=asker.ministry_id, at=now)

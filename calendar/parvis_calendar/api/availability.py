@@ -1,0 +1,147 @@
+"""When several can meet, what they show of themselves, rooms and equipment."""
+
+from datetime import datetime, time, timedelta
+from typing import Annotated
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes
+from parvis_kit.idempotency import Asked, Kept, once
+from parvis_kit.problems import Forbidden, Invalid, NotFound
+from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic.dataclasses import dataclass as shown
+
+from parvis_calendar import actions, queries
+from parvis_calendar.api.agendas import asker_of
+from parvis_calendar.api.changes import Zone, check_times, zone_of
+from parvis_calendar.queries import Availability, Wanted
+from parvis_calendar.rules.availability import ASKED_MAX, DAYS_MAX, SLOTS_MAX, Hours, Privacy
+from parvis_calendar.rules.meetings import Resource, ResourceKind
+from parvis_calendar.rules.windows import epoch, moment
+
+ROUTES = Routes("calendar", "1")
+MINUTES_MAX = 24 * 60
+RESOURCES_ASKED_MAX = 50
+
+
+class Meet(Body):
+    agents: Annotated[list[UUID], Field(strict=False, min_length=1, max_length=ASKED_MAX)]
+    resources: Annotated[list[UUID], Field(strict=False, max_length=RESOURCES_ASKED_MAX)] = []
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    minutes: Annotated[int, Field(ge=5, le=MINUTES_MAX, description="How long the meeting is.")] = 60
+    time_zone: Zone = "Europe/Paris"
+    opens_at: Annotated[time, Field(strict=False, description="When work begins, on the clock of the zone.")] = time(9)
+    closes_at: Annotated[time, Field(strict=False)] = time(18)
+    days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(max_length=7, description="1 for Monday.")] = [1, 2, 3, 4, 5]
+    slots: Annotated[int, Field(ge=0, le=SLOTS_MAX)] = 5
+
+
+class Showing(Body):
+    level: Privacy
+
+
+class NewResource(Body):
+    kind: ResourceKind
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    place: Annotated[str, Field(max_length=200)] = ""
+    seats: Annotated[int | None, Field(ge=1, le=100_000)] = None
+
+
+@shown(slots=True)
+class BusyShown:
+    starts_at: datetime
+    ends_at: datetime
+    kind: str
+    """busy, tentative or unavailable."""
+    title: str
+    """Where they show it to you."""
+
+
+@shown(slots=True)
+class AvailabilityShown:
+    id: UUID
+    privacy: Privacy | None
+    """How much they show you; null of a room."""
+    busy: list[BusyShown]
+
+
+@shown(slots=True)
+class SlotShown:
+    starts_at: datetime
+    ends_at: datetime
+    busy: list[UUID]
+    """Who could not come, or is taken; empty when all can."""
+
+
+@shown(slots=True)
+class AvailabilityFound:
+    found: list[AvailabilityShown]
+    slots: list[SlotShown]
+    """Those in which fewest are busy, the earliest of them first."""
+
+
+@shown(slots=True)
+class ResourceShown:
+    id: UUID
+    kind: str
+    name: str
+    place: str
+    seats: int | None
+    address: str
+    """As an attendee of an event in CalDAV."""
+
+
+RESOURCE: Kept[ResourceShown] = Kept(TypeAdapter(ResourceShown))
+
+
+def show_resource(one: Resource) -> ResourceShown:
+    return ResourceShown(one.id, one.kind, one.name, one.place, one.seats, one.address)
+
+
+def show(one: Availability) -> AvailabilityShown:
+    busy = [BusyShown(moment(each.starts_at), moment(each.ends_at), each.kind, each.title) for each in one.busy]
+    return AvailabilityShown(one.id, one.privacy, busy)
+
+
+@ROUTES.post("/api/calendar/v1/availability", scope="calendar:read", status=200, problems=(Invalid, NotFound))
+async def find_availability(request: Request, body: Meet) -> AvailabilityFound:
+    """When these people and rooms are busy, as far as they show it to you, and when they could meet."""
+    check_times(body.starts_at, body.ends_at)
+    if not timedelta() < body.ends_at - body.starts_at <= timedelta(days=DAYS_MAX):
+        raise Invalid(f"Ask about at most {DAYS_MAX} days.")
+    days = frozenset(one - 1 for one in body.days)
+    hours = Hours(ZoneInfo(zone_of(body.time_zone)), body.opens_at.replace(tzinfo=None), body.closes_at.replace(tzinfo=None), days)
+    wanted = Wanted(body.agents, body.resources, epoch(body.starts_at), epoch(body.ends_at), body.minutes * 60, hours, body.slots)
+    async with request[DB].read() as conn:
+        found, slots = await queries.availability_for(conn, asker_of(request), wanted)
+    return AvailabilityFound(
+        [show(one) for one in found], [SlotShown(moment(one.starts_at), moment(one.ends_at), list(one.busy)) for one in slots]
+    )
+
+
+@ROUTES.put("/api/calendar/v1/privacy/{agent_id}", scope="calendar:write", problems=(NotFound,))
+async def set_privacy(request: Request, agent_id: UUID, body: Showing) -> None:
+    """How much of your agendas a colleague may know. Another ministry's agents see when you are busy, and no more."""
+    async with request[DB].transaction() as tx:
+        await actions.set_privacy(tx, asker_of(request), agent_id, body.level, now=request[CLOCK]())
+
+
+@ROUTES.get("/api/calendar/v1/resources", scope="calendar:read")
+async def list_resources(request: Request) -> Page[ResourceShown]:
+    """Rooms and equipment of your ministry."""
+    async with request[DB].read() as conn:
+        return Page([show_resource(one) for one in await queries.resources_for(conn, asker_of(request))])
+
+
+@ROUTES.post("/api/calendar/v1/resources", scope="calendar:write", headers=LOCATION, problems=(Forbidden,))
+async def create_resource(request: Request, body: NewResource, key: IdempotencyKey) -> Reply[ResourceShown]:
+    """A room, or equipment that one books; by your ministry's administrators."""
+    asker, now = asker_of(request), request[CLOCK]()
+
+    async def act() -> ResourceShown:
+        return show_resource(await actions.make_resource(tx, asker, body.kind, body.name, body.place, body.seats, now=now))
+
+    async with request[DB].transaction() as tx:
+        made = await once(tx, Asked(asker.id, key, "create_resource", body, now), RESOURCE, act)
+    return Reply(made, {"Location": "/api/calendar/v1/resources"})

@@ -1,0 +1,96 @@
+"""When several are busy, and when they could meet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from parvis_kit.db import Connection
+from parvis_kit.problems import NotFound
+
+from parvis_calendar.rules.agendas import Asker
+from parvis_calendar.rules.availability import Hours, Privacy, Slot, best_slots, merged, privacy_between
+from parvis_calendar.rules.meetings import Resource
+from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.windows import BUSY, TENTATIVE, unpacked, unwall, week_of
+from parvis_calendar.store import availability, resources
+
+KINDS = {BUSY: "busy", TENTATIVE: "tentative"}
+SHOWN_MAX = 2_000
+"""Titles in one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    starts_at: int
+    ends_at: int
+    kind: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    id: UUID
+    privacy: Privacy | None
+    """None of a resource; `none` of whom nothing is shown, or nobody is known."""
+    busy: tuple[Busy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    agents: Sequence[UUID]
+    resources: Sequence[UUID]
+    start: int
+    end: int
+    seconds: int
+    hours: Hours
+    many: int
+
+
+async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tuple[list[Availability], list[Slot]]:
+    """Of all of them in one query; a second for the titles of those who show them, a third for rooms. Raises NotFound."""
+    start, end = wanted.start, wanted.end
+    seen = await availability.busy_of(conn, asker.id, list(dict.fromkeys(wanted.agents)), week_of(start), week_of(end - 1))
+    levels = {one: privacy_between(asker.id, asker.ministry_id, one, found.ministry_id, found.level) for one, found in seen.items()}
+    titles = await _titles(conn, [one for one, level in levels.items() if level in ("details", "write")], start, end)
+    people, spans = [], {}
+    for one in dict.fromkeys(wanted.agents):
+        level = levels.get(one, "none")
+        busy = unpacked(seen[one].weeks, start, end) if level != "none" else []
+        spans[one] = merged([(first, last) for first, last, _ in busy])
+        shown = titles.get(one) or tuple(Busy(first, last, KINDS.get(kind, "unavailable")) for first, last, kind in busy)
+        people.append(Availability(one, level, shown))
+    rooms = await _rooms(conn, asker, wanted)
+    spans |= {one.id: merged([(each.starts_at, each.ends_at) for each in one.busy]) for one in rooms}
+    return [*people, *rooms], best_slots(spans, start, end, wanted.seconds, wanted.hours, wanted.many)
+
+
+async def _titles(conn: Connection, owners: list[UUID], start: int, end: int) -> dict[UUID, tuple[Busy, ...]]:
+    found: dict[UUID, list[Busy]] = {}
+    if not owners:
+        return {}
+    for owner, first, last, is_floating, zone, octets in await availability.shown(conn, owners, start, end, SHOWN_MAX):
+        if is_floating:
+            first, last = unwall(first, ZoneInfo(zone)), unwall(last, ZoneInfo(zone))
+        if first < end and last > start:
+            what = read_object(octets)
+            kind = "tentative" if what.status == "TENTATIVE" else "busy"
+            found.setdefault(owner, []).append(Busy(max(first, start), min(last, end), kind, what.summary))
+    return {owner: tuple(sorted(some, key=lambda one: (one.starts_at, one.ends_at))) for owner, some in found.items()}
+
+
+async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availability]:
+    """Raises NotFound."""
+    if not wanted.resources:
+        return []
+    ids = list(dict.fromkeys(wanted.resources))
+    known = await resources.find(conn, ids)
+    if any(one not in known or known[one].ministry_id != asker.ministry_id for one in ids):
+        raise NotFound("There is no such room or equipment in your ministry.")
+    taken = await resources.taken(conn, ids, wanted.start, wanted.end)
+    return [Availability(one, None, tuple(Busy(first, last, "busy") for first, last, _ in taken.get(one, ()))) for one in ids]
+
+
+async def resources_for(conn: Connection, asker: Asker) -> list[Resource]:
+    """Of the asker's ministry."""
+    return await resources.of_ministry(conn, asker.ministry_id)

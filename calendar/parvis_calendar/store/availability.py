@@ -1,0 +1,70 @@
+"""When many people are busy, and how much of it somebody may know: one query for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import Connection, Tx, upsert
+
+from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS
+from parvis_calendar.store import agenda, busy_week, instance, object_, privacy
+from parvis_calendar.store.people import HERE, agent
+
+MANY = (
+    sa.select(agent.c.id, agent.c.ministry_id, privacy.c.level, busy_week.c.week, busy_week.c.spans)
+    .select_from(
+        agent.outerjoin(
+            privacy, sa.and_(privacy.c.owner_id == agent.c.id, privacy.c.grantee_id == sa.bindparam("asker", type_=sa.Uuid))
+        ).outerjoin(
+            busy_week,
+            sa.and_(busy_week.c.owner_id == agent.c.id, busy_week.c.week.between(sa.bindparam("first"), sa.bindparam("last"))),
+        )
+    )
+    .where(agent.c.id.in_(sa.bindparam("asked", expanding=True)), HERE)
+)
+SHOWN = (
+    sa.select(agenda.c.owner_id, instance.c.starts_at, instance.c.ends_at, instance.c.is_floating, agenda.c.zone, object_.c.octets)
+    .join_from(instance, object_, object_.c.id == instance.c.object_id)
+    .join(agenda, agenda.c.id == instance.c.agenda_id)
+    .where(
+        agenda.c.owner_id.in_(sa.bindparam("owners", expanding=True)), agenda.c.kind == "agenda", sa.not_(agenda.c.is_transparent),
+        instance.c.busy > 0, instance.c.starts_at < sa.bindparam("before", type_=sa.BigInteger),
+        instance.c.ends_at > sa.bindparam("after", type_=sa.BigInteger),
+        sa.or_(instance.c.is_long, instance.c.starts_at > sa.bindparam("earliest", type_=sa.BigInteger)),
+    )
+    .limit(sa.bindparam("at_most"))
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Seen:
+    ministry_id: UUID
+    level: str | None
+    weeks: dict[int, bytes] = field(default_factory=dict)
+
+
+async def busy_of(conn: Connection, asker_id: UUID, asked: Sequence[UUID], first: int, last: int) -> dict[UUID, Seen]:
+    """Who is here, and their weeks."""
+    found: dict[UUID, Seen] = {}
+    for one, ministry_id, level, week, spans in await conn.execute(MANY, {"asker": asker_id, "asked": asked, "first": first, "last": last}):
+        seen = found.get(one)
+        if seen is None:
+            seen = found[one] = Seen(ministry_id, level)
+        if week is not None:
+            seen.weeks[week] = spans
+    return found
+
+
+async def shown(
+    conn: Connection, owners: Sequence[UUID], start: int, end: int, limit: int
+) -> list[tuple[UUID, int, int, bool, str, bytes]]:
+    """Owner, from, to, whether on the wall's clock, the agenda's zone, octets; of those who show what they do."""
+    asked = {"owners": owners, "before": end + FLOATING_SECONDS, "after": start - FLOATING_SECONDS, "at_most": limit}
+    asked["earliest"] = start - FLOATING_SECONDS - LONG_SECONDS
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in await conn.execute(SHOWN, asked)]
+
+
+async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:
+    row = upsert(tx, privacy).values(owner_id=owner_id, grantee_id=grantee_id, level=level)
+    await tx.execute(row.on_conflict_do_update(index_elements=["owner_id", "grantee_id"], set_={"level": level}))
