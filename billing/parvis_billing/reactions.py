@@ -5,15 +5,17 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
+from parvis_contracts.calendar import EventScheduled
 from parvis_contracts.directory import AgentJoined, AgentLeft, AgentMoved, AgentReinstated, AgentState, AgentSuspended
 from parvis_contracts.files import FileMoved, FilePurged, FileRenamed, FileRestored, FileShared, FileStored, FileTrashed
+from parvis_contracts.messaging import MessagePosted
 from parvis_kit.clock import Clock
 from parvis_kit.db import Tx
 from parvis_kit.events import Erased, Fact, Reactions, batch
 from parvis_kit.events.reactions import Many
 
 from parvis_billing import actions
-from parvis_billing.rules import FILE_ACTIONS
+from parvis_billing.rules import FILE_ACTIONS, MEETINGS, MESSAGES
 from parvis_billing.rules.seats import SeatChange
 from parvis_billing.rules.storage import SizeChange
 
@@ -54,6 +56,16 @@ async def count_restored(clock: Clock, tx: Tx, facts: Sequence[FileRestored]) ->
 
 async def count_shared(clock: Clock, tx: Tx, facts: Sequence[FileShared]) -> None:
     await actions.count(tx, [(one.shared_by, one.at, FILE_ACTIONS) for one in facts], now=clock())
+
+
+async def count_meetings(clock: Clock, tx: Tx, facts: Sequence[EventScheduled]) -> None:
+    """What somebody notes for themselves is none."""
+    if meetings := [(one.owner_id, one.at, MEETINGS) for one in facts if one.attendees > 0]:
+        await actions.count(tx, meetings, now=clock())
+
+
+async def count_messages(clock: Clock, tx: Tx, facts: Sequence[MessagePosted]) -> None:
+    await actions.count(tx, [(one.agent_id, one.at, MESSAGES) for one in facts], now=clock())
 
 
 async def open_seats(clock: Clock, tx: Tx, facts: Sequence[AgentJoined]) -> None:
@@ -101,6 +113,8 @@ def reactions_of(clock: Clock) -> Reactions:
         FileTrashed: counted(count_trashed),
         FileRestored: counted(count_restored),
         FileShared: counted(count_shared),
+        EventScheduled: counted(count_meetings),
+        MessagePosted: counted(count_messages),
         AgentJoined: counted(open_seats),
         AgentMoved: counted(move_seats),
         AgentSuspended: counted(suspend_seats),

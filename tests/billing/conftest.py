@@ -45,8 +45,9 @@ from pydantic import SecretStr
 ROOT = Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
 SIRENS = {"interieur": "110014016", "ecologie": "110068012"}
 GB = 10**9
-FILES = metadata_for("files")
-log_tables(FILES)
+SAYING = {name: metadata_for(name) for name in ("files", "calendar", "messaging")}
+for tables in SAYING.values():
+    log_tables(tables)
 FOLDER = Path(__file__).parent / "files"
 
 
@@ -201,18 +202,18 @@ async def state(place: Place, tmp_path: Path, clock: FrozenClock, monkeypatch: p
 
 
 def built(platform: Platform, clock: FrozenClock) -> dict[str, Service]:
-    """Of files only the log is there: what it says is said by the tests."""
-    return {
-        "directory": build_directory(platform, clock, Settings(local_sign_in=True), {}),
-        "files": Service(
-            name="files", database=Database(platform.database_url_of("files"), "files"), clock=clock, metadata=FILES, migrations=""
-        ),
-        "billing": build_billing(platform, clock, BillingSettings()),
+    """Of those whose use is counted only the log is there: what they say is said by the tests."""
+    saying = {
+        name: Service(name=name, database=Database(platform.database_url_of(name), name), clock=clock, metadata=tables, migrations="")
+        for name, tables in SAYING.items()
     }
+    directory = build_directory(platform, clock, Settings(local_sign_in=True), {})
+    return {"directory": directory, **saying, "billing": build_billing(platform, clock, BillingSettings())}
 
 
 async def make_all_tables(services: dict[str, Service], platform: Platform) -> None:
     await migrate([services["directory"]], platform)  # its roles are everybody's
-    async with services["files"].database.write_engine.begin() as connection:
-        await connection.run_sync(FILES.create_all)
+    for name, tables in SAYING.items():
+        async with services[name].database.write_engine.begin() as connection:
+            await connection.run_sync(tables.create_all)
     await migrate([services["billing"]], platform)

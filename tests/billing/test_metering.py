@@ -16,7 +16,9 @@ from parvis_billing.rules.cascade import AgentUse
 from parvis_billing.rules.seats import SeatChange, seat_in
 from parvis_billing.rules.storage import SizeChange, by_day, integral
 from parvis_billing.store import SEAT_CHANGE, SEAT_STATE, STORAGE_DAY, USAGE_DAY
+from parvis_contracts.calendar import EventScheduled
 from parvis_contracts.files import FileShared
+from parvis_contracts.messaging import MessagePosted
 from parvis_kit.background import Background
 from parvis_kit.db import Database
 from parvis_kit.events import Refuse
@@ -168,6 +170,37 @@ async def test_sharing_makes_active_and_having_an_account_does_not(state: State)
     assert (found["interieur", "ada"].active, found["interieur", "bob"].active) == (1, 0)
 
 
+def meeting(state: State, who: str, attendees: int) -> EventScheduled:
+    event, now = new_id(), state.clock()
+    return EventScheduled(
+        at=now, about=str(event), event_id=event, calendar_id=new_id(), owner_id=state.ids[who], ministry_id=HERE, starts_at=now,
+        ends_at=now + timedelta(hours=1), attendees=attendees,
+    )  # fmt: skip
+
+
+def posted(state: State, who: str, number: int) -> MessagePosted:
+    return MessagePosted(at=state.clock(), about="!r:x", room_id="!r:x", message_id=f"${number}", agent_id=state.ids[who], ministry_id=HERE)
+
+
+async def test_meetings_and_messages_are_counted_once_each_and_make_active(state: State) -> None:
+    for name in ("ada", "bob", "cyd"):
+        await state.join(name, "interieur")
+    await state.say(meeting(state, "ada", 2), meeting(state, "ada", 1), meeting(state, "cyd", 0))
+    await state.say(*(posted(state, "bob", number) for number in range(5)))
+    await state.settle()
+    found = await uses(state, "2026-09")
+    assert found["interieur", "ada"].use["calendar.meetings"] == 2
+    assert found["interieur", "bob"].use["messaging.messages"] == 5
+    assert "calendar.meetings" not in found["interieur", "cyd"].use, "what one notes for oneself is no meeting"
+    assert [found["interieur", name].active for name in ("ada", "bob", "cyd")] == [1, 1, 0]
+    counted = await snapshot(state.billing.database)
+    await state.work.stop()
+    async with state.billing.database.transaction() as tx:  # a consumer that has forgotten how far it came
+        await tx.execute(sa.delete(state.billing.metadata.tables["billing.consumer_offset"]))
+    await read_again(state, state.billing.database)
+    assert await snapshot(state.billing.database) == counted
+
+
 async def snapshot(database: Database) -> dict[str, list[Any]]:
     async with database.read() as conn:
         found = {}
@@ -187,13 +220,20 @@ async def test_use_counted_again_from_the_facts_is_the_use_that_was_counted_live
         await state.store(f"f{number}", who, ministry, random.randrange(10**9), space=random.choice([None, UUID(int=5)]))
         if random.random() < 0.4 and state.stored:
             await state.purge(random.choice(sorted(state.stored)))
+        await state.say(meeting(state, who, number % 2))
+        await state.say(posted(state, who, number))
     await state.settle()
     live = await snapshot(state.billing.database)
     assert live["usage_day"] and live["storage_day"]
     again = await forget(state)
     assert not (await snapshot(again))["usage_day"]
-    log = log_of(state.platform)
-    flow = Flow(again, state.clock, log, state.billing.reactions)
+    await read_again(state, again)
+    assert await snapshot(again) == live
+
+
+async def read_again(state: State, database: Database) -> None:
+    """All facts that there are, from the beginning."""
+    flow = Flow(database, state.clock, log_of(state.platform), state.billing.reactions)
     work = Background()
     work.start(tasks_of(flow))
     try:
@@ -204,7 +244,6 @@ async def test_use_counted_again_from_the_facts_is_the_use_that_was_counted_live
         await until(is_read, "all facts are read again")
     finally:
         await work.stop()
-    assert await snapshot(again) == live
 
 
 async def forget(state: State) -> Database:

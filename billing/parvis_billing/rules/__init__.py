@@ -12,7 +12,9 @@ SEATS, ACTIVE = "seats", "active"
 """Meters of the month as a whole: an account that is enabled on its last day, and one that did something in it."""
 STORAGE = "files.byte_seconds"
 FILE_ACTIONS = "files.actions"
-QUALIFYING = frozenset({FILE_ACTIONS})
+MEETINGS = "calendar.meetings"
+MESSAGES = "messaging.messages"
+QUALIFYING = frozenset({FILE_ACTIONS, MEETINGS, MESSAGES})
 """Meters whose use makes an agent active in a month; each service that comes adds its own. Signing in makes nobody active."""
 UNKNOWN = UUID(int=0)
 """Where a ministry or an agent should be named and nobody can tell: what it costs stays visible as unallocated."""
