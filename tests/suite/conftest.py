@@ -168,11 +168,13 @@ def parvis(stand_in: Path) -> Suite:
 
 
 @pytest.fixture
-def anywhere(stand_in: Path, place: Place, database_kind: str) -> Iterator[Suite]:
-    """On SQLite, and on PostgreSQL."""
+def anywhere(stand_in: Path, place: Place, database_kind: str, request: pytest.FixtureRequest) -> Iterator[Suite]:
+    """On SQLite, and on PostgreSQL; with Kafka between the services where a test asks for it."""
     environ = {"PARVIS_DATA": str(stand_in / "data"), "PARVIS_PORT": "0"}
     if database_kind != "sqlite":
         environ["PARVIS_DATABASE_URL"] = place.url_of("")
+    if database_kind == "kafka":
+        environ |= request.getfixturevalue("kafka").environ()
     yield Suite(stand_in, environ)
 
 

@@ -18,6 +18,8 @@ from parvis_kit.events import publish
 from parvis_kit.events.ledger import tables_of
 from parvis_kit.events.operate import building, lag
 from parvis_kit.settings import Platform
+from parvis_kit.testing.databases import DATABASES
+from parvis_kit.testing.kafka import put, records_of
 from parvis_kit.testing.waiting import until
 from parvis_suite import contracts
 from parvis_suite.assembly import background_of, flow_of, log_of
@@ -27,6 +29,11 @@ from parvis_suite.services import build
 from .conftest import Suite
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+@pytest.fixture(params=[*DATABASES, "kafka"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def stand_in() -> Any:
@@ -95,16 +102,23 @@ def test_an_unknown_topic_and_a_strange_age_are_refused(lit: Suite) -> None:
 
 
 def test_bytes_that_are_no_json_are_shown_all_the_same(lit: Suite) -> None:
+    platform = Platform.read(lit.environ)
+
     async def spoil() -> None:
-        service, log = build("lantern", Platform.read(lit.environ)), tables_of("lantern")["log"]
+        if platform.is_kafka:
+            [dry] = [one for one in await records_of(platform, "parvis.lantern.wick") if one.key == b"dry"]
+            await put(platform, "parvis.lantern.wick", b"dry", b"\xff{", dry.headers)
+            return
+        service, log = build("lantern", platform), tables_of("lantern")["log"]
         async with service.database.transaction() as tx:
             await tx.execute(sa.update(log).where(log.c.key == "dry").values(data=b"\xff{"))
         await service.database.close()
 
     asyncio.run(spoil())
-    first, *others = [json.loads(line) for line in lit("events", "tail", "--json").output.splitlines()]
-    assert base64.b64decode(first["data_base64"]) == b"\xff{" and "data" not in first
-    assert [one["data"]["about"] for one in others] == ["wet", "wet"]
+    shown = [json.loads(line) for line in lit("events", "tail", "--json").output.splitlines()]
+    [spoilt] = [one for one in shown if "data" not in one]
+    assert spoilt["subject"] == "dry" and base64.b64decode(spoilt["data_base64"]) == b"\xff{"
+    assert [one["data"]["about"] for one in shown if one["subject"] == "wet"] == ["wet", "wet"]
 
 
 def test_lag_is_a_probe(lit: Suite) -> None:

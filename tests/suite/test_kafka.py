@@ -1,12 +1,10 @@
 """A suite whose facts go through Kafka: its topics are made, compared, and said to be wrong before anything rests on them."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from parvis_kit.settings import Kafka
-from parvis_kit.testing.databases import Place
-from parvis_kit.testing.kafka import KafkaServer, records_of
+from parvis_kit.testing.kafka import records_of
 
 from .conftest import Suite
 from .test_up import asked, eventually, running
@@ -20,9 +18,8 @@ def database_kind() -> str:
 
 
 @pytest.fixture
-def on_kafka(anywhere: Suite, place: Place, kafka: KafkaServer) -> Iterator[Suite]:
-    anywhere.environ |= kafka.environ()
-    yield anywhere
+def on_kafka(anywhere: Suite) -> Suite:
+    return anywhere
 
 
 def settings_of(suite: Suite) -> Kafka:
