@@ -132,7 +132,7 @@ class Log:
         self.others.append(process)
         return process.pid
 
-    def verify(self, seconds: float = 30) -> str:
+    def verify(self, seconds: float = WAIT_SECONDS_MAX) -> str:
         """What the probe says is wrong; empty when all is right."""
         command = [sys.executable, "-m", "parvis_kit.testing.probe", "verify", "--database", self.database, "--seconds", str(seconds)]
         command += between(self.kafka)
@@ -180,6 +180,8 @@ class Troupe:
         if name == "write":
             victim = self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start(f"{window}:kill:{random.randint(2, 60)}")
         else:
+            if name == "relay" and self.log.kafka and (wrong := self.log.verify()):  # what is killed keeps up, as at 250 facts a second
+                raise AssertionError(wrong)
             self.running[name].stop()
             first, last = REACHED_RARELY.get(window, (3, 6))  # the first two transactions make tables
             victim = self.start(name, f"{window}:kill:{random.randint(first, last)}")
