@@ -80,6 +80,7 @@ class Keeper:
 async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) -> dict[str, Any]:
     """What demo.json holds."""
     from parvis_suite.assembly import write_private
+    from parvis_suite.demo_agendas import Owner, seed_agendas
     from parvis_suite.demo_costs import seed_costs
     from parvis_suite.demo_files import Agent, seed_files
 
@@ -105,6 +106,9 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     ]
     has_files = any(service.name == "files" for service in services)
     spaces = await seed_files(addresses.base_url, agents) if has_files else {}
+    owners = [Owner(str(one.id), one.email, keeper.of(one.email)["app_password"]) for one in people]
+    has_calendar = any(service.name == "calendar" for service in services)
+    agendas = await seed_agendas(addresses.base_url, owners, clock().date()) if has_calendar else {}
     return {
         "base_url": addresses.base_url,
         "metrics_url": addresses.metrics_url,
@@ -120,6 +124,7 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
                 "app_password": keeper.of(person.email)["app_password"],
                 "token": token,
                 "personal_space": spaces.get(str(person.id)),
+                "dav": agendas.get(str(person.id)),
             }
             for person, token in zip(people, tokens, strict=True)
         ],

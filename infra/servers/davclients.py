@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 LOCK = HERE / "davclients.lock"
 WANTED = (
     "caldav==3.6.0", "vdirsyncer==0.21.0", "pytest", "pytest-asyncio", "aioresponses", "hypothesis", "trustme", "vobject",
-    "tzlocal", "manuel", "httpx", "pyfakefs",
+    "tzlocal", "manuel", "httpx", "pyfakefs", "proxy.py", "coverage",
 )  # fmt: skip
 """What `davclients.py lock` resolves anew: the clients, and what their own tests need. Beside Parvis they cannot lie: a library that
 the first of them brings along replaces the HTTP client of everybody."""

@@ -35,6 +35,12 @@ test-servers:
     url: {url}
     username: {user}
     password: {password}
+    scheduling_users:
+"""
+COLLEAGUE = """
+      - url: {url}
+        username: {user}
+        password: {password}
 """
 
 
@@ -88,8 +94,23 @@ async def test_python_caldav_s_own_tests_pass_but_for_those_that_are_explained(d
     shutil.copytree(source / "tests", folder / "tests")
     url = str(desk.client.make_url("/"))
     server = SERVER.format(url=url, user="ada@example.org", password=desk.passwords["ada"])
+    for name in ("carl", "dora", "finn"):
+        await desk.add(name, "interieur")
+        server += COLLEAGUE.format(url=url, user=f"{name}@example.org", password=desk.passwords[name])
     (folder / "tests/caldav_test_servers.yaml").write_text(server)
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "tests/test_caldav.py", "-k", "Parvis")
+    command = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=auto",
+        "tests",
+        "--ignore=tests/test_docs.py",
+        "-k",
+        "parvis",
+    )
     status, said = await run(desk, clients, *command, folder=folder, PYTHON_CALDAV_TEST_DOCKER="0")
     print(said[-20000:])
     assert re.search(r"\d\d passed", said), said[-3000:]

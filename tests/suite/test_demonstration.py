@@ -95,6 +95,7 @@ def test_when_its_file_is_there_everything_is(demonstration: Demonstration) -> N
     assert {one["email"].partition("@")[2] for one in agents} == DOMAINS
     assert {one["id"] for one in demonstration.said["ministries"]} == {one["ministry"] for one in agents}
     assert len({one["personal_space"] for one in agents} - {None}) == 40
+    assert len({one["dav"]["calendar"] for one in agents}) == 40
     assert demonstration.process is not None
     assert psutil.Process(demonstration.process.pid).memory_info().rss <= MEMORY_BYTES_MAX
     assert {role for one in agents for role in one["roles"]} == {"agent", "ministry_administrator", "finance", "operator"}
@@ -114,6 +115,17 @@ async def test_each_agent_is_known_by_password_app_password_and_token(demonstrat
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+async def test_an_agenda_is_read_where_the_file_says(demonstration: Demonstration) -> None:
+    agent = demonstration.said["agents"][7]
+    basic = aiohttp.BasicAuth(agent["email"], agent["app_password"], encoding="utf-8")
+    async with (
+        aiohttp.ClientSession(auth=basic) as client,
+        client.request("PROPFIND", agent["dav"]["calendar"], headers={"Depth": "1"}) as answer,
+    ):
+        body = await answer.text()
+    assert answer.status == 207 and body.count("-demo.ics</D:href>") == 5
+
+
 def test_what_all_services_say_is_followed_at_once(demonstration: Demonstration) -> None:
     """Also behind one that has nothing to say, and never ends saying it."""
     command = [sys.executable, "-m", "parvis_suite", "events", "tail", "--follow", "--json"]

@@ -15,7 +15,7 @@ from parvis_calendar.rules.agendas import Person
 
 PEOPLE_MAX = 100
 """In one answer: whoever finds more types another letter."""
-SEARCH, MATCH, PROP = (child_of(DAV, one) for one in ("property-search", "match", "prop"))
+SEARCH, MATCH, PROP, APPLY = (child_of(DAV, one) for one in ("property-search", "match", "prop", "apply-to-principal-collection-set"))
 DISPLAY_NAME, ADDRESSES = child_of(DAV, "displayname"), child_of(CALDAV, "calendar-user-address-set")
 SEARCHED: dict[Name, tuple[str, str]] = {
     DISPLAY_NAME: ("name", "Name"),
@@ -49,6 +49,13 @@ def _holds(person: Person, name: Name, text: str, how: str) -> bool:
             return text in value
 
 
+def wanted_in(root: Any) -> tuple[Name, ...]:
+    """What stands in DAV:prop; python-caldav leaves that empty and puts the names beside it."""
+    prop = root.find(PROP)
+    inside = tuple(one.tag for one in prop) if prop is not None else ()
+    return inside or tuple(one.tag for one in root if one.tag not in (PROP, SEARCH, APPLY))
+
+
 async def principal_property_search(request: Request, place: Place, root: Any) -> web.StreamResponse:
     """Among the colleagues of one's own ministry."""
     asker = asker_of(request)
@@ -59,11 +66,10 @@ async def principal_property_search(request: Request, place: Place, root: Any) -
             raise BadRequest("A property-search has a DAV:prop and a DAV:match.")
         text = fold((match.text or "").strip()).removeprefix("mailto:")
         searches.append((tuple(each.tag for each in prop), text, match.get("match-type", "contains")))
-    if not searches or not all(text for _, text, _ in searches):
+    if not all(text for _, text, _ in searches):
         raise BadRequest("Say what to look for.")
-    any_of = root.get("test", "allof").lower() == "anyof"
-    prop = root.find(PROP)
-    names = tuple(one.tag for one in prop) if prop is not None else ()
+    any_of = root.get("test", "allof").lower() == "anyof" and len(searches) > 0
+    names = wanted_in(root)
     async with request[DB].read() as conn:
         people = await queries.principals_for(conn, asker)
     answer = Multistatus(minimal=wants_minimal(request))

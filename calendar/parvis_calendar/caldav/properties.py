@@ -58,6 +58,7 @@ READ = (d("read"), d("read-current-user-privilege-set"))
 OWN = (d("all"), *READ, d("read-acl"), d("write"), d("write-properties"), d("write-content"), d("bind"), d("unbind"), c("read-free-busy"))
 INBOX = (*READ, d("unbind"), c("schedule-deliver"), c("schedule-deliver-invite"), c("schedule-deliver-reply"), c("schedule-query-freebusy"))
 OUTBOX = (*READ, c("schedule-send"), c("schedule-send-invite"), c("schedule-send-reply"), c("schedule-send-freebusy"))
+MAY_ALL, MAY_READ = privileges(*OWN), privileges(*READ)
 
 
 def reports(*names: Name) -> bytes:
@@ -125,7 +126,7 @@ COMMON: Mapping[Name, Property] = {
     d("current-user-principal"): lambda subject: href_of(principal_path(subject.asker.id)),
     d("principal-collection-set"): always(hrefs(PRINCIPALS)),
     d("owner"): lambda subject: href_of(principal_path(subject.place.owner)) if subject.place.owner else None,
-    d("current-user-privilege-set"): lambda subject: privileges(*(OWN if subject.place.owner == subject.asker.id else READ)),
+    d("current-user-privilege-set"): lambda subject: MAY_ALL if subject.place.owner == subject.asker.id else MAY_READ,
     d("supported-privilege-set"): always(SUPPORTED_PRIVILEGES),
     d("acl"): acl,
     d("acl-restrictions"): always(element(d("no-invert")) + element(d("deny-before-grant"))),

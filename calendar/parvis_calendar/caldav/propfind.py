@@ -1,6 +1,5 @@
 """PROPFIND: what is where, and what is known of it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from aiohttp import web
@@ -8,11 +7,8 @@ from parvis_kit.db import Connection
 from parvis_kit.http import DB, Request
 from parvis_kit.problems import NotFound
 from parvis_kit.webdav import (
-    CALDAV,
-    CALENDARSERVER,
     DAV,
     Multistatus,
-    Name,
     Precondition,
     Propfind,
     child_of,
@@ -31,12 +27,6 @@ from parvis_calendar.caldav.properties import IN_ALLPROP, Subject, dead_properti
 from parvis_calendar.rules.agendas import Asker
 
 FINITE_DEPTH = child_of(DAV, "propfind-finite-depth")
-OF_A_PERSON = frozenset(
-    {child_of(DAV, "displayname"), child_of(DAV, "alternate-URI-set"), child_of(CALDAV, "calendar-user-address-set")}
-    | {child_of(CALDAV, "calendar-user-type")}
-    | {child_of(CALENDARSERVER, one) for one in ("email-address-set", "first-name", "last-name")}
-)
-"""Who the owner is takes a look into the copy of the directory: made only for those who ask."""
 
 
 @door(*FRONT, *TREES, method="PROPFIND")
@@ -47,7 +37,7 @@ async def propfind(request: Request) -> web.StreamResponse:
     if depth is None and place.kind != "object":
         raise Precondition(FINITE_DEPTH, "Ask for depth 0 or 1, one collection after the other.")
     async with request[DB].read() as conn:
-        subjects = await subjects_at(conn, asker_of(request), place, depth or 0, asked)
+        subjects = await subjects_at(conn, asker_of(request), place, depth or 0)
     answer = Multistatus(minimal=wants_minimal(request))
     for subject in subjects:
         describe(answer, subject, asked)
@@ -70,7 +60,7 @@ def describe(answer: Multistatus, subject: Subject, asked: Propfind) -> None:
         answer.add(subject.place.path, found, missing)
 
 
-async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int, asked: Propfind) -> list[Subject]:
+async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) -> list[Subject]:
     """The thing itself first, then its children. Raises NotFound."""
     match place.kind:
         case "front":
@@ -78,11 +68,11 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int, 
         case "principals" | "calendars":
             path_of = principal_path if place.kind == "principals" else home_path
             kind: Place = replace(place, kind="principal" if place.kind == "principals" else "home", owner=asker.id, path=path_of(asker.id))
-            return [Subject(place, asker), *(await subjects_at(conn, asker, kind, 0, asked) if depth else ())]
+            return [Subject(place, asker), *(await subjects_at(conn, asker, kind, 0) if depth else ())]
         case "principal":
             return [Subject(place, asker, person=await queries.person_for(conn, asker, place.owner or asker.id))]
         case "home":
-            return await home_subjects(conn, asker, place, depth, asked.names)
+            return await home_subjects(conn, asker, place, depth)
         case "agenda":
             agenda = await agenda_at(conn, asker, place)
             itself = Subject(place, asker, agenda=agenda)
@@ -99,14 +89,12 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int, 
             return [Subject(place, asker, agenda=agenda, entry=stored, octets=stored.octets)]
 
 
-async def home_subjects(conn: Connection, asker: Asker, place: Place, depth: int, names: Sequence[Name]) -> list[Subject]:
+async def home_subjects(conn: Connection, asker: Asker, place: Place, depth: int) -> list[Subject]:
     """The home, and the agendas in it, inbox and outbox among them."""
     owner = place.owner or asker.id
-    home = await queries.home_for(conn, asker, owner)
-    person = await queries.person_for(conn, asker, owner) if not names or OF_A_PERSON.intersection(names) else None
+    home, person, agendas = await queries.whole_home_for(conn, asker, owner)
     found = [Subject(place, asker, person=person, home=home)]
-    if depth:
-        for one in await queries.agendas_for(conn, asker, owner):
-            inside = Place("agenda", f"{place.path}{quoted(one.name)}/", owner, one.name)
-            found.append(Subject(inside, asker, agenda=one))
+    for one in agendas if depth else ():
+        inside = Place("agenda", f"{place.path}{quoted(one.name)}/", owner, one.name)
+        found.append(Subject(inside, asker, agenda=one))
     return found

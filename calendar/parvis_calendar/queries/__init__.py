@@ -3,12 +3,12 @@
 from parvis_calendar.queries.agendas import (
     agenda_by_id,
     agenda_for,
-    agendas_for,
     colleagues_by_email,
     home_for,
     own_agendas,
     person_for,
     principals_for,
+    whole_home_for,
 )
 from parvis_calendar.queries.availability import Availability, Wanted, availability_for, resources_for
 from parvis_calendar.queries.events import Occurrence, occurrences_for
@@ -25,7 +25,6 @@ __all__ = [
     "Wanted",
     "agenda_by_id",
     "agenda_for",
-    "agendas_for",
     "availability_for",
     "busy_in",
     "busy_of",
@@ -43,4 +42,5 @@ __all__ = [
     "principals_for",
     "resources_for",
     "search",
+    "whole_home_for",
 ]

@@ -18,10 +18,10 @@ async def home_for(conn: Connection, asker: Asker, owner_id: UUID) -> Home:
     return found
 
 
-async def agendas_for(conn: Connection, asker: Asker, owner_id: UUID) -> list[Agenda]:
-    """Inbox and outbox among them. Raises NotFound."""
-    found = await agendas.agendas_of(conn, owner_id) if owner_id == asker.id else []
-    if not found:
+async def whole_home_for(conn: Connection, asker: Asker, owner_id: UUID) -> tuple[Home, Person | None, list[Agenda]]:
+    """The home, whose it is, and all agendas in it. Raises NotFound."""
+    found = await agendas.whole_home(conn, owner_id) if owner_id == asker.id else None
+    if found is None:
         raise NotFound("There is no such home.")
     return found
 

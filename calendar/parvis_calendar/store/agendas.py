@@ -8,8 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
-from parvis_calendar.rules.agendas import Agenda, Home
+from parvis_calendar.rules.agendas import Agenda, Home, Person
 from parvis_calendar.store import agenda, home, instance, object_, tombstone
+from parvis_calendar.store.people import PERSON, agent
 
 HOME = (home.c.owner_id, home.c.ministry_id, home.c.kind, home.c.seq, home.c.epoch, home.c.frozen_at, home.c.properties, home.c.created_at)
 AGENDA = (
@@ -22,6 +23,13 @@ _AGENDAS = sa.select(*AGENDA).join_from(agenda, home, home.c.owner_id == agenda.
 FIND_HOME = sa.select(*HOME).where(home.c.owner_id == OWNER)
 NEXT_SEQ = sa.update(home).where(home.c.owner_id == OWNER).values(seq=home.c.seq + 1).returning(*HOME)
 AGENDAS_OF = _AGENDAS.where(agenda.c.owner_id == OWNER).order_by(agenda.c.is_default.desc(), agenda.c.created_at, agenda.c.name)
+WHOLE_HOME = (
+    sa.select(*AGENDA, *HOME, *PERSON)
+    .join_from(agenda, home, home.c.owner_id == agenda.c.owner_id)
+    .outerjoin(agent, agent.c.id == home.c.owner_id)
+    .where(agenda.c.owner_id == OWNER)
+    .order_by(agenda.c.is_default.desc(), agenda.c.created_at, agenda.c.name)
+)
 FIND_NAMED = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.name == sa.bindparam("named"))
 FIND_DEFAULT = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.is_default)
 FIND_AGENDA = _AGENDAS.where(agenda.c.id == sa.bindparam("one", type_=sa.Uuid))
@@ -57,6 +65,16 @@ async def change_home(tx: Tx, owner_id: UUID, **values: Any) -> None:
 async def agendas_of(conn: Connection, owner_id: UUID) -> list[Agenda]:
     """The default one first, then by age."""
     return [Agenda(*row) for row in await conn.execute(AGENDAS_OF, {"owner": owner_id})]
+
+
+async def whole_home(conn: Connection, owner_id: UUID) -> tuple[Home, Person | None, list[Agenda]] | None:
+    """What a client asks for most often, in one question. A home is never without agendas."""
+    rows = (await conn.execute(WHOLE_HOME, {"owner": owner_id})).all()
+    if not rows:
+        return None
+    first, split, end = rows[0], len(AGENDA), len(AGENDA) + len(HOME)
+    person = Person(*first[end:]) if first[end] is not None else None
+    return Home(*first[split:end]), person, [Agenda(*row[:split]) for row in rows]
 
 
 async def agendas_of_all(conn: Connection, owner_ids: Sequence[UUID]) -> list[Agenda]:
