@@ -117,11 +117,8 @@ async def test_each_agent_is_known_by_password_app_password_and_token(demonstrat
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 async def test_an_agenda_is_read_where_the_file_says(demonstration: Demonstration) -> None:
     agent = demonstration.said["agents"][7]
-    basic = aiohttp.BasicAuth(agent["email"], agent["app_password"], encoding="utf-8")
-    async with (
-        aiohttp.ClientSession(auth=basic) as client,
-        client.request("PROPFIND", agent["dav"]["calendar"], headers={"Depth": "1"}) as answer,
-    ):
+    known = {"Authorization": aiohttp.encode_basic_auth(agent["email"], agent["app_password"], encoding="utf-8"), "Depth": "1"}
+    async with aiohttp.ClientSession() as client, client.request("PROPFIND", agent["dav"]["calendar"], headers=known) as answer:
         body = await answer.text()
     assert answer.status == 207 and body.count("-demo.ics</D:href>") == 5
 

@@ -37,7 +37,7 @@ async def busy_changed(tx: Tx, agenda: Agenda, before: set[Span], after: set[Spa
     if gone:
         await rewrite_weeks(tx, agenda.owner_id, weeks)
         return
-    known = (await instances.busy_weeks(tx, [agenda.owner_id], first, last)).get(agenda.owner_id, {})
+    known = await instances.own_weeks(tx, agenda.owner_id, first, last)
     changed = {}
     for week, spans in weeks.items():
         begins = week_begins(week)

@@ -12,7 +12,7 @@ from parvis_calendar.rules.agendas import Agenda, Stored
 from parvis_calendar.rules.objects import CalendarObject, read_object
 from parvis_calendar.rules.taking import Expanded, first_span, is_own
 from parvis_calendar.rules.windows import moment, unwall
-from parvis_calendar.store import agendas, people
+from parvis_calendar.store import people
 
 
 async def is_owners(tx: Tx, agenda: Agenda, what: CalendarObject) -> bool:
@@ -38,10 +38,9 @@ async def tell_put(
         return
     starts_at, ends_at = moments(what, found, agenda)
     if was is None:
-        home = await agendas.find_home(tx, owner_id)
         fact = EventScheduled(
             at=now, about=about, event_id=event_id, calendar_id=agenda.id, owner_id=owner_id,
-            ministry_id=home.ministry_id if home is not None else owner_id, starts_at=starts_at, ends_at=ends_at, recurs=what.recurs,
+            ministry_id=agenda.ministry_id, starts_at=starts_at, ends_at=ends_at, recurs=what.recurs,
             attendees=len([one for one in what.attendees if what.organizer is None or one.email != what.organizer.email]),
         )  # fmt: skip
         publish(tx, fact)

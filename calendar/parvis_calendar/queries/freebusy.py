@@ -24,7 +24,7 @@ async def busy_of(conn: Connection, owners: Sequence[UUID], start: int, end: int
 
 async def busy_of_one(conn: Connection, owner_id: UUID, start: int, end: int) -> list[Span]:
     """Also where the horizon ends."""
-    spans = (await busy_of(conn, [owner_id], start, end))[owner_id]
+    spans = unpacked(await instances.own_weeks(conn, owner_id, week_of(start), week_of(end - 1)), start, end)
     for agenda in await agendas.agendas_of(conn, owner_id):
         if agenda.kind == "agenda" and not agenda.is_transparent:
             spans += await beyond_horizon(conn, agenda, start, end)

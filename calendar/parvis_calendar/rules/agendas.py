@@ -84,6 +84,8 @@ class Agenda:
     """Its home's."""
     frozen_at: datetime | None = None
     """Its home's."""
+    ministry_id: UUID = UUID(int=0)
+    """Its home's."""
 
     @property
     def takes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ AGENDA = (
     agenda.c.id, agenda.c.owner_id, agenda.c.kind, agenda.c.name, agenda.c.display_name, agenda.c.description, agenda.c.color,
     agenda.c.position, agenda.c.zone, agenda.c.timezone, agenda.c.components, agenda.c.is_transparent, agenda.c.is_default,
     agenda.c.properties, agenda.c.seq, agenda.c.forgotten_seq, agenda.c.objects, agenda.c.created_at, home.c.epoch, home.c.frozen_at,
+    home.c.ministry_id,
 )  # fmt: skip
 OWNER = sa.bindparam("owner", type_=sa.Uuid)
 _AGENDAS = sa.select(*AGENDA).join_from(agenda, home, home.c.owner_id == agenda.c.owner_id)

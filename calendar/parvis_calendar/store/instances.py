@@ -1,10 +1,12 @@
 """When objects take place, and when owners are busy."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx
+from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Stored
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS, Taking, Window
@@ -47,6 +49,10 @@ WEEKS = sa.select(busy_week.c.owner_id, busy_week.c.week, busy_week.c.spans).whe
     busy_week.c.owner_id.in_(sa.bindparam("owners", expanding=True)),
     busy_week.c.week.between(sa.bindparam("first"), sa.bindparam("last")),
 )
+OWN_WEEKS = sa.select(busy_week.c.week, busy_week.c.spans).where(
+    busy_week.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), busy_week.c.week.between(sa.bindparam("first"), sa.bindparam("last"))
+)
+PUT = sa.insert(instance)
 DUE = (
     sa.select(object_.c.id, object_.c.agenda_id, agenda.c.owner_id)
     .join_from(object_, agenda, agenda.c.id == object_.c.agenda_id)
@@ -71,7 +77,7 @@ async def put(tx: Tx, agenda_id: UUID, object_id: UUID, takings: Sequence[Taking
             }
             for one in takings
         ]  # fmt: skip
-        await tx.execute(sa.insert(instance), rows)
+        await tx.execute(PUT, rows if len(rows) > 1 else rows[0])
 
 
 async def of_object(conn: Connection, object_id: UUID) -> list[Taking]:
@@ -120,9 +126,18 @@ async def busy_weeks(conn: Connection, owners: Iterable[UUID], first: int, last:
 async def put_busy_weeks(tx: Tx, owner_id: UUID, weeks: Mapping[int, bytes]) -> None:
     rows = [{"owner_id": owner_id, "week": week, "spans": spans} for week, spans in weeks.items()]
     if rows:
-        row = upsert(tx, busy_week)
-        update = row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": row.excluded.spans})
-        await tx.execute(update, rows)
+        await tx.execute(_put_week(tx.database.is_sqlite), rows if len(rows) > 1 else rows[0])
+
+
+@cache
+def _put_week(is_sqlite: bool) -> sa.Insert:
+    row = sqlite.insert(busy_week) if is_sqlite else postgresql.insert(busy_week)
+    return row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": row.excluded.spans})
+
+
+async def own_weeks(conn: Connection, owner_id: UUID, first: int, last: int) -> dict[int, bytes]:
+    """Of one owner: week → packed spans."""
+    return {row[0]: row[1] for row in await conn.execute(OWN_WEEKS, {"owner": owner_id, "first": first, "last": last})}
 
 
 async def due_for_expansion(conn: Connection, before: int, limit: int) -> list[tuple[UUID, UUID, UUID]]:

@@ -37,7 +37,11 @@ SINCE = (
 )
 GONE_SINCE = (
     sa.select(tombstone.c.name, tombstone.c.seq)
-    .where(tombstone.c.agenda_id == AGENDA, tombstone.c.seq > sa.bindparam("seq", type_=sa.BigInteger))
+    .where(
+        tombstone.c.agenda_id == AGENDA,
+        tombstone.c.seq > sa.bindparam("seq", type_=sa.BigInteger),
+        ~sa.exists().where(object_.c.agenda_id == tombstone.c.agenda_id, object_.c.name == tombstone.c.name),
+    )
     .order_by(tombstone.c.seq)
     .limit(sa.bindparam("at_most"))
 )
@@ -49,7 +53,6 @@ REPLACE = (
     .values({name: sa.bindparam(f"new_{name}") for name in (*REPLACED, "expanded_until", "component")})
 )
 DELETE = sa.delete(object_).where(object_.c.id == ONE)
-REVIVE = sa.delete(tombstone).where(tombstone.c.agenda_id == AGENDA, tombstone.c.name == sa.bindparam("named"))
 
 
 async def find(conn: Connection, agenda_id: UUID, name: str) -> Stored | None:
@@ -104,9 +107,8 @@ async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, 
 
 
 async def add(tx: Tx, one: dict[str, Any]) -> None:
-    """The home is locked; a name that was deleted lives again."""
+    """The home is locked. A name that was deleted lives again: its tombstone is passed over as long as it does."""
     await tx.execute(ADD, one)
-    await tx.execute(REVIVE, {"agenda": one["agenda_id"], "named": one["name"]})
 
 
 async def replace(tx: Tx, object_id: UUID, values: dict[str, Any]) -> None:
@@ -117,12 +119,6 @@ async def delete(tx: Tx, agenda_id: UUID, object_id: UUID, name: str, seq: int, 
     await tx.execute(DELETE, {"one": object_id})
     row = upsert(tx, tombstone).values(agenda_id=agenda_id, name=name, seq=seq, at=at)
     await tx.execute(row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_={"seq": seq, "at": at}))
-
-
-async def move(tx: Tx, object_id: UUID, agenda_id: UUID, name: str, seq: int, at: datetime) -> None:
-    values = {"agenda_id": agenda_id, "name": name, "seq": seq, "modified_at": at}
-    await tx.execute(sa.update(object_).where(object_.c.id == object_id).values(**values))
-    await tx.execute(REVIVE, {"agenda": agenda_id, "named": name})
 
 
 async def of_component(conn: Connection, agenda_id: UUID, component: str, limit: int, *, with_octets: bool) -> list[Listed]:
