@@ -68,7 +68,7 @@ async def people_named(tx: Tx, ids: list[UUID]) -> list[Person]:
     """Raises Invalid."""
     found = await people.by_id(tx, ids)
     if missing := [str(one) for one in ids if one not in found]:
-        raise Invalid("Nobody is known by these ids.", errors=[{"loc": ["attendees"], "msg": one} for one in missing])
+        raise Invalid("Nobody is known by these ids.", errors=[unknown(one) for one in missing])
     return [found[one] for one in dict.fromkeys(ids)]
 
 
@@ -87,3 +87,7 @@ async def set_privacy(tx: Tx, asker: Asker, grantee_id: UUID, level: Privacy, *,
         raise NotFound("There is nobody of this name.")
     await availability.set_privacy(tx, asker.id, grantee_id, level)
     await audit.record(tx, who=asker.id, what=f"privacy.{level}", on=grantee_id, ministry=asker.ministry_id, at=now)
+
+
+def unknown(agent_id: object) -> dict[str, object]:
+    return {"location": "body", "at": ["attendees"], "message": f"Nobody is known as {agent_id}.", "type": "unknown"}

@@ -23,6 +23,7 @@ from parvis_calendar.rules.refusals import NotTaken
 from parvis_calendar.rules.zones import zone_named
 
 ROUTES = Routes("calendar", "1")
+NO_ZONE = {"location": "body", "at": ["time_zone"], "message": "IANA's names are known, as Europe/Paris.", "type": "unknown"}
 ATTENDEES_MAX = 300
 """Invited by one request; a CalDAV client may invite more."""
 RESOURCES_MAX = 20
@@ -73,9 +74,7 @@ MADE: Kept[EventMade] = Kept(TypeAdapter(EventMade))
 def zone_of(name: str) -> str:
     """Raises Invalid."""
     if not isinstance(zone := zone_named(name), ZoneInfo):
-        raise Invalid(
-            "There is no time zone of this name.", errors=[{"loc": ["time_zone"], "msg": "IANA's names are known, as Europe/Paris"}]
-        )
+        raise Invalid("There is no time zone of this name.", errors=[NO_ZONE])
     return zone.key
 
 
