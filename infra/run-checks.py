@@ -12,6 +12,7 @@ STEPS = {
     "style": ["ruff", "check", "--quiet", "."],
     "format": ["ruff", "format", "--check", "--quiet", "."],
     "types": ["mypy"],
+    "types of scripts": ["python", "infra/check-scripts.py"],
     "walls": ["lint-imports", "--no-logo"],
     "house and schemas": ["python", "-m", "pytest", "-q", "--no-header", "tests/house", "tests/contracts"],
     "vulnerabilities": ["python", "infra/known-vulnerabilities.py"],

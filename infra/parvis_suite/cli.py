@@ -34,6 +34,7 @@ def up(demo: bool) -> None:
 
     from parvis_suite.assembly import own
     from parvis_suite.assembly import up as run_up
+    from parvis_suite.operations import attach
     from parvis_suite.services import doors_of
 
     if demo:  # its agents sign in with passwords of their own
@@ -42,7 +43,8 @@ def up(demo: bool) -> None:
     set_up_logs(platform.log_level)
     with own(platform.data):
         seed = _seed(platform) if demo else None
-        run(run_up(chosen((), platform), platform, doors=doors_of(platform), seed=seed, told=_say_step))
+        services = attach(chosen((), platform), platform)
+        run(run_up(services, platform, doors=doors_of(platform), seed=seed, told=_say_step))
 
 
 def _seed(platform: Platform) -> Any:
@@ -79,9 +81,11 @@ async def _serve(name: str, platform: Platform, shared: bool) -> None:
     from parvis_kit.serve import serve as serve_until_told
 
     from parvis_suite.assembly import serving
+    from parvis_suite.operations import attach
 
     services, doors = served(name, platform)
     await refuse_unready(services, platform)
+    attach(services, platform)
 
     async def ready(_: object) -> None: ...
 

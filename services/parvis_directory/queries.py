@@ -10,7 +10,7 @@ from parvis_kit.problems import NotFound, Unavailable
 
 from parvis_directory import rules, store
 from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
-from parvis_directory.rules.departures import DepartureSeen, missing
+from parvis_directory.rules.departures import DepartureSeen, Leaver, missing
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
 from parvis_directory.rules.onboarding import Onboarding, Step
@@ -116,6 +116,20 @@ async def departure_for(conn: Connection, asker: Asker, agent_id: UUID, services
         raise NotFound(f"Agent {agent_id} has not left.")
     steps = await departures.steps_of(conn, agent_id)
     return DepartureSeen(agent_id, found.left_at, found.settled_at, steps, [] if found.settled_at else missing(steps, services))
+
+
+async def departures_for(conn: Connection, asker: Asker, ministry_id: UUID, limit: int, services: Collection[str]) -> list[Leaver]:
+    """The newest first. Raises NotFound, Forbidden."""
+    await ministry_for(conn, asker, ministry_id)
+    rules.check_may_change(asker, ministry_id)
+    found = await departures.departures_of(conn, ministry_id, limit)
+    steps = await departures.steps_of_all(conn, [one.agent_id for *_, one in found])
+    leavers = []
+    for given, family, email, one in found:
+        done = steps.get(one.agent_id, [])
+        lacks = [] if one.settled_at else missing(done, services)
+        leavers.append(Leaver(given, family, email, DepartureSeen(one.agent_id, one.left_at, one.settled_at, done, lacks)))
+    return leavers
 
 
 async def departures_to_settle(conn: Connection, services: Collection[str]) -> list[UUID]:

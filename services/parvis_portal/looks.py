@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def looks_of(zone: ZoneInfo, blobs_origin: str) -> Looks:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, auto_reload=False, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, cache_size=200,
     )  # fmt: skip
+    environment.filters["noon"] = lambda day: datetime.combine(day, time(12), zone)
     files = {
         one.name: Served(content, gzip.compress(content, 9, mtime=0), TYPES[one.suffix])
         for one in sorted((HERE / "static").iterdir())

@@ -16,14 +16,17 @@ from typing import Any
 import aiohttp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import DATABASES, PostgresServer
 from parvis_kit.testing.plugin import missing
 from parvis_kit.testing.servers import ServerMissing, started
 from parvis_kit.workers import hold_port
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pydantic import SecretStr
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS_MAX = 90.0
+READY_SECONDS_MAX = 300.0
+"""Of patience with a loaded machine."""
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 ).split()
@@ -45,6 +48,10 @@ class Suite:
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(data=self.folder, database_url=SecretStr(self.environ.get("PARVIS_DATABASE_URL", "")), port=self.port)
 
     def person(self, who: str) -> dict[str, Any]:
         found: dict[str, Any] = self.demo["agents"][DEMO_ROLES[who]]

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,8 +18,10 @@ Screens = Callable[..., Screen]
 MIB = 2**20
 FIRST_PAGE_BYTES_MAX = 100_000
 PAGES = {
-    "agent": ["/", "/files", "/cost"],
+    "agent": ["/", "/files", "/agenda", "/agenda?view=list", "/agenda/meet", "/notices", "/devices", "/cost"],
+    "administrator": ["/onboarding"],
     "finance": ["/finance"],
+    "operator": ["/health"],
 }
 EVERY_PAGE = [(who, path) for who, paths in PAGES.items() for path in paths]
 
@@ -35,7 +39,7 @@ def test_axe_finds_nothing_on_any_screen(screens: Screens, who: str, path: str, 
     screen = screens(who, color_scheme=scheme)
     screen.go(path)
     screen.check()
-    screen.shoot(f"{path.strip('/').replace('/', '-') or 'home'}-{scheme}")
+    screen.shoot(f"{path.strip('/').replace('/', '-').replace('?view=', '-') or 'home'}-{scheme}")
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no javascript"])
@@ -206,6 +210,112 @@ def test_the_first_page_weighs_less_than_a_hundred_kilobytes(screens: Screens) -
     screen.go("/")
     assert len(weighed) >= 4 and sum(weighed) <= FIRST_PAGE_BYTES_MAX, f"{sum(weighed):.0f} bytes in {len(weighed)} answers"
     print(f"the first page: {sum(weighed):.0f} bytes on the wire in {len(weighed)} answers")
+
+
+def test_an_agent_answers_an_invitation(screens: Screens) -> None:
+    screen = screens("agent")
+    title = f"Point {uuid4().hex[:8]}"
+    invite(screen, "colleague", "agent", title)
+    card = screen.page.locator("li.card", has_text=title)
+    for _ in range(100):
+        screen.go("/agenda")
+        if card.count():
+            break
+    assert card.get_by_text("réponse attendue").is_visible()
+    screen.check()
+    screen.shoot("invitation")
+    card.get_by_role("button", name=re.compile("^Oui")).click()
+    screen.page.wait_for_selector("#done")
+    assert screen.page.locator("li.card", has_text=title).get_by_text("vous venez").is_visible()
+    screen.check()
+
+
+def invite(screen: Screen, organizer: str, invited: str, title: str) -> None:
+    """As a client of CalDAV does, with an app password."""
+    by, to, ask = screen.suite.person(organizer), screen.suite.person(invited), screen.page.context.request
+    agendas = ask.get(f"{screen.suite.base}/api/calendar/v1/calendars", headers={"Authorization": f"Bearer {by['token']}"}).json()["items"]
+    starts = (datetime.now(UTC) + timedelta(days=1)).replace(hour=9, minute=0, second=0)
+    uid = str(uuid4())
+    lines = [
+        "BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//EN", "BEGIN:VEVENT", f"UID:{uid}", f"DTSTAMP:{starts:%Y%m%dT%H%M%SZ}",
+        f"DTSTART:{starts:%Y%m%dT%H%M%SZ}", "DURATION:PT1H", f"SUMMARY:{title}", f"ORGANIZER:mailto:{by['email']}",
+        f"ATTENDEE;PARTSTAT=ACCEPTED:mailto:{by['email']}", f"ATTENDEE;PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:{to['email']}", "END:VEVENT",
+        "END:VCALENDAR", "",
+    ]  # fmt: skip
+    basic = b64encode(f"{by['email']}:{by['app_password']}".encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "Content-Type": "text/calendar"}
+    href = f"/dav/calendars/{by['id']}/{agendas[0]['name']}/{uid}.ics"
+    answer = ask.put(f"{screen.suite.base}{href}", headers=headers, data="\r\n".join(lines))
+    assert answer.status == 201, answer.text()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no javascript"])
+def test_an_administrator_brings_a_file_of_agents_aboard(screens: Screens, tmp_path: Path, javascript: bool) -> None:
+    screen = screens("administrator", javascript=javascript)
+    one = uuid4().hex[:8]
+    roster = tmp_path / "agents.csv"
+    lines = [
+        "matricule;nom;prénom;courriel;direction;date de départ",
+        f"{one};Durand;Anne;anne.{one}@interieur.example.org;Direction de la transformation numérique;",
+        f"{one}x;Faux;Jean;pas-une-adresse;Direction de la transformation numérique;",
+    ]
+    roster.write_text("\r\n".join(lines) + "\r\n", encoding="cp1252")
+    screen.go("/onboarding")
+    screen.page.check("input[name=partial]")
+    screen.page.set_input_files("#field-file", str(roster))
+    screen.page.get_by_role("button", name="Essayer à blanc").click()
+    screen.page.wait_for_selector("#price")
+    assert screen.page.locator("section[aria-labelledby=price] table").get_by_text("€").first.is_visible(), "the dry run has its price"
+    assert screen.page.get_by_text("pas-une-adresse n’est pas une adresse électronique").is_visible()
+    if javascript:
+        screen.check()
+        screen.shoot("onboarding-dry-run")
+        with screen.page.expect_download() as saved:
+            screen.page.get_by_role("link", name=re.compile("lignes refusées \\(CSV")).click()
+        assert "pas-une-adresse" in saved.value.path().read_text(encoding="utf-8-sig")
+    screen.page.get_by_role("button", name="Faire ce que montre l’essai").click()
+    screen.page.wait_for_selector("#done")
+    finished = screen.page.locator("#job .tag", has_text="terminé")
+    for _ in range(200):
+        if javascript or finished.count():  # htmx looks again by itself
+            break
+        screen.page.get_by_role("link", name="Actualiser").click()
+    finished.wait_for(timeout=30_000)
+    if javascript:
+        screen.check()
+        screen.shoot("onboarding-done")
+
+
+def test_an_app_password_is_shown_once_and_revoked(screens: Screens) -> None:
+    screen = screens("agent")
+    screen.go("/devices")
+    name = f"téléphone {uuid4().hex[:6]}"
+    screen.page.select_option("#field-client", "davx5")
+    screen.page.fill("#field-name", name)
+    screen.page.get_by_role("button", name="Créer le mot de passe").click()
+    secret = screen.page.locator("#secret").inner_text()
+    assert secret.startswith("parvis_") and screen.page.locator(".qr svg").is_visible()
+    screen.check()
+    screen.shoot("devices-made")
+    assert knocks(screen, secret) == 207, "it opens what it is for"
+    screen.go("/devices")
+    assert secret not in screen.page.content()
+    screen.page.on("dialog", lambda dialog: dialog.accept())
+    screen.page.get_by_role("row", name=re.compile(name)).get_by_role("button").click()
+    screen.page.wait_for_selector("#done")
+    assert not screen.page.get_by_role("row", name=re.compile(name)).count()
+    for _ in range(200):
+        if knocks(screen, secret) == 401:
+            break
+    assert knocks(screen, secret) == 401
+
+
+def knocks(screen: Screen, secret: str) -> int:
+    person = screen.suite.person("agent")
+    basic = b64encode(f"{person['email']}:{secret}".encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "Depth": "0"}
+    path = f"{screen.suite.base}/dav/principals/{person['id']}/"
+    return screen.page.context.request.fetch(path, method="PROPFIND", headers=headers).status
 
 
 def test_finance_reads_what_an_agent_costs_as_a_picture_and_as_a_table(screens: Screens) -> None:

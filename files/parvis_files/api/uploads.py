@@ -176,6 +176,13 @@ async def list_uploads(request: Request, query: Paging) -> Page[UploadShown]:
     return Page([shown(one) for one in page.items], page.next)
 
 
+@ROUTES.get("/api/files/v1/uploads-under-way", scope="files:read")
+async def count_uploads(request: Request) -> dict[str, int]:
+    """How many uploads stand in each state that is not the end; for operators."""
+    async with request[DB].read() as conn:
+        return await queries.uploads_under_way_for(conn, asker_of(request))
+
+
 @ROUTES.get("/api/files/v1/uploads/{upload_id}", scope="files:read", problems=(NotFound,))
 async def get_upload(request: Request, upload_id: UUID) -> UploadShown:
     """How far one of your uploads is."""

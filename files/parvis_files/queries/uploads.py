@@ -4,7 +4,7 @@ from uuid import UUID
 
 from parvis_kit.db import Connection
 from parvis_kit.http import Page
-from parvis_kit.problems import NotFound
+from parvis_kit.problems import Forbidden, NotFound
 
 from parvis_files.rules import Asker
 from parvis_files.rules.uploads import Upload
@@ -23,3 +23,10 @@ async def uploads_for(conn: Connection, asker: Asker, before: UUID | None, limit
     """The newest first: what is going on, and receipts."""
     found = await uploads.uploads_of(conn, asker.id, before, limit)
     return Page(found, str(found[-1].id) if len(found) == limit else None)
+
+
+async def uploads_under_way_for(conn: Connection, asker: Asker) -> dict[str, int]:
+    """By state. Raises Forbidden."""
+    if "operator" not in asker.roles:
+        raise Forbidden("Operators of the suite may do this.")
+    return await uploads.states(conn)

@@ -1,20 +1,34 @@
 """Agents who have left: what is done, what is missing, and the way back while it is open."""
 
 from collections.abc import Collection
+from typing import Annotated
 from uuid import UUID
 
 from aiohttp import web
-from parvis_kit.http import CLOCK, DB, ETAG, IfMatch, Reply, Request, Routes
+from parvis_kit.http import CLOCK, DB, ETAG, IfMatch, Query, Reply, Request, Routes
 from parvis_kit.problems import Conflict, NotFound, PreconditionFailed
+from pydantic import Field
 
 from parvis_directory import actions, queries
 from parvis_directory.api.common import asker_of, tagged
 from parvis_directory.rules import Person
-from parvis_directory.rules.departures import DepartureSeen
+from parvis_directory.rules.departures import DepartureSeen, Leaver
 
 ROUTES = Routes("directory", "1")
+LEAVERS_MAX = 100
 SETTLING: web.RequestKey[Collection[str]] = web.RequestKey("SETTLING")
 """The services that have to acknowledge."""
+
+
+class ListDepartures(Query):
+    limit: Annotated[int, Field(ge=1, le=LEAVERS_MAX)] = 20
+
+
+@ROUTES.get("/api/directory/v1/ministries/{ministry_id}/departures", scope="directory:read", problems=(NotFound,))
+async def list_departures(request: Request, ministry_id: UUID, query: ListDepartures) -> list[Leaver]:
+    """Who has left, the newest first, and which services have done their part; for administrators of the ministry."""
+    async with request[DB].read() as conn:
+        return await queries.departures_for(conn, asker_of(request), ministry_id, query.limit, request[SETTLING])
 
 
 @ROUTES.get("/api/directory/v1/agents/{agent_id}/departure", scope="directory:read", problems=(NotFound,))

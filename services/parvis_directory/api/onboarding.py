@@ -71,6 +71,7 @@ class ListLines(Query):
     limit: Annotated[int, Field(ge=1, le=LINES_MAX)] = 100
     after: Annotated[int, Field(ge=0, le=2**31 - 1, description="`next` of the page before.")] = 0
     verdict: Annotated[Verdict | None, Field(description="Only lines that ended so, or would.")] = None
+    language: Annotated[Literal["fr", "en"], Field(description="Of the reasons.")] = "en"
 
 
 class Rejects(Query):
@@ -127,10 +128,9 @@ def shown(job: Onboarding) -> OnboardingJob:
     return OnboardingJob(**values, guard_rails=guard_rails(job))
 
 
-def shown_line(step: Step) -> RosterLine:
-    return RosterLine(
-        step.step, step.line, step.verdict, step.outcome, step.code, said(step.code, step.about), step.external_id, step.agent_id
-    )
+def shown_line(step: Step, language: str) -> RosterLine:
+    reason = said(step.code, step.about, language)
+    return RosterLine(step.step, step.line, step.verdict, step.outcome, step.code, reason, step.external_id, step.agent_id)
 
 
 @ROUTES.post(
@@ -171,7 +171,7 @@ async def list_roster_lines(request: Request, onboarding_id: UUID, query: ListLi
     """Each line's verdict and its reason; they are kept for 30 days after the end."""
     async with request[DB].read() as conn:
         page = await queries.steps_for(conn, asker_of(request), onboarding_id, query.after, query.limit, query.verdict)
-    return Page([shown_line(step) for step in page.items], page.next)
+    return Page([shown_line(step, query.language) for step in page.items], page.next)
 
 
 @ROUTES.get("/api/directory/v1/onboardings/{onboarding_id}/rejects", scope="directory:read", problems=(NotFound,))

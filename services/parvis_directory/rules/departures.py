@@ -38,6 +38,16 @@ class DepartureSeen:
     missing: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """Whose departure it is, and how far."""
+
+    given_name: str
+    family_name: str
+    email: str
+    departure: DepartureSeen
+
+
 def missing(steps: Sequence[Step], services: Collection[str]) -> list[str]:
     """Who has not acknowledged yet."""
     return sorted(set(services) - {one.service for one in steps})

@@ -52,6 +52,23 @@ async def steps_of(conn: Connection, agent_id: UUID) -> list[Step]:
     return [Step(*row) for row in await conn.execute(found)]
 
 
+async def departures_of(conn: Connection, ministry_id: UUID, limit: int) -> list[tuple[str, str, str, Departure]]:
+    """Names, e-mail and departure, the newest first."""
+    columns = (agent.c.given_name, agent.c.family_name, agent.c.email, *departure.c)
+    found = sa.select(*columns).join_from(departure, agent, agent.c.id == departure.c.agent_id).where(agent.c.ministry_id == ministry_id)
+    rows = await conn.execute(found.order_by(departure.c.left_at.desc(), departure.c.agent_id).limit(limit))
+    return [(row[0], row[1], row[2], Departure(*row[3:])) for row in rows]
+
+
+async def steps_of_all(conn: Connection, agents: Collection[UUID]) -> dict[UUID, list[Step]]:
+    columns = (departure_step.c.agent_id, departure_step.c.service, departure_step.c.done_at, departure_step.c.what)
+    rows = await conn.execute(sa.select(*columns).where(departure_step.c.agent_id.in_(agents)).order_by(departure_step.c.service))
+    steps: dict[UUID, list[Step]] = {}
+    for row in rows:
+        steps.setdefault(row[0], []).append(Step(*row[1:]))
+    return steps
+
+
 async def add_step(tx: Tx, agent_id: UUID, step: Step) -> None:
     """Its departure is locked. The first acknowledgement of a service stays."""
     row = upsert(tx, departure_step).values(agent_id=agent_id, service=step.service, done_at=step.done_at, what=step.what)

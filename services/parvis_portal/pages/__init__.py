@@ -1,5 +1,7 @@
 """The pages, by what they are about."""
 
-from parvis_portal.pages import costs, files, home, items, sending, sign_in, static
+from parvis_portal.pages import agenda, costs, devices, files, health, home, items, meetings, notices, onboarding, sending, sign_in, static
 
-ROUTES = (static.ROUTES, sign_in.ROUTES, home.ROUTES, files.ROUTES, items.ROUTES, sending.ROUTES, costs.ROUTES)
+ROUTES = tuple(
+    one.ROUTES for one in (static, sign_in, home, files, items, sending, agenda, meetings, notices, devices, costs, onboarding, health)
+)

@@ -24,6 +24,7 @@ from parvis_portal.visitors import Visitor
 ROUTES = Routes("portal", "1")
 MODEL = anycrc.Model("CRC64-NVME")
 PIECE_BYTES = 64 * 1024
+FIELDS_MAX = 10
 SILENT_SECONDS_MAX = 30.0
 """Between two pieces of what somebody sends."""
 SLOWEST_BYTES_A_SECOND = 16 * 1024
@@ -43,6 +44,8 @@ class Taken:
     media_type: str
     size_bytes: int
     sha256: str
+    fields: frozenset[str]
+    """The boxes that were ticked before it."""
 
 
 @ROUTES.raw("POST", "/files/folders/{folder_id}/upload")
@@ -64,10 +67,10 @@ async def send_version(request: Request, visitor: Visitor) -> web.StreamResponse
 
 
 @asynccontextmanager
-async def taken(request: Request, visitor: Visitor) -> AsyncIterator[Taken]:
+async def taken(request: Request, visitor: Visitor, bytes_max: int = 0) -> AsyncIterator[Taken]:
     """The file of the form, when the form is ours. Raises TooLarge before a byte is read where the browser says how much it is."""
     portal = request[PORTAL]
-    most = portal.settings.plain_upload_bytes_max
+    most = bytes_max or portal.settings.plain_upload_bytes_max
     portal.visitors.check_site(request)
     if request.content_type != "multipart/form-data":
         raise BadRequest("A form with a file is sent here.")
@@ -91,7 +94,7 @@ async def taken(request: Request, visitor: Visitor) -> AsyncIterator[Taken]:
 async def take(request: Request, visitor: Visitor, file: IO[bytes], most: int) -> Taken:
     """The token against forged requests comes first in the form, so nothing of a forged one is kept."""
     form = await request.multipart()
-    is_ours = False
+    is_ours, fields = False, set[str]()
     async for part in form:
         if not isinstance(part, BodyPartReader):
             break
@@ -110,7 +113,10 @@ async def take(request: Request, visitor: Visitor, file: IO[bytes], most: int) -
                 digest.update(piece)
                 await asyncio.to_thread(file.write, piece)
             media_type = part.headers.get("Content-Type", "") or "application/octet-stream"
-            return Taken(file, name, media_type.partition(";")[0].strip()[:255], size, digest.hexdigest())
+            return Taken(file, name, media_type.partition(";")[0].strip()[:255], size, digest.hexdigest(), frozenset(fields))
+        elif part.name and len(fields) < FIELDS_MAX:
+            fields.add(part.name)
+            await part.read_chunk(256)
     raise BadRequest("There is no file in this form.", headers={"Connection": "close"})
 
 

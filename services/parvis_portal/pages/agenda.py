@@ -1,0 +1,92 @@
+"""My agenda: a week as a table of days or as a list, invitations and answers to them."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from parvis_kit.http import CLOCK, Request, Routes
+
+from parvis_portal.pages.common import id_in
+from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
+from parvis_portal.visitors import Visitor
+
+ROUTES = Routes("portal", "1")
+ANSWERS = ("accepted", "tentative", "declined")
+DAYS_A_WEEK = 7
+LIST_DAYS = 30
+EVENTS_MAX = 500
+YEARS = range(1970, 2200)
+
+
+@ROUTES.raw("GET", "/agenda")
+@page
+async def show_agenda(request: Request, visitor: Visitor) -> web.StreamResponse:
+    return await agenda(request, visitor)
+
+
+async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
+    portal = request[PORTAL]
+    today = request[CLOCK]().astimezone(portal.looks.zone).date()
+    is_list = request.query.get("view") == "list"
+    asked = day_in(request.query.get("day", ""), today)
+    first = asked if is_list else asked - timedelta(days=asked.weekday())
+    span = LIST_DAYS if is_list else DAYS_A_WEEK
+    days = [first + timedelta(days=number) for number in range(span)]
+    events, invitations = await asyncio.gather(
+        portal.calling.panel("calendar", events_in(portal, visitor, days)),
+        portal.calling.panel("calendar", portal.get(visitor, "calendar", "invitations", limit=50)),
+    )
+    return portal.show(
+        "agenda.html", visitor, request, events=events, invitations=invitations, is_list=is_list, days=days, today=today,
+        before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, status=status, **more,
+    )  # fmt: skip
+
+
+def day_in(text: str, today: date) -> date:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return today
+    return found if found.year in YEARS else today
+
+
+async def events_in(portal: Portal, visitor: Visitor, days: list[date]) -> Mapping[date, list[Any]]:
+    """By day, in their order; what lasts longer stands under each of its days."""
+    zone = portal.looks.zone
+    query = {"from": midnight(days[0], zone).isoformat(), "to": midnight(days[-1] + timedelta(days=1), zone).isoformat()}
+    found = await portal.get(visitor, "calendar", "events", **query, limit=EVENTS_MAX)
+    by_day: dict[date, list[Any]] = {day: [] for day in days}
+    for one in found["items"]:
+        for day in days_of(one, zone):
+            if day in by_day:
+                by_day[day].append(one)
+    return by_day
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone)
+
+
+def days_of(event: Any, zone: ZoneInfo) -> list[date]:
+    """An all-day event's days are its own, whatever the zone."""
+    starts, ends = (datetime.fromisoformat(event[name]).astimezone(zone) for name in ("starts_at", "ends_at"))
+    first = date.fromisoformat(event["day"]) if event["day"] else starts.date()
+    if event["day"]:
+        count = max(1, round((ends - starts) / timedelta(days=1)))
+    else:
+        last = (ends - timedelta(microseconds=1) if ends > starts else ends).date()
+        count = (last - first).days + 1
+    return [first + timedelta(days=number) for number in range(min(count, 400))]
+
+
+@ROUTES.raw("POST", "/agenda/meetings/{meeting_id}/answer")
+@act(agenda)
+async def answer(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    if form.get("answer") not in ANSWERS:
+        raise Wrong("", "wrong.answer")
+    meeting_id = id_in(request, "meeting_id")
+    await request[PORTAL].ask(visitor, "calendar", "POST", f"meetings/{meeting_id}/answer", body={"answer": form["answer"]})
+    return see("/agenda?done=answered")

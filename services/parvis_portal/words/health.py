@@ -1,0 +1,26 @@
+"""Words of the operators' page."""
+
+WORDS = {
+    "health.billing": ("Coûts", "Cost"),
+    "health.well": ("tout va bien", "all is well"),
+    "health.look": ("à regarder", "look here"),
+    "health.away": ("ne répond pas", "away"),
+    "health.parked": ("Faits en attente", "Facts that wait"),
+    "health.nothing-parked": ("Aucun fait en attente.", "No fact waits."),
+    "health.key": ("Clé et consommateur", "Key and consumer"),
+    "health.fact": ("Fait", "Fact"),
+    "health.why": ("Pourquoi", "Why"),
+    "health.reason": ("Motif", "Reason"),
+    "health.replay": ("Rejouer", "Replay"),
+    "health.discard": ("Jeter", "Discard"),
+    "health.behind": ("attend le précédent", "waits for the one before"),
+    "health.lag": ("Retards et examen", "Lag, and the examination"),
+    "health.consumer": ("Consommateur", "Consumer"),
+    "health.publisher": ("Source", "Publisher"),
+    "health.facts": ("Faits à traiter", "Facts to handle"),
+    "health.seconds": ("Âge du plus ancien (s)", "Age of the oldest (s)"),
+    "health.late": ("en retard", "late"),
+    "health.findings": ("Examen", "Examination"),
+    "health.uploads": ("Envois en cours :", "Uploads under way:"),
+    "wrong.reason": ("Donnez un motif : il est conservé.", "Give a reason: it is kept."),
+}

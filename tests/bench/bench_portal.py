@@ -1,0 +1,132 @@
+"""What a page costs over all services, on PostgreSQL: the portal and whatever it asks, beside the services' answers alone."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "files", "billing", "calendar", "messaging")]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bench_directory import postgres  # noqa: E402
+from bench_http import on_cpu_nanoseconds  # noqa: E402
+from parvis_kit.testing.databases import PostgresServer  # noqa: E402
+from parvis_kit.workers import hold_port  # noqa: E402
+
+ROUNDS, TURNS = 9, 40
+PAGE_MS = 8.0
+AGENT = 6
+READY_SECONDS_MAX = 400.0
+WARM_SECONDS = 3.0
+"""After its demonstration the suite is busy for a moment yet."""
+
+
+@contextmanager
+def suite(url: str, folder: Path) -> Iterator[tuple[int, str, Any]]:
+    """Its process, its address and its demonstration."""
+    with hold_port("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+    environ = {**os.environ, "PARVIS_DATABASE_URL": url, "PARVIS_DATA": str(folder), "PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": "0"}
+    environ |= {"PARVIS_ACCESS_LOG": "false", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, "-m", "parvis_suite", "up", "--demo"], env=environ, cwd=ROOT)
+    try:
+        until = time.monotonic() + READY_SECONDS_MAX
+        while not (folder / "demo.json").exists():
+            assert process.poll() is None and time.monotonic() < until, "it did not come up"
+            time.sleep(0.1)
+        time.sleep(WARM_SECONDS)
+        yield process.pid, f"http://127.0.0.1:{port}", json.loads((folder / "demo.json").read_text())
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+class Still(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def cookies_of(base: str, person: Any) -> str:
+    form = urllib.parse.urlencode({"email": person["email"], "password": person["password"]}).encode()
+    try:
+        urllib.request.build_opener(Still).open(f"{base}/sign-in", form)
+    except urllib.error.HTTPError as answer:
+        return "; ".join(one.partition(";")[0] for one in answer.headers.get_all("Set-Cookie"))
+    raise AssertionError("signing in leads on")
+
+
+def asked(url: str, headers: dict[str, str]) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        found: bytes = answer.read()
+        return found
+
+
+def cost(pid: int, urls: list[str], headers: dict[str, str]) -> float:
+    """Milliseconds of CPU of the process, for all of these once."""
+    before = on_cpu_nanoseconds(pid)
+    for _ in range(TURNS):
+        for url in urls:
+            asked(url, headers)
+    return (on_cpu_nanoseconds(pid) - before) / 1e6 / TURNS
+
+
+def main() -> int:
+    missed = 0
+    with postgres() as server, tempfile.TemporaryDirectory() as folder:
+        place = PostgresServer(server)
+        database = place.create()
+        try:
+            with suite(database, Path(folder) / "data") as (pid, base, demo):
+                missed = measure(pid, base, demo)
+        finally:
+            place.drop(database)
+    return 1 if missed else 0
+
+
+def measure(pid: int, base: str, demo: Any) -> int:
+    person = demo["agents"][AGENT]
+    page, bearer = {"Cookie": cookies_of(base, person)}, {"Authorization": f"Bearer {person['token']}"}
+    found = re.search(rb"/files/folders/([0-9a-f-]+)", asked(f"{base}/files", page))
+    assert found
+    root, files = found[1].decode(), f"{base}/api/files/v1"
+    space = json.loads(asked(f"{files}/spaces/personal", bearer))["id"]
+    pages = {
+        "a folder": (
+            f"/files/folders/{root}",
+            [f"{files}/items/{root}", f"{files}/folders/{root}/items?limit=50", f"{files}/uploads?limit=20", f"{files}/spaces/{space}"],
+        ),
+        "files": (
+            "/files",
+            [f"{files}/spaces/personal", f"{files}/folders/{root}/items?limit=50", f"{files}/spaces?limit=100", f"{files}/shared?limit=50"],
+        ),
+        "devices": ("/devices", [f"{base}/api/directory/v1/app-passwords"]),
+    }
+    figures: dict[str, list[float]] = {}
+    for turn in range(ROUNDS + 1):
+        for name, (path, alone) in pages.items():
+            whole, services = cost(pid, [base + path], page), cost(pid, alone, bearer)
+            if turn:  # the first is a warm-up
+                figures.setdefault(name, []).append(whole)
+                figures.setdefault(f"{name} alone", []).append(services)
+    missed = 0
+    for name in pages:
+        whole, services = statistics.median(figures[name]), statistics.median(figures[f"{name} alone"])
+        missed += whole > PAGE_MS
+        verdict = "met" if whole <= PAGE_MS else "MISSED"
+        print(f"{verdict:7}{name:10}{whole:.2f} ms of CPU in all, its services' answers alone {services:.2f} ms   bar: {PAGE_MS} ms")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""Agendas, devices, cost, onboarding and health, by forms and links; and what a page says when a service is away."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, unused_port
+from parvis_contracts.files import FileStored
+from parvis_kit.events.ledger import SqlLedger
+from parvis_kit.events.ports import Parked, Record
+from parvis_kit.events.publish import seal
+from parvis_kit.http import mount
+from parvis_kit.settings import Platform
+from parvis_portal.app import build
+from parvis_portal.settings import Settings
+from parvis_suite.services import build as build_service
+
+
+@pytest.mark.parametrize("who, path", [("agent", "/finance"), ("agent", "/health"), ("agent", "/onboarding"), ("administrator", "/health")])
+async def test_pages_of_others_are_refused(visit: Any, who: str, path: str) -> None:
+    visitor = await visit(who)
+    assert f'href="{path}"' not in visitor.text
+    await visitor.see(path)
+    assert visitor.status == 403
+
+
+async def test_a_page_that_is_reloaded_neither_makes_a_password_again_nor_shows_it_again(visit: Any) -> None:
+    visitor = await visit("agent")
+    await visitor.see("/devices")
+    form = {"client": "thunderbird", "name": f"poste {uuid4()}", "days": "90", "key": uuid4().hex}
+    first = await visitor.post("/devices", form)
+    secret = re.search(r'id="secret">(parvis_[^<]+)<', first)
+    assert secret and visitor.headers["Cache-Control"] == "no-store"
+    again = await visitor.post("/devices", form)
+    assert secret[1] not in again and again.count(f'row">{form["name"]}') == 1
+
+
+async def test_finance_downloads_the_report_and_no_cell_is_a_formula(visit: Any) -> None:
+    visitor = await visit("finance")
+    text = await visitor.see("/finance/report.csv")
+    assert visitor.headers["Content-Disposition"].startswith("attachment") and "Ministère de l'Intérieur" in text
+    assert not re.search(r'(^|;)"?[=+@]', text, re.MULTILINE)
+    report = json.loads(await visitor.see("/finance/report.json"))
+    assert {one["name"] for one in report["perimeters"]} == {"hosting", "suite", "complete"}
+    chart = await visitor.see("/finance/chart.svg?perimeter=suite")
+    assert visitor.headers["Content-Type"].startswith("image/svg+xml") and chart.count("<rect") == 1 + 4, "three ministries and all"
+
+
+async def test_the_cost_page_shows_an_agent_their_own_figure(visit: Any) -> None:
+    visitor = await visit("agent")
+    text = await visitor.see("/cost")
+    async with visitor.session.get(
+        f"{visitor.suite.base}/api/billing/v1/me", headers={"Authorization": f"Bearer {visitor.suite.person('agent')['token']}"}
+    ) as answer:
+        cents = (await answer.json())["micro_eur"]["suite"] * 12 / 10_000
+    assert f"{cents / 100:.2f}".replace(".", ",") in text
+
+
+async def send_roster(visitor: Any, lines: list[str], *, partial: bool) -> None:
+    await visitor.see("/onboarding")
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("csrf", visitor.csrf)
+    if partial:
+        form.add_field("partial", "1")
+    titles = "matricule;nom;prénom;courriel;direction;date de départ"
+    form.add_field("file", "\r\n".join([titles, *lines, ""]).encode("cp1252"), filename="agents.csv", content_type="text/csv")
+    await visitor.post("/onboarding", form)
+    assert visitor.status == 200, visitor.text
+
+
+async def test_a_file_that_closes_many_accounts_is_confirmed_by_their_number(visit: Any) -> None:
+    visitor = await visit("administrator")
+    one = uuid4().hex[:8]
+    await send_roster(visitor, [f"{one};Durand;Anne;anne.{one}@interieur.example.org;;"], partial=False)
+    job = visitor.url.removeprefix(visitor.suite.base)
+    if "deactivations" not in visitor.text:
+        pytest.skip("nobody of this ministry came by a file yet, so nobody leaves by one")
+    await visitor.post(f"{job}/confirm", {"deactivations": "0"})
+    assert visitor.status == 422 and 'aria-invalid="true"' in visitor.text
+    await visitor.post(f"{job}/discard")
+    assert visitor.status == 200
+
+
+async def test_who_left_stands_there_with_what_each_service_has_done(visit: Any) -> None:
+    visitor = await visit("administrator")
+    one = uuid4().hex[:8]
+    token = visitor.suite.person("administrator")["token"]
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": one}
+    body = {"email": f"part.{one}@interieur.example.org", "given_name": "Pars", "family_name": f"Bientôt-{one}"}
+    agents = f"{visitor.suite.base}/api/directory/v1/agents"
+    async with visitor.session.post(agents, json=body, headers=headers) as answer:
+        made = await answer.json()
+        tag = answer.headers["ETag"]
+    async with visitor.session.patch(f"{agents}/{made['id']}", json={"state": "left"}, headers={**headers, "If-Match": tag}) as answer:
+        assert answer.status == 200
+    text = await visitor.see("/onboarding")
+    row = text.partition(f"Bientôt-{one}")[2].partition("</tr>")[0]
+    assert "tag" in row and row
+
+
+async def test_the_health_page_shows_every_service_and_what_is_parked_is_discarded_with_a_reason(visit: Any) -> None:
+    visitor = await visit("operator")
+    text = await visitor.see("/health")
+    assert text.count('class="card block"') == 5 and "tag good" in text
+    await visitor.post("/health/files/discard", {"consumer": "files", "topic": "parvis.directory.agent", "key": "none", "reason": "essai"})
+    assert visitor.status == 404, "nothing is parked under that key"
+    await visitor.post("/health/files/discard", {"consumer": "files", "topic": "parvis.directory.agent", "key": "none", "reason": " "})
+    assert visitor.status == 422
+    stranger = await visit("agent")
+    for method, path in [("GET", "operations"), ("POST", "operations/replay"), ("POST", "operations/discard")]:
+        body = {"consumer": "files", "topic": "t", "key": "k", **({"reason": "r"} if path.endswith("discard") else {})}
+        token = {"Authorization": f"Bearer {stranger.suite.person('agent')['token']}"}
+        url = f"{stranger.suite.base}/api/files/v1/{path}"
+        async with stranger.session.request(method, url, json=body if method == "POST" else None, headers=token) as answer:
+            assert answer.status == 403, path
+
+
+@pytest.fixture
+async def alone(tmp_path: Any) -> AsyncIterator[TestClient[Any, Any]]:
+    """A portal whose directory answers, and whose other services do not."""
+
+    async def token(request: web.Request) -> web.Response:
+        return web.json_response({"access_token": "h.eyJzdWIiOiAiYSJ9.s", "token_type": "Bearer", "expires_in": 600})
+
+    async def agent(request: web.Request) -> web.Response:
+        person = {"given_name": "Ada", "family_name": "Seule", "email": "ada@example.org", "language": "fr", "roles": []}
+        return web.json_response({"id": str(uuid4()), "ministry_id": str(uuid4()), **person})
+
+    directory = web.Application()
+    directory.router.add_post("/auth/token", token)
+    directory.router.add_get("/api/directory/v1/agents/a", agent)
+    server = TestServer(directory)
+    await server.start_server()
+    gone = f"http://127.0.0.1:{unused_port()}"
+    services = {"directory": str(server.make_url("")).rstrip("/"), **dict.fromkeys(("files", "billing", "calendar", "messaging"), gone)}
+    platform = Platform(data=tmp_path, access_log=False)
+    doors = build(platform, settings=Settings(services=services))
+    app = web.Application()
+    mount(app, doors, platform)
+    for run in doors.before:
+        await run()
+    client = TestClient(TestServer(app), cookies={"parvis_session": "s", "parvis_portal": "c"}, cookie_jar=aiohttp.CookieJar(unsafe=True))
+    client.session.cookie_jar.update_cookies({"parvis_session": "s", "parvis_portal": "c"})
+    await client.start_server()
+    yield client
+    await client.close()
+    for run in doors.after:
+        await run()
+    await server.close()
+
+
+async def test_a_service_that_is_away_is_a_panel_that_says_so(alone: TestClient[Any, Any]) -> None:
+    async with alone.get("/") as answer:
+        text = await answer.text()
+    assert answer.status == 200 and "Bonjour, Ada Seule" in text
+    assert text.count("ne répond pas en ce moment") >= 4
+
+
+async def test_a_page_about_a_thing_of_a_service_that_is_away_is_unavailable(alone: TestClient[Any, Any]) -> None:
+    async with alone.get(f"/files/items/{uuid4()}") as answer:
+        assert answer.status == 503 and "ne répond pas" in await answer.text()
+
+
+async def park(suite: Any, key: str) -> None:
+    """A fact about `key` that billing's consumer could not apply."""
+    billing = build_service("billing", suite.platform)
+    try:
+        fact = FileStored(
+            at=datetime.now(UTC), about=key, file_id=UUID(key), version_id=uuid4(), space_id=uuid4(), space_kind="personal",
+            ministry_id=uuid4(), owner_id=uuid4(), stored_by=uuid4(), size_bytes=7, media_type="text/plain",
+        )  # fmt: skip
+        ledger = SqlLedger(billing.database, "billing", billing.clock)
+        async with ledger.transaction() as tx:
+            await ledger.park(tx, Parked(Record("files", 2**40, seal(fact, "files")), "bug", "RuntimeError: essai", 3))
+    finally:
+        await billing.database.close()
+
+
+@pytest.mark.parametrize("repair", ["replay", "discard"])
+async def test_an_operator_replays_or_discards_what_is_parked(visit: Any, repair: str) -> None:
+    visitor, key = await visit("operator"), str(uuid4())
+    await park(visitor.suite, key)
+    text = await visitor.see("/health")
+    assert key in text and "RuntimeError: essai" in text
+    await visitor.post(
+        f"/health/billing/{repair}", {"consumer": "billing", "topic": "parvis.files.file", "key": key, "reason": "essai des pages"}
+    )
+    assert visitor.status == 200 and 'role="status"' in visitor.text, visitor.text
+    assert f"<code>{key}</code>" not in visitor.text
