@@ -6,19 +6,39 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_roster import Freshness, projection, who_asks
 
-from parvis_messaging import reactions, store
+from parvis_messaging import api, store
+from parvis_messaging.api.matrix_common import HOME, WHO
+from parvis_messaging.homeserver import Home
+from parvis_messaging.homeserver.waiting import Waiters
+from parvis_messaging.reactions import reactions
+from parvis_messaging.settings import Settings, server_name_of
+from parvis_messaging.sweeps import sweeps
 
 
-def build(platform: Platform, clock: Clock = utc_now) -> Service:
+def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None = None) -> Service:
+    settings = settings or Settings.read()
     freshness = Freshness(clock)
+    database = Database(platform.database_url_of("messaging"), "messaging", synchronous=platform.sqlite_synchronous)
+    home = Home(
+        server_name_of(settings.server_name, platform.public_url),
+        Waiters(),
+        platform.public_url,
+        settings.media_bytes_max,
+        settings.media_account_bytes_max,
+    )
+    who = who_asks("messaging", freshness, public_url=platform.public_url)
     return Service(
         name="messaging",
-        database=Database(platform.database_url_of("messaging"), "messaging", synchronous=platform.sqlite_synchronous),
+        database=database,
         clock=clock,
         metadata=store.METADATA,
         migrations="parvis_messaging.migrations",
-        authenticate=who_asks("messaging", freshness, public_url=platform.public_url),
-        reactions=reactions.REACTIONS,
+        routes=api.ROUTES,
+        authenticate=who,
+        handles={HOME: home, WHO: who},
+        reactions=reactions(home),
         projections=[projection("messaging", freshness)],
+        sweeps=sweeps(database, home, clock),
         is_fresh=freshness.is_complete,
+        settings=settings,
     )

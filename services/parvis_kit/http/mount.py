@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,6 +26,8 @@ UNROUTED = "unrouted"
 """Whose requests those are that no service has a route for."""
 UNROUTED_IN_FLIGHT_MAX = 1000
 """They wait for nothing, so they cannot pile up."""
+WAITERS_MAX = 4000
+"""Long polls open at once in each service: about 20 kB each. Beyond it: 503 with Retry-After."""
 
 
 class Mounted(Protocol):
@@ -59,7 +62,8 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
             door = chain.around(one.method, one.path, typed(one, limits), scope=one.scope, seconds_max=seconds_max)
             add_route(app, one.method, one.path, door)
         for raw in routes.raw_routes:
-            add_route(app, raw.method, raw.path, chain.around(raw.method, raw.path, raw.door, scope=raw.scope))
+            behind = waiting_chain_of(app, service, platform, limits) if raw.waits else chain
+            add_route(app, raw.method, raw.path, behind.around(raw.method, raw.path, raw.door, scope=raw.scope))
     refuse_same_names(service.name, service.routes)
     document = cache(lambda: to_json(openapi(service.name, service.routes)))
 
@@ -103,6 +107,16 @@ def chain_of(app: web.Application, service: Mounted, platform: Platform, limits:
         chain = Chain(service.name, process, at_work, handles, service.authenticate, platform.access_log, limits)
         app[CHAINS][service.name] = chain
     return app[CHAINS][service.name]
+
+
+def waiting_chain_of(app: web.Application, service: Mounted, platform: Platform, limits: Limits = LIMITS) -> Chain:
+    """The same chain with places of its own: those who wait for something to happen take none from those at work."""
+    name = f"{service.name}.waiting"
+    if name not in app[CHAINS]:
+        waiting = AtWork(WAITERS_MAX, limits.handler_seconds)
+        meter_at_work(name, waiting)
+        app[CHAINS][name] = replace(chain_of(app, service, platform, limits), at_work=waiting)
+    return app[CHAINS][name]
 
 
 def process_of(app: web.Application, platform: Platform) -> Process:

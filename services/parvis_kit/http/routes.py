@@ -85,6 +85,8 @@ class RawRoute:
     path: str
     door: Handler
     scope: str | None
+    waits: bool = False
+    """It waits for something to happen most of its time, and is counted among those who wait, not among those at work."""
 
 
 @dataclass(slots=True)
@@ -120,11 +122,11 @@ class Routes:
 
         return keep
 
-    def raw(self, method: str, path: str, *, scope: str | None = None) -> Callable[[Handler], Handler]:
+    def raw(self, method: str, path: str, *, scope: str | None = None, waits: bool = False) -> Callable[[Handler], Handler]:
         """A door that goes through the chain and past the types, with no limit of time: transfers are long."""
 
         def keep(door: Handler) -> Handler:
-            self.raw_routes.append(RawRoute(method, path, door, scope))
+            self.raw_routes.append(RawRoute(method, path, door, scope, waits))
             return door
 
         return keep

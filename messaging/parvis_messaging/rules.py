@@ -1,1 +1,0 @@
-"""Nouns, checks and arithmetic; pure, so time comes in as an argument."""
