@@ -1,5 +1,6 @@
 """Messaging, put together."""
 
+from aiohttp import web
 from parvis_kit.clock import Clock, utc_now
 from parvis_kit.db import Database
 from parvis_kit.service import Service
@@ -7,12 +8,17 @@ from parvis_kit.settings import Platform
 from parvis_roster import Freshness, projection, who_asks
 
 from parvis_messaging import api, store
+from parvis_messaging.actions import Bridge, Loopback, Sender
 from parvis_messaging.api.matrix_common import HOME, WHO
+from parvis_messaging.api.notices import PLACES, Configured
 from parvis_messaging.homeserver import Home
 from parvis_messaging.homeserver.waiting import Waiters
 from parvis_messaging.reactions import reactions
 from parvis_messaging.settings import Settings, server_name_of
 from parvis_messaging.sweeps import sweeps
+
+SENDER = web.RequestKey("SENDER", Sender)
+"""For whoever builds the service and wants to see it deliver."""
 
 
 def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None = None) -> Service:
@@ -26,6 +32,9 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         settings.media_bytes_max,
         settings.media_account_bytes_max,
     )
+    loopback = Loopback(database, home, clock)
+    bridge = Bridge(loopback, platform.public_url)
+    sender = Sender(database, bridge, clock)
     who = who_asks("messaging", freshness, public_url=platform.public_url)
     return Service(
         name="messaging",
@@ -35,10 +44,11 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         migrations="parvis_messaging.migrations",
         routes=api.ROUTES,
         authenticate=who,
-        handles={HOME: home, WHO: who},
-        reactions=reactions(home),
+        handles={HOME: home, WHO: who, PLACES: Configured(platform.public_url), SENDER: sender},
+        reactions=reactions(home, bridge),
         projections=[projection("messaging", freshness)],
-        sweeps=sweeps(database, home, clock),
+        sweeps=sweeps(database, home, sender, clock),
+        before=[loopback.prepare],
         is_fresh=freshness.is_complete,
         settings=settings,
     )

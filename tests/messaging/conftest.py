@@ -128,6 +128,9 @@ class Town:
         for name in names:
             self.tokens[name] = (await self.ok("POST", "login", self.login_body(name)))["access_token"]
 
+    async def sign_in_as(self, name: str, localpart: str) -> None:
+        self.tokens[name] = (await self.ok("POST", "login", self.login_body(name, localpart)))["access_token"]
+
     def id_of(self, name: str) -> str:
         return f"@{name}.martin:{SERVER}"
 
@@ -198,6 +201,8 @@ async def town(place: Place, tmp_path: Path, clock: FrozenClock, key: RSAKey) ->
     messaging = build(platform, clock, settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(messaging.database.close)
+        for run in messaging.before:
+            await run()
         messaging.projections[0].reached_end()
         app = web.Application()
         mount(app, messaging, platform)

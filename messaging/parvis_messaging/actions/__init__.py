@@ -10,8 +10,23 @@ from parvis_messaging.actions.accounts import (
     sign_in,
     sign_out,
 )
+from parvis_messaging.actions.bridging import Bridge
+from parvis_messaging.actions.inbounds import publish_noted
 from parvis_messaging.actions.leavers import forget_account, settle_leaver, welcome_back
+from parvis_messaging.actions.links import bring_in, close_team, follow_team, forget_agent, note_departure
+from parvis_messaging.actions.loopback import Loopback
 from parvis_messaging.actions.medias import upload
+from parvis_messaging.actions.notices import (
+    mark_all_read,
+    mark_read,
+    put_preferences,
+    tell_answer,
+    tell_invitation,
+    tell_quota,
+    tell_share,
+    tell_withdrawal,
+    welcome,
+)
 from parvis_messaging.actions.rooms import (
     Author,
     NewRoom,
@@ -27,20 +42,34 @@ from parvis_messaging.actions.rooms import (
     send,
     set_state,
 )
+from parvis_messaging.actions.sending import Sender, forget_old
 
 __all__ = [
     "Author",
+    "Bridge",
+    "Loopback",
     "NewRoom",
+    "Sender",
     "add_filter",
     "author_of",
+    "bring_in",
     "change_membership",
+    "close_team",
     "create_room",
     "ensure_bot",
+    "follow_team",
     "forget",
     "forget_account",
+    "forget_agent",
+    "forget_old",
     "keep_account",
+    "mark_all_read",
+    "mark_read",
+    "note_departure",
+    "publish_noted",
     "put_account_data",
     "put_alias",
+    "put_preferences",
     "put_receipt",
     "redact",
     "remove_alias",
@@ -52,6 +81,12 @@ __all__ = [
     "settle_leaver",
     "sign_in",
     "sign_out",
+    "tell_answer",
+    "tell_invitation",
+    "tell_quota",
+    "tell_share",
+    "tell_withdrawal",
     "upload",
+    "welcome",
     "welcome_back",
 ]

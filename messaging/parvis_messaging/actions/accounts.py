@@ -41,11 +41,12 @@ async def ensure_account(tx: Tx, home: Home, agent_id: UUID, given_name: str, fa
     raise RuntimeError(f"{agent_id} has no user id, though the last one tried holds their own id")
 
 
-async def keep_account(tx: Tx, home: Home, agent_id: UUID, given_name: str, family_name: str, *, now: datetime) -> None:
-    """An agent's, as directory knows them; that it is there is said once."""
+async def keep_account(tx: Tx, home: Home, agent_id: UUID, given_name: str, family_name: str, *, now: datetime) -> bool:
+    """An agent's, as directory knows them; that it is there is said once. Whether it is new."""
     _, is_new = await ensure_account(tx, home, agent_id, given_name, family_name, now=now)
     if is_new:
         publish(tx, AccountReady(at=now, about=str(agent_id), agent_id=agent_id))
+    return is_new
 
 
 async def ensure_bot(tx: Tx, home: Home, *, now: datetime) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from parvis_kit.db import Tx
 
+from parvis_messaging.actions import inbounds
 from parvis_messaging.homeserver import Home
 from parvis_messaging.rules import Event, JsonObject, Session, milliseconds
 from parvis_messaging.rules.matrix import (
@@ -141,6 +142,8 @@ async def send(tx: Tx, home: Home, room_id: str, author: Author, kind: str, cont
     if kind == "m.room.encrypted":
         raise forbidden(NO_ENCRYPTION)
     one = await append(tx, home, room_id, author, kind, content, now=now)
+    if await inbounds.note(tx, one, now=now):
+        tx.after_commit.append(home.noted.set)
     return one.event_id
 
 

@@ -1,6 +1,6 @@
 """Messaging's doors over HTTP: Matrix' client-server API, and what the portal asks."""
 
-from parvis_messaging.api import matrix_media, matrix_own, matrix_rooms, matrix_sessions, matrix_sync, matrix_timeline
+from parvis_messaging.api import matrix_media, matrix_own, matrix_rooms, matrix_sessions, matrix_sync, matrix_timeline, notices
 
 ROUTES = (
     matrix_sessions.ROUTES,
@@ -9,4 +9,5 @@ ROUTES = (
     matrix_timeline.ROUTES,
     matrix_sync.ROUTES,
     matrix_media.ROUTES,
+    notices.ROUTES,
 )

@@ -1,6 +1,7 @@
 """Matrix, as messaging sees it: a homeserver of its own in this process, or another's."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from parvis_messaging.homeserver.waiting import Waiters
 
@@ -15,6 +16,8 @@ class Home:
     public_url: str
     media_bytes_max: int
     media_account_bytes_max: int
+    noted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an agent has written in a linked room."""
 
     def user_id(self, localpart: str) -> str:
         return f"@{localpart}:{self.server}"

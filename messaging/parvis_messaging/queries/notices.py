@@ -1,0 +1,62 @@
+"""What an agent was told, and what they want to hear."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from parvis_kit.db import Connection
+
+from parvis_messaging.rules.notices import PREFERENCE_KINDS, PREFERENCE_OF, Notice, Words, words_of
+from parvis_messaging.store import deliveries, inbounds, notices
+
+DEPTH_COUNTED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice, in the words of the agent who reads it."""
+
+    number: int
+    notice: Notice
+    is_read: bool
+    words: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the bridge is."""
+
+    depth: int
+    parked: int
+    oldest_at: datetime | None
+    noted_at: datetime | None
+
+
+async def notices_for(
+    conn: Connection, agent_id: UUID, after: int | None, limit: int, *, unread: bool, public_url: str
+) -> tuple[list[Told], str | None]:
+    """The newest first, and where the next page begins. What the agent does not want on the portal is left out."""
+    chosen = await preferences_for(conn, agent_id)
+    hidden = [kind for kind, of in PREFERENCE_OF.items() if not chosen[of][1]]
+    rows = await notices.told(conn, agent_id, hidden, after, limit + 1, unread=unread)
+    shown = rows[:limit]
+    language = (await notices.languages_of(conn, [agent_id])).get(agent_id, "fr")
+    names = await notices.names_in(conn, [one for _, _, one in shown])
+    found = [Told(number, one, read, words_of(one, language, names[one.id], public_url)) for number, read, one in shown]
+    return found, str(found[-1].number) if len(rows) > limit else None
+
+
+async def preferences_for(conn: Connection, agent_id: UUID) -> Mapping[str, tuple[bool, bool]]:
+    """Kind → by Matrix, on the portal; all of them, and yes where nothing was chosen."""
+    chosen = await notices.preferences_of(conn, agent_id)
+    return {kind: chosen.get(kind, (True, True)) for kind in PREFERENCE_KINDS}
+
+
+async def standing_of(conn: Connection) -> Standing:
+    return Standing(
+        await deliveries.depth(conn, DEPTH_COUNTED_MAX),
+        await deliveries.count_parked(conn),
+        await deliveries.oldest(conn),
+        await inbounds.oldest_open(conn),
+    )

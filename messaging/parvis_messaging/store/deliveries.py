@@ -1,0 +1,148 @@
+"""What is still to be done on the homeserver, in the order of each room; and what was posted, about what."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert
+
+from parvis_messaging.store import METADATA
+from parvis_messaging.store.links import link
+
+Act = Literal["room", "notice"]
+delivery = sa.Table(
+    "delivery",
+    METADATA,
+    sa.Column("id", Serial, primary_key=True),
+    sa.Column("lane", BinaryText, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("notice_id", sa.Uuid),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("errcode", sa.Text),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Index("ix_delivery_lane", "lane", "id"),
+    sqlite_autoincrement=True,
+)
+"""`state`: waiting, begun, or parked with the errcode of the homeserver. What is done is deleted."""
+posted = sa.Table(
+    "posted",
+    METADATA,
+    sa.Column("event_id", BinaryText, primary_key=True),
+    sa.Column("lane", BinaryText, nullable=False),
+    sa.Column("subject_kind", sa.Text, nullable=False),
+    sa.Column("subject_id", sa.Uuid),
+    sa.Column("is_root", sa.Boolean, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+    sa.Index("ix_posted_subject", "lane", "subject_kind", "subject_id"),
+)
+"""The bridge's own messages: what an answer in their thread, or a reaction to one of them, is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    id: int
+    lane: str
+    act: Act
+    notice_id: UUID | None
+    state: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    kind: str
+    id: UUID | None
+
+
+DELIVERY = tuple(delivery.c[name] for name in Delivery.__slots__)
+OPEN = delivery.c.state != "parked"
+
+
+async def enqueue(tx: Tx, lane: str, act: Act, now: datetime, notice_id: UUID | None = None) -> None:
+    values = {"lane": lane, "act": act, "notice_id": notice_id, "state": "waiting", "created_at": now}
+    await tx.execute(sa.insert(delivery), values)
+
+
+async def has_waiting_room_act(tx: Tx, lane: str) -> bool:
+    """One that has not begun will see what is wanted now; whoever asks holds the lock of the link."""
+    columns = delivery.c
+    waiting = sa.select(columns.id).where(columns.lane == lane, columns.act == "room", columns.state == "waiting")
+    return (await tx.execute(waiting.limit(1))).first() is not None
+
+
+async def due_lanes(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Rooms with something to do whose time has come and that nobody drives, the longest waiting first; locked."""
+    first = sa.select(delivery.c.lane, sa.func.min(delivery.c.id).label("first")).where(OPEN).group_by(delivery.c.lane).subquery()
+    free = sa.or_(link.c.leased_until.is_(None), link.c.leased_until < now), sa.or_(link.c.not_before.is_(None), link.c.not_before <= now)
+    wanted = sa.select(link.c.lane).join(first, first.c.lane == link.c.lane).where(*free).order_by(first.c.first).limit(limit)
+    return [row[0] for row in await tx.execute(wanted.with_for_update(skip_locked=True, of=link))]
+
+
+async def first_of(conn: Connection, lane: str) -> Delivery | None:
+    wanted = sa.select(*DELIVERY).where(delivery.c.lane == lane, OPEN).order_by(delivery.c.id).limit(1)
+    row = (await conn.execute(wanted)).one_or_none()
+    return Delivery(*row) if row is not None else None
+
+
+async def begin(tx: Tx, delivery_id: int) -> None:
+    await tx.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(state="begun"))
+
+
+async def finish(tx: Tx, delivery_id: int) -> bool:
+    """False when another has finished it."""
+    return (await tx.execute(sa.delete(delivery).where(delivery.c.id == delivery_id))).rowcount == 1
+
+
+async def park(tx: Tx, delivery_id: int, errcode: str) -> None:
+    await tx.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(state="parked", errcode=errcode))
+
+
+async def depth(conn: Connection, most: int) -> int:
+    """How many are open, counted up to `most`."""
+    counted = sa.select(delivery.c.id).where(OPEN).limit(most).subquery()
+    count: int = (await conn.execute(sa.select(sa.func.count()).select_from(counted))).scalar_one()
+    return count
+
+
+async def oldest(conn: Connection) -> datetime | None:
+    """Of those whose room is not being waited for."""
+    wanted = sa.select(delivery.c.created_at).join(link, link.c.lane == delivery.c.lane).where(OPEN, link.c.attempts == 0)
+    found: datetime | None = (await conn.execute(wanted.order_by(delivery.c.id).limit(1))).scalar()
+    return found
+
+
+async def count_parked(conn: Connection) -> int:
+    count: int = (await conn.execute(sa.select(sa.func.count()).select_from(delivery).where(delivery.c.state == "parked"))).scalar_one()
+    return count
+
+
+async def forget_parked(tx: Tx, before: datetime) -> None:
+    await tx.execute(sa.delete(delivery).where(delivery.c.state == "parked", delivery.c.created_at < before))
+
+
+async def root_of(conn: Connection, lane: str, kind: str, subject_id: UUID | None) -> tuple[str, datetime] | None:
+    """The message that began the thread about this, and when."""
+    columns = posted.c
+    about = columns.lane == lane, columns.subject_kind == kind, columns.subject_id == subject_id, columns.is_root.is_(True)
+    row = (await conn.execute(sa.select(columns.event_id, columns.at).where(*about).order_by(columns.at.desc()).limit(1))).one_or_none()
+    return (row[0], row[1]) if row is not None else None
+
+
+async def add_posted(tx: Tx, event_id: str, lane: str, subject: Subject, *, is_root: bool, now: datetime) -> None:
+    values = {"event_id": event_id, "lane": lane, "subject_kind": subject.kind, "subject_id": subject.id, "is_root": is_root, "at": now}
+    await tx.execute(upsert(tx, posted).values(**values).on_conflict_do_nothing())
+
+
+async def subject_of(conn: Connection, lane: str, event_id: str) -> Subject | None:
+    """What one of the bridge's messages in this room is about."""
+    columns = posted.c
+    row = (
+        await conn.execute(sa.select(columns.subject_kind, columns.subject_id).where(columns.event_id == event_id, columns.lane == lane))
+    ).one_or_none()
+    return Subject(*row) if row is not None else None
+
+
+async def forget_posted(tx: Tx, before: datetime) -> None:
+    await tx.execute(sa.delete(posted).where(posted.c.at < before))

@@ -1,0 +1,85 @@
+"""What agents wrote in linked rooms, until it is said on the log: each once, by the id of its event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert
+from parvis_roster import tables_of
+
+from parvis_messaging.rules.commands import Command
+from parvis_messaging.store import METADATA, account
+from parvis_messaging.store.links import link
+
+_agent = tables_of("messaging")["agent"]
+inbound = sa.Table(
+    "inbound",
+    METADATA,
+    sa.Column("number", Serial, primary_key=True),
+    sa.Column("event_id", BinaryText, nullable=False, unique=True),
+    sa.Column("room_id", BinaryText, nullable=False),
+    sa.Column("lane", BinaryText, nullable=False),
+    sa.Column("agent_id", sa.Uuid, nullable=False),
+    sa.Column("is_message", sa.Boolean, nullable=False),
+    sa.Column("about_event", BinaryText),
+    sa.Column("command", sa.Text),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("handled_at", Moment),
+    sqlite_autoincrement=True,
+)
+"""No text of anybody's: what it relates to, and the command that it is."""
+_open = inbound.c.handled_at.is_(None)
+sa.Index("ix_inbound_open", inbound.c.number, postgresql_where=_open, sqlite_where=_open)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    event_id: str
+    room_id: str
+    lane: str
+    agent_id: UUID
+    is_message: bool
+    about_event: str | None
+    command: Command | None
+    at: datetime
+
+
+INBOUND = tuple(inbound.c[name] for name in Inbound.__slots__)
+LINKED = (
+    sa.select(link.c.lane, account.c.agent_id)
+    .select_from(sa.join(link, account, sa.true()))
+    .where(link.c.room_id == sa.bindparam("room_id"), account.c.user_id == sa.bindparam("user_id"), account.c.agent_id.is_not(None))
+)
+
+
+async def find_linked(conn: Connection, room_id: str, user_id: str) -> tuple[str, UUID] | None:
+    """The lane of a linked room and the agent who writes; None in any other room, and for the bot."""
+    row = (await conn.execute(LINKED, {"room_id": room_id, "user_id": user_id})).one_or_none()
+    return (row[0], row[1]) if row is not None else None
+
+
+async def add_inbound(tx: Tx, one: Inbound) -> None:
+    values = {name: getattr(one, name) for name in Inbound.__slots__}
+    await tx.execute(upsert(tx, inbound).values(**values).on_conflict_do_nothing(index_elements=["event_id"]))
+
+
+async def lock_open(tx: Tx, limit: int) -> list[tuple[Inbound, UUID | None]]:
+    """The oldest ones, each with the ministry of its agent as it is known here."""
+    wanted = sa.select(*INBOUND, _agent.c.ministry_id).outerjoin(_agent, _agent.c.id == inbound.c.agent_id).where(_open)
+    rows = await tx.execute(wanted.order_by(inbound.c.number).limit(limit).with_for_update(skip_locked=True, of=inbound))
+    return [(Inbound(*row[:-1]), row[-1]) for row in rows]
+
+
+async def settle(tx: Tx, event_ids: Sequence[str], now: datetime) -> None:
+    await tx.execute(sa.update(inbound).where(inbound.c.event_id.in_(list(event_ids))).values(handled_at=now))
+
+
+async def oldest_open(conn: Connection) -> datetime | None:
+    found: datetime | None = (await conn.execute(sa.select(inbound.c.at).where(_open).order_by(inbound.c.number).limit(1))).scalar()
+    return found
+
+
+async def forget_handled(tx: Tx, before: datetime) -> None:
+    await tx.execute(sa.delete(inbound).where(inbound.c.handled_at < before))
