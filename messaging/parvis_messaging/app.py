@@ -48,7 +48,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         reactions=reactions(home, bridge),
         projections=[projection("messaging", freshness)],
         sweeps=sweeps(database, home, sender, clock),
-        before=[loopback.prepare],
+        before=[loopback.prepare, sender.prepare],
         is_fresh=freshness.is_complete,
         settings=settings,
     )

@@ -53,8 +53,9 @@ async def publish_noted(database: Database, clock: Clock) -> int:
         found = await inbounds.lock_open(tx, BATCH_MAX)
         for one, ministry_id in found:
             await say(tx, one, ministry_id)
-        await inbounds.settle(tx, [one.event_id for one, _ in found], clock())
-        await reach("bridge.saying")
+        if found:
+            await inbounds.settle(tx, [one.event_id for one, _ in found], clock())
+            await reach("bridge.saying")
     return len(found)
 
 

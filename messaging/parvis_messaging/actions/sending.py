@@ -63,6 +63,12 @@ class Sender:
     chance: Callable[[], float] = random.random
     txn_id: Txn = txn_id_of
 
+    async def prepare(self) -> None:
+        """On SQLite there is one process: whoever held a lane before has died, and nobody need wait for the end of its lease."""
+        if self.database.is_sqlite:
+            async with self.database.transaction() as tx:
+                await links.drop_leases(tx)
+
     async def deliver(self) -> int:
         """What is due in up to eight rooms. How many rooms there were."""
         lease, now = token_hex(8), self.clock()

@@ -133,3 +133,8 @@ async def give_lease_back(tx: Tx, lane: str, lease: str, **values: Any) -> None:
 async def hurry(tx: Tx, lane: str) -> None:
     """What it waited for may be there."""
     await tx.execute(sa.update(link).where(link.c.lane == lane, link.c.attempts > 0).values(attempts=0, not_before=None))
+
+
+async def drop_leases(tx: Tx) -> None:
+    """Of a process that is no more."""
+    await tx.execute(sa.update(link).where(link.c.lease.is_not(None)).values(lease=None, leased_until=None))
