@@ -25,15 +25,16 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
     settings = settings or Settings.read()
     freshness = Freshness(clock)
     database = Database(platform.database_url_of("messaging"), "messaging", synchronous=platform.sqlite_synchronous)
+    own = (platform.public_url or f"http://{platform.host}:{platform.port}").rstrip("/")
     home = Home(
         server_name_of(settings.server_name, platform.public_url),
         Waiters(),
-        platform.public_url,
+        own,
         settings.media_bytes_max,
         settings.media_account_bytes_max,
     )
     loopback = Loopback(database, home, clock)
-    bridge = Bridge(loopback, platform.public_url)
+    bridge = Bridge(loopback, own)
     sender = Sender(database, bridge, clock)
     who = who_asks("messaging", freshness, public_url=platform.public_url)
     return Service(
@@ -44,7 +45,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         migrations="parvis_messaging.migrations",
         routes=api.ROUTES,
         authenticate=who,
-        handles={HOME: home, WHO: who, PLACES: Configured(platform.public_url), SENDER: sender},
+        handles={HOME: home, WHO: who, PLACES: Configured(own), SENDER: sender},
         reactions=reactions(home, bridge),
         projections=[projection("messaging", freshness)],
         sweeps=sweeps(database, home, sender, clock),

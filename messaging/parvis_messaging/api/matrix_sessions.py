@@ -28,8 +28,7 @@ async def versions(call: Call) -> JsonObject:
 @DOORS.open("GET", "/.well-known/matrix/client", prefix="", versions=("",), signed_in=False)
 async def well_known(call: Call) -> JsonObject:
     """Where a client finds the homeserver, and that it should not encrypt rooms by itself."""
-    url = call.home.public_url or f"{call.request.scheme}://{call.request.host}"
-    return {"m.homeserver": {"base_url": url.rstrip("/")}, "io.element.e2ee": {"default": False, "force_disable": True}}
+    return {"m.homeserver": {"base_url": call.home.public_url}, "io.element.e2ee": {"default": False, "force_disable": True}}
 
 
 @DOORS.open("GET", "/login", signed_in=False)

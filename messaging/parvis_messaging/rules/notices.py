@@ -78,7 +78,7 @@ def path_of(notice: Notice) -> str:
         case "file":
             return f"/files/items/{notice.subject_id}"
         case "meeting":
-            return f"/agenda/meetings/{notice.subject_id}"
+            return "/agenda"
         case "space":
             return "/files"
         case _:
