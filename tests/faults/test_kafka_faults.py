@@ -10,7 +10,7 @@ import pytest
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
 from parvis_kit.testing.kafka import KafkaServer
-from parvis_kit.testing.servers import reachable, started
+from parvis_kit.testing.servers import started
 
 USUAL_LEASE_SECONDS = 10.0
 """Longer than three brokers need to find a new leader: a producer that waits for it sends nothing twice."""
@@ -114,10 +114,10 @@ def test_members_that_come_and_go_apply_each_fact_once(postgres_log: str, settin
 
 
 def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
-    postgres_log: str, kafka_script: Path, kafka: KafkaServer, tmp_path: Path
+    postgres_log: str, kafka_script: Path, kafka: KafkaServer, open_folder: Path
 ) -> None:
     random = Random(SEED)
-    place = ["--dir", str(reachable(tmp_path) / "server")]
+    place = ["--dir", str(open_folder / "server")]
     with ExitStack() as servers:
         said = servers.enter_context(started(kafka_script, *place))
         port = said["bootstrap"].rpartition(":")[2]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -111,14 +110,13 @@ def test_a_leader_frozen_past_its_lease_is_replaced_and_harmless_when_it_thaws(p
 
 @pytest.mark.parametrize("kind", ["postgresql", "kafka"])
 def test_postgresql_ended_at_once_and_started_again_loses_nothing_that_was_acknowledged(
-    postgres_script: Path, request: pytest.FixtureRequest, kind: str
+    postgres_script: Path, open_folder: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
     """SIGQUIT is `pg_ctl stop -m immediate`: no checkpoint, no farewell; nobody else is started again."""
     random = Random(SEED)
     settings: Kafka | None = request.getfixturevalue("kafka").settings() if kind == "kafka" else None
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
-        os.chmod(folder, 0o711)  # the server runs as somebody else
-        durable = ["--durable", "--dir", f"{folder}/server"]
+    with ExitStack() as servers:
+        durable = ["--durable", "--dir", f"{open_folder}/server"]
         said = servers.enter_context(started(postgres_script, *durable))
         port = said["url"].rpartition(":")[2].partition("/")[0]
         with log_at(said["url"], SEED, settings) as log:

@@ -10,7 +10,7 @@ from parvis_kit.events.kafka.client import REQUEST_MILLISECONDS_MAX
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, RATE, Troupe, log_at
 from parvis_kit.testing.kafka import KafkaServer
-from parvis_kit.testing.servers import reachable, started
+from parvis_kit.testing.servers import started
 
 pytestmark = pytest.mark.soak
 IN_SOAK = bool(os.environ.get("SOAK"))
@@ -24,11 +24,11 @@ MEMORY_BYTES_MAX = 250 * 2**20
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])
 def test_a_broker_may_be_away_for_longer_than_any_request_waits(
-    postgres_log: str, kafka_script: Path, kafka: KafkaServer, tmp_path: Path, how: str
+    postgres_log: str, kafka_script: Path, kafka: KafkaServer, open_folder: Path, how: str
 ) -> None:
     """A frozen one answers nothing and closes nothing; what it was sent may or may not have been written."""
     assert AWAY_SECONDS > 2 * REQUEST_MILLISECONDS_MAX / 1000
-    place = ["--dir", str(reachable(tmp_path) / "server")]
+    place = ["--dir", str(open_folder / "server")]
     with ExitStack() as servers:
         said = servers.enter_context(started(kafka_script, *place))
         with log_at(postgres_log, SEED, KafkaServer(said["bootstrap"]).settings()) as log:

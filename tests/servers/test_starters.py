@@ -17,7 +17,7 @@ import pytest
 from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
-from parvis_kit.testing.servers import ServerMissing, reachable, started
+from parvis_kit.testing.servers import ServerMissing, started
 
 SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
 WAIT_SECONDS_MAX = 15.0
@@ -42,8 +42,8 @@ async def test_postgresql_answers_and_leaves_nothing_behind(postgres_script: Pat
 
 @SOURCES
 @pytest.mark.usefixtures("installed")
-async def test_postgresql_does_not_outlive_a_starter_that_was_killed(postgres_script: Path, source: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(postgres_script), "--source", source, "--dir", str(reachable(tmp_path) / "server")]
+async def test_postgresql_does_not_outlive_a_starter_that_was_killed(postgres_script: Path, source: str, open_folder: Path) -> None:
+    command = [sys.executable, str(postgres_script), "--source", source, "--dir", str(open_folder / "server")]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert starter.stdout
     said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
@@ -66,10 +66,8 @@ async def test_kafka_answers_and_leaves_nothing_behind(kafka_script: Path, kafka
     assert not alive(int(said["pid"]))
 
 
-async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
-    starter = subprocess.Popen(
-        [sys.executable, str(kafka_script), "--dir", str(reachable(tmp_path) / "server")], stdout=subprocess.PIPE, text=True
-    )
+async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Path, kafka: KafkaServer, open_folder: Path) -> None:
+    starter = subprocess.Popen([sys.executable, str(kafka_script), "--dir", str(open_folder / "server")], stdout=subprocess.PIPE, text=True)
     assert starter.stdout
     said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
     starter.kill()
@@ -78,8 +76,8 @@ async def test_kafka_does_not_outlive_a_starter_that_was_killed(kafka_script: Pa
     await until_gone(int(said["pid"]))
 
 
-def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
-    place = reachable(tmp_path) / "server"
+def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: KafkaServer, open_folder: Path) -> None:
+    place = open_folder / "server"
     settings = KafkaServer("").settings()
     with started(kafka_script, "--dir", str(place)) as said:
         first = settings.model_copy(update={"kafka_bootstrap_servers": said["bootstrap"]})
@@ -143,8 +141,8 @@ def test_what_is_no_port_is_refused_in_a_line(postgres_script: Path, server: str
     assert done.returncode == 2 and done.stderr.endswith(f"error: argument --port: {port} is no port: 1 to 65535\n")
 
 
-def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: PostgresServer, tmp_path: Path) -> None:
-    place = reachable(tmp_path) / "server"
+def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: PostgresServer, open_folder: Path) -> None:
+    place = open_folder / "server"
 
     async def remembered(url: str, statement: str) -> object:
         connection = await asyncpg.connect(url)

@@ -1,6 +1,7 @@
 """Fixtures for whoever tests on Parvis' kit: `pytest_plugins = ["parvis_kit.testing.plugin"]`, and a fixture for each script."""
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -98,6 +99,14 @@ def postgres_database(postgres: PostgresServer) -> Iterator[str]:
     url = postgres.create()
     yield url
     postgres.drop(url)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """For a server that root starts as nobody: pytest's own folder is closed to it, once more by each run that begins meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="parvis-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -17,14 +17,6 @@ class ServerMissing(Exception):
     """The server cannot be had here; the message says why."""
 
 
-def reachable(folder: Path) -> Path:
-    """A test's folder, open to a server that root starts as nobody: it must be allowed to walk down to it."""
-    for one in (folder, *folder.parents):
-        if not one.stat().st_mode & 0o001:
-            one.chmod(one.stat().st_mode | 0o011)
-    return folder
-
-
 @contextmanager
 def started(script: Path, *arguments: str) -> Iterator[dict[str, str]]:
     """What the server says of itself (`url`, `dir`, `pid`, …), for as long as the body runs."""
