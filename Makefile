@@ -16,7 +16,7 @@ help: ## this list
 run: setup ## the whole suite in one process, with three demonstration ministries (PARVIS_PORT, PARVIS_DATA)
 	@exec .venv/bin/parvis up --demo
 
-test: setup-dev ## every test, on SQLite and on a real PostgreSQL that it starts itself (T=tests/kit for a part, T="-k words")
+test: setup-dev ## every test, on SQLite and on a real PostgreSQL, Kafka and S3 store that it starts itself (T=tests/kit for a part, T="-k words")
 	@exec $(RUN) -m pytest $(AT_ONCE) $(T)
 
 check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabilities: under 3 minutes
@@ -25,7 +25,7 @@ check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabili
 bench: setup-dev ## each performance bar beside its floor, measured in the same run
 	@exec $(RUN) infra/run-benches.py $(T)
 
-soak: setup-dev ## the long tests: 500,000 simulated histories, 20 to 50 rounds of every kill
+soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill, a million facts that wait, a dump of ten minutes
 	@SOAK=1 exec $(RUN) -m pytest -m soak -o faulthandler_timeout=14400 $(T)
 
 new-service: setup-dev ## NAME=x: a service that runs, publishes, reacts and is tested
