@@ -1,12 +1,11 @@
-"""Homes of agents who join, move, leave and come back."""
+"""Homes of agents who join and move."""
 
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from parvis_contracts.calendar import CalendarCreated, LeaverSettled
-from parvis_kit import audit
+from parvis_contracts.calendar import CalendarCreated
 from parvis_kit.db import Database, Tx
 from parvis_kit.events import publish
 from parvis_kit.ids import new_id
@@ -41,26 +40,6 @@ def _agenda(home: Home, kind: AgendaKind, name: str, title: str, components: str
         new_id(), home.owner_id, kind, name, title, "", color, None, DEFAULT_ZONE, None, components, False, is_default, {},
         home.seq, 0, 0, now,
     )  # fmt: skip
-
-
-async def settle_leaver(tx: Tx, agent_id: UUID, left_at: datetime, *, now: datetime) -> None:
-    """Their agendas are frozen: what is in them can be read by those who take over, and changes no more. Done twice, it is done once."""
-    home = await agendas.next_seq(tx, agent_id)
-    done = []
-    if home is not None:
-        done.append("agendas frozen")
-        if home.frozen_at is None:
-            await agendas.change_home(tx, agent_id, frozen_at=now)
-            await audit.record(tx, who="calendar", what="home.freeze", on=agent_id, ministry=home.ministry_id, at=now)
-    publish(tx, LeaverSettled(at=now, about=str(agent_id), agent_id=agent_id, left_at=left_at, done=tuple(done)))
-
-
-async def welcome_back(tx: Tx, agent_id: UUID, *, now: datetime) -> None:
-    """The departure was a mistake; who was only suspended had nothing frozen."""
-    home = await agendas.next_seq(tx, agent_id)
-    if home is not None and home.frozen_at is not None:
-        await agendas.change_home(tx, agent_id, frozen_at=None)
-        await audit.record(tx, who="calendar", what="home.thaw", on=agent_id, ministry=home.ministry_id, at=now)
 
 
 async def follow_agents(tx: Tx, ministries: Mapping[UUID, UUID]) -> None:

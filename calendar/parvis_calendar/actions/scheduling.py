@@ -85,7 +85,7 @@ async def put_as_organizer(
         raise Unavailable(MEANWHILE)
     reached = {email: one for email, one in known.items() if _is_open(homes, one.id)}
     now_invited = invited(new.what, owner.email)
-    statuses = {email: DELIVERED if email in reached else LEFT if email in known else UNKNOWN for email in now_invited}
+    statuses = await _statuses(tx, now_invited, reached, known)
     octets = as_sent(before.octets if before is not None else None, new.octets, owner.email, statuses)
     kept = await prepared(octets, agenda, now)
     put = await acts.put_object(tx, agenda, name, replace(kept, schedule_tag=entity_tag(octets), is_exact=False), conditions, base, now=now)
@@ -97,6 +97,13 @@ async def put_as_organizer(
     await _tell(tx, meeting, reached, set(now_invited), was, is_told=is_told, now=now)
     _say_failed(tx, meeting, {email: one for email, one in statuses.items() if one != DELIVERED}, was, now)
     return put
+
+
+async def _statuses(tx: Tx, invited_: Collection[str], reached: Collection[str], known: Collection[str]) -> dict[str, str]:
+    """What becomes of each invitation."""
+    missing = [one for one in invited_ if one not in known]
+    left = {*known, *(await people.who_left(tx, missing))} if missing else set(known)
+    return {one: DELIVERED if one in reached else LEFT if one in left else UNKNOWN for one in invited_}
 
 
 def _is_open(homes: dict[UUID, Home], owner_id: UUID) -> bool:

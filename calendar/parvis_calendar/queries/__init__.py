@@ -11,6 +11,7 @@ from parvis_calendar.queries.agendas import (
     whole_home_for,
 )
 from parvis_calendar.queries.availability import Availability, Wanted, availability_for, resources_for
+from parvis_calendar.queries.departures import departure_for, leaver_for
 from parvis_calendar.queries.events import Occurrence, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
 from parvis_calendar.queries.meetings import Invited, invitations_for
@@ -31,8 +32,10 @@ __all__ = [
     "busy_of_one",
     "changes_in",
     "colleagues_by_email",
+    "departure_for",
     "home_for",
     "invitations_for",
+    "leaver_for",
     "object_in",
     "objects_in",
     "objects_named",

@@ -15,6 +15,7 @@ HERE = agent.c.state.in_(("active", "pending", "suspended"))
 FIND = sa.select(*PERSON).where(agent.c.id == sa.bindparam("one", type_=sa.Uuid))
 OF_MINISTRY = sa.select(*PERSON).where(agent.c.ministry_id == sa.bindparam("ministry", type_=sa.Uuid), HERE)
 BY_EMAIL = sa.select(*PERSON).where(agent.c.email.in_(sa.bindparam("emails", expanding=True)), HERE)
+LEFT = sa.select(agent.c.email).where(agent.c.email.in_(sa.bindparam("emails", expanding=True)), agent.c.state == "left")
 BY_ID = sa.select(*PERSON).where(agent.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
@@ -34,3 +35,8 @@ async def by_email(conn: Connection, emails: Iterable[str]) -> dict[str, Person]
 
 async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Person]:
     return {row[0]: Person(*row) for row in await conn.execute(BY_ID, {"ids": list(ids)})}
+
+
+async def who_left(conn: Connection, emails: Iterable[str]) -> set[str]:
+    """Of these addresses those whose agents have left."""
+    return set((await conn.execute(LEFT, {"emails": list(emails)})).scalars())
