@@ -1,6 +1,8 @@
 """When several can meet, what they show of themselves, rooms and equipment."""
 
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,7 +11,6 @@ from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Rep
 from parvis_kit.idempotency import Asked, Kept, once
 from parvis_kit.problems import Forbidden, Invalid, NotFound
 from pydantic import AwareDatetime, Field, TypeAdapter
-from pydantic.dataclasses import dataclass as shown
 
 from parvis_calendar import actions, queries
 from parvis_calendar.api.agendas import asker_of
@@ -48,7 +49,7 @@ class NewResource(Body):
     seats: Annotated[int | None, Field(ge=1, le=100_000)] = None
 
 
-@shown(slots=True)
+@dataclass(slots=True)
 class BusyShown:
     starts_at: datetime
     ends_at: datetime
@@ -58,7 +59,7 @@ class BusyShown:
     """Where they show it to you."""
 
 
-@shown(slots=True)
+@dataclass(slots=True)
 class AvailabilityShown:
     id: UUID
     privacy: Privacy | None
@@ -66,7 +67,7 @@ class AvailabilityShown:
     busy: list[BusyShown]
 
 
-@shown(slots=True)
+@dataclass(slots=True)
 class SlotShown:
     starts_at: datetime
     ends_at: datetime
@@ -74,14 +75,14 @@ class SlotShown:
     """Who could not come, or is taken; empty when all can."""
 
 
-@shown(slots=True)
+@dataclass(slots=True)
 class AvailabilityFound:
     found: list[AvailabilityShown]
     slots: list[SlotShown]
     """Those in which fewest are busy, the earliest of them first."""
 
 
-@shown(slots=True)
+@dataclass(slots=True)
 class ResourceShown:
     id: UUID
     kind: str
@@ -95,12 +96,16 @@ class ResourceShown:
 RESOURCE: Kept[ResourceShown] = Kept(TypeAdapter(ResourceShown))
 
 
+shown_at = lru_cache(4096)(moment)
+"""Meetings begin at the same few moments for everybody."""
+
+
 def show_resource(one: Resource) -> ResourceShown:
     return ResourceShown(one.id, one.kind, one.name, one.place, one.seats, one.address)
 
 
 def show(one: Availability) -> AvailabilityShown:
-    busy = [BusyShown(moment(each.starts_at), moment(each.ends_at), each.kind, each.title) for each in one.busy]
+    busy = [BusyShown(shown_at(first), shown_at(last), kind, title) for first, last, kind, title in one.busy]
     return AvailabilityShown(one.id, one.privacy, busy)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,8 +21,7 @@ SHOWN_MAX = 2_000
 """Titles in one answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(NamedTuple):
     starts_at: int
     ends_at: int
     kind: str
@@ -57,11 +57,11 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
     for one in dict.fromkeys(wanted.agents):
         level = levels.get(one, "none")
         busy = unpacked(seen[one].weeks, start, end) if level != "none" else []
-        spans[one] = merged([(first, last) for first, last, _ in busy])
-        shown = titles.get(one) or tuple(Busy(first, last, KINDS.get(kind, "unavailable")) for first, last, kind in busy)
+        spans[one] = merged(busy)
+        shown = titles.get(one) or tuple([Busy(first, last, KINDS.get(kind, "unavailable")) for first, last, kind in busy])
         people.append(Availability(one, level, shown))
     rooms = await _rooms(conn, asker, wanted)
-    spans |= {one.id: merged([(each.starts_at, each.ends_at) for each in one.busy]) for one in rooms}
+    spans |= {one.id: merged(one.busy) for one in rooms}
     return [*people, *rooms], best_slots(spans, start, end, wanted.seconds, wanted.hours, wanted.many)
 
 

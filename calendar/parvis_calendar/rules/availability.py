@@ -1,10 +1,10 @@
 """When several can meet: slots within working hours, those first in which fewest are busy; and how much one may know of another."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -102,12 +102,15 @@ def _meets(spans: Spans, start: int, end: int) -> bool:
     return any(first < end and last > start for first, last in spans)
 
 
-def merged(spans: Spans) -> list[tuple[int, int]]:
-    """In order, whatever kind of busy they are."""
+def merged(spans: Iterable[tuple[Any, ...]]) -> list[tuple[int, int]]:
+    """From and to, in order, whatever kind of busy they are."""
     found: list[tuple[int, int]] = []
-    for first, last in sorted(spans):
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], last))
+    reaches = -1 << 62
+    for first, last, *_ in sorted(spans):
+        if first <= reaches:
+            reaches = max(reaches, last)
+            found[-1] = (found[-1][0], reaches)
         else:
             found.append((first, last))
+            reaches = last
     return found
