@@ -1,6 +1,7 @@
 """What a process keeps of the memory that it no longer needs."""
 
 import ctypes
+import gc
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
@@ -21,3 +22,12 @@ def give_back() -> None:
     if mallopt is not None:
         for option, value in ((ARENA_MAX, ARENAS), (MMAP_THRESHOLD, LARGE_BYTES), (TRIM_THRESHOLD, LARGE_BYTES // 8)):
             mallopt(option, value)
+
+
+def keep_loaded() -> None:
+    """Have the collector pass over what is there by now: modules, routes, models. To be called when everything is built.
+
+    It goes through all objects each time that a large answer was made of many: 60 ms for the quarter of a million that a service loads,
+    every fourth time that somebody asks when two hundred people are free.
+    """
+    gc.freeze()

@@ -18,7 +18,7 @@ from parvis_kit.http.chain import LIMITS, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
 from parvis_kit.http.meters import REFUSED
 from parvis_kit.http.mount import PROCESS, mount
-from parvis_kit.memory import give_back
+from parvis_kit.memory import give_back, keep_loaded
 from parvis_kit.metrics import metrics_app, watch_loop
 from parvis_kit.service import Doors, Service
 from parvis_kit.settings import Platform
@@ -83,6 +83,7 @@ async def serve(serving: Serving) -> None:
             background.start({"process.loop": lambda: watch_loop(loop_time), **serving.background})
             for service in serving.services:
                 background.start(sweeps_of(service))
+            keep_loaded()
             listening = listen(serving.platform.host, serving.platform.port, reuse_port=serving.reuse_port)
             addresses = await open_sites(serving.platform, runner, metrics, listening)
             log.info("serving at %s, metrics at %s", addresses.base_url, addresses.metrics_url)

@@ -32,6 +32,7 @@ from parvis_kit import access  # noqa: E402
 from parvis_kit.clock import utc_now  # noqa: E402
 from parvis_kit.http import mount  # noqa: E402
 from parvis_kit.http.chain import LIMITS  # noqa: E402
+from parvis_kit.memory import keep_loaded  # noqa: E402
 from parvis_kit.serve import run, runner_options  # noqa: E402
 from parvis_kit.settings import Platform  # noqa: E402
 from parvis_kit.testing.databases import PostgresServer  # noqa: E402
@@ -71,6 +72,7 @@ async def serve() -> None:
     runner = web.AppRunner(app, access_log=None, **runner_options(LIMITS))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    keep_loaded()  # as every server does
     print(runner.addresses[0][1], flush=True)
     print(json.dumps({"token": token_of(key, people[0], ministry), "people": [str(one) for one in people]}), flush=True)
     await asyncio.Event().wait()
