@@ -92,8 +92,11 @@ def page(door: Door) -> Handler:
     return shown
 
 
-def act(again: Again | None = None) -> Callable[[Act], Handler]:
-    """What a form asks for. When it is refused, `again` shows the form once more, with what was typed and what is wrong with it."""
+def act(again: Again | None = None, field: str = "") -> Callable[[Act], Handler]:
+    """What a form asks for. When it is refused, `again` shows the form once more, with what was typed and what is wrong with it.
+
+    `field`: where a refusal is told that names none itself.
+    """
 
     def around(door: Act) -> Handler:
         @page
@@ -109,7 +112,7 @@ def act(again: Again | None = None) -> Callable[[Act], Handler]:
             except Refused as refused:
                 if refused.status in (401, 403, 404) or again is None:
                     raise
-                mistake, status = Mistake(field_of(refused), words_for(visitor.language, refused)), refused.status
+                mistake, status = Mistake(field_of(refused) or field, words_for(visitor.language, refused)), refused.status
             if again is None:
                 return failed(request, visitor, status, mistake.words)
             return await again(request, visitor, mistake=mistake, typed=form, status=status)
@@ -127,13 +130,17 @@ class Wrong(Exception):
         self.field, self.key, self.values = field, key, values
 
 
+FIELDS = {
+    "name": "name", "title": "title", "location": "place", "attendees": "email", "starts_at": "hour", "ends_at": "hour", "role": "role",
+    "find": "email", "deactivations": "deactivations",
+}  # fmt: skip
+"""What services call a value → the field of the form that it was typed into."""
+
+
 def field_of(refused: Refused) -> str:
-    """The last name on the way to what the service found wrong."""
-    for error in refused.errors:
-        names = [one for one in error.get("at", ()) if isinstance(one, str)]
-        if names:
-            return names[-1]
-    return ""
+    """Where what the service found wrong was typed; nothing where no field is known."""
+    named = (one for error in refused.errors for one in reversed(error.get("at", ())) if isinstance(one, str))
+    return next((FIELDS[one] for one in named if one in FIELDS), "")
 
 
 async def read_form(request: Request) -> Form:
@@ -147,7 +154,7 @@ async def read_form(request: Request) -> Form:
             form = await request.post()
     except TimeoutError:
         raise RequestTimeout("The form did not come in time.") from None
-    except (ValueError, web.HTTPRequestEntityTooLarge):
+    except (ValueError, LookupError, web.HTTPRequestEntityTooLarge):  # LookupError: a charset that nobody knows
         raise BadRequest("This form cannot be read.") from None
     found: dict[str, str] = {}
     for name, value in list(form.items())[:FIELDS_MAX]:

@@ -1,6 +1,7 @@
 """Who visits: the session's cookie exchanged for a token at directory, kept for some minutes, and no request taken from another site."""
 
 import hmac
+import re
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ KEPT_SECONDS = 300.0
 """Half of a token's life. Each service judges the token anew, so an ended session is out at once all the same."""
 NAMES_MAX = 500
 """Of colleagues, remembered for one visitor."""
-COOKIE_BYTES_MAX = 128
+COOKIE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""As directory makes them: nothing else is handed on in a header."""
 
 
 class SignedOut(Exception):
@@ -87,7 +89,7 @@ class Visitors:
     def cookies_of(self, request: Request) -> tuple[str, str]:
         """Raises SignedOut."""
         secret, csrf = request.cookies.get(self.session_cookie, ""), request.cookies.get(self.csrf_cookie, "")
-        if not secret or not csrf or max(len(secret), len(csrf)) > COOKIE_BYTES_MAX:
+        if not COOKIE.fullmatch(secret) or not COOKIE.fullmatch(csrf):
             raise SignedOut
         return secret, csrf
 
@@ -138,7 +140,7 @@ class Visitors:
 
     def check_form(self, visitor: Visitor, said: str) -> None:
         """And the form carries the session's own token. Raises Forbidden."""
-        if not hmac.compare_digest(said.encode(), visitor.csrf.encode()):
+        if not hmac.compare_digest(said.encode(errors="replace"), visitor.csrf.encode()):
             raise Forbidden("This form is of another session.")
 
     def set_csrf(self, answer: web.StreamResponse, csrf: str, hours_max: int) -> None:

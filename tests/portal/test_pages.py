@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,9 +17,12 @@ from parvis_kit.events.ports import Parked, Record
 from parvis_kit.events.publish import seal
 from parvis_kit.http import mount
 from parvis_kit.settings import Platform
+from parvis_kit.testing.waiting import until
 from parvis_portal.app import build
 from parvis_portal.settings import Settings
 from parvis_suite.services import build as build_service
+
+from .test_files import details, own_folder, send
 
 
 @pytest.mark.parametrize("who, path", [("agent", "/finance"), ("agent", "/health"), ("agent", "/onboarding"), ("administrator", "/health")])
@@ -193,3 +196,62 @@ async def test_an_operator_replays_or_discards_what_is_parked(visit: Any, repair
     )
     assert visitor.status == 200 and 'role="status"' in visitor.text, visitor.text
     assert f"<code>{key}</code>" not in visitor.text
+
+
+async def test_an_hour_is_found_for_several_and_the_meeting_stands_in_both_agendas(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    email, title = visitor.suite.person("colleague")["email"], f"Réunion {uuid4().hex[:8]}"
+    await visitor.see("/agenda/meet")
+    form = {"title": title, "place": "Salle 1", "email": email, "day": f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}", "minutes": "30"}
+    text = await visitor.post("/agenda/meet", {**form, "do": "find"})
+    assert visitor.status == 200 and f'value="{title}"' in text, text
+    slot = re.search(r'name="slot" value="([^"]+)"', text)
+    assert slot and "tout le monde est libre" in text
+    text = await visitor.post("/agenda/meet", {**form, "slot": slot[1]})
+    assert visitor.status == 200 and title in text, text
+
+    async def is_invited() -> bool:
+        return title in await colleague.see("/agenda")
+
+    await until(is_invited, "the invitation is there", 60)
+    meeting = re.search(r"/agenda/meetings/[0-9a-f-]+/answer", colleague.text.partition(title)[2])
+    assert meeting
+    await colleague.post(meeting[0], {"answer": "tentative"})
+    assert "you may come" in colleague.text.partition(title)[2].partition("</li>")[0]
+    await colleague.post(meeting[0], {"answer": "maybe"})
+    assert colleague.status == 422
+
+
+@pytest.mark.parametrize(
+    "wrong, field",
+    [({"title": ""}, "title"), ({"day": "demain"}, "day"), ({"hour": "25:00"}, "hour"), ({"email": "nobody@example.org"}, "email")],
+)
+async def test_what_cannot_be_an_event_is_told_at_its_field(visit: Any, wrong: dict[str, str], field: str) -> None:
+    visitor = await visit("agent")
+    await visitor.see("/agenda/meet")
+    text = await visitor.post("/agenda/meet", {"title": "t", "day": "2026-12-01", "hour": "10:00", "minutes": "30", "do": "make"} | wrong)
+    assert visitor.status == 422 and f'href="#field-{field}"' in text and f'id="error-{field}"' in text
+
+
+async def test_a_colleague_is_told_of_what_was_shared_reads_it_and_chooses_how_to_be_told(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    title = f"avis-{uuid4().hex[:8]}.txt"
+    folder = await own_folder(visitor)
+    await send(visitor, folder, title, b"pour vous")
+    item = details(visitor, title)
+    await visitor.see(item)
+    await visitor.post(f"{item}/shares", {"kind": "agent", "email": visitor.suite.person("colleague")["email"], "role": "reader"})
+
+    async def is_told() -> bool:
+        return f'href="{item}"' in await colleague.see("/notices")
+
+    await until(is_told, "the notice is there", 60)
+    assert f'href="{item}"' in await colleague.see("/notices") and "Mark as read" in colleague.text
+    await colleague.post("/notices/read")
+    assert colleague.status == 200 and "Mark as read" not in colleague.text
+    chosen = {"kinds": "file_shared", "file_shared-portal": "1"}
+    await colleague.post("/notices/preferences", chosen)
+    assert re.search(r'name="file_shared-portal" value="1" checked', colleague.text)
+    assert not re.search(r'name="file_shared-matrix" value="1" checked', colleague.text)
+    await colleague.post("/notices/preferences", chosen | {"file_shared-matrix": "1"})
+    assert re.search(r'name="file_shared-matrix" value="1" checked', colleague.text)

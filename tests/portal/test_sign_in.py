@@ -106,3 +106,38 @@ async def test_static_files_are_kept_for_a_year_and_come_packed(visit: Any) -> N
     assert visitor.status == 200 and "immutable" in visitor.headers["Cache-Control"] and visitor.headers["Content-Encoding"] == "gzip"
     await visitor.see("/static/x/../../app.py")
     assert visitor.status == 404
+
+
+@pytest.mark.parametrize(
+    "headers, body",
+    [
+        ({"Content-Type": "application/x-www-form-urlencoded; charset=none-such"}, b"csrf=x"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, b"csrf=%ff%fe&name=%ED%A0%80"),
+        ({"Content-Type": "application/x-www-form-urlencoded", "X-CSRF-Token": "\udcff"}, b"name=x"),
+        ({"Content-Type": "multipart/form-data"}, b"--x"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n\r\n\r\n--y"),
+        ({"Content-Type": "text/plain"}, b"csrf=x"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/files/spaces", "/agenda/meet", "/onboarding"])
+async def test_a_form_that_cannot_be_read_is_refused_and_no_fault(visit: Any, path: str, headers: dict[str, str], body: bytes) -> None:
+    visitor = await visit("administrator")
+    async with visitor.session.post(f"{visitor.suite.base}{path}", data=body, headers=headers, allow_redirects=False) as answer:
+        assert 400 <= answer.status < 500, (answer.status, await answer.text())
+
+
+@pytest.mark.parametrize(
+    "cookie", ['parvis_session="a\\012b"; parvis_portal=x', "parvis_session=é; parvis_portal=ü", "parvis_session=" + "x" * 300]
+)
+async def test_cookies_that_directory_never_made_are_no_session(visit: Any, cookie: str) -> None:
+    visitor = await visit()
+    await visitor.see("/files", Cookie=cookie)
+    assert "/sign-in" in visitor.url
+
+
+@pytest.mark.parametrize("form", [{"day": "9999-12-31", "do": "find"}, {"slot": "9999-12-31T23:59:00+00:00"}, {"slot": "2026-12-01"}])
+async def test_days_that_nobody_meets_on_are_refused(visit: Any, form: dict[str, str]) -> None:
+    visitor = await visit("agent")
+    await visitor.see("/agenda/meet")
+    await visitor.post("/agenda/meet", {"title": "t", "hour": "10:00", "minutes": "²", **form})
+    assert visitor.status == 422

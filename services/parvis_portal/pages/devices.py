@@ -64,7 +64,7 @@ async def make_password(request: Request, visitor: Visitor, form: Form) -> web.S
     if client is None:
         raise Wrong("client", "wrong.client")
     name = form.get("name", "").strip() or client.title
-    days = int(form["days"]) if form.get("days", "").isdigit() and int(form["days"]) in LIVES_DAYS else LIVES_DAYS[0]
+    days = int(form["days"]) if form.get("days", "").isdecimal() and int(form["days"]) in LIVES_DAYS else LIVES_DAYS[0]
     until = request[CLOCK]().astimezone(UTC) + timedelta(days=days)
     body = {"name": name, "scopes": list(client.scopes), "expires_at": until.replace(hour=0, minute=0, second=0, microsecond=0).isoformat()}
     key = form.get("key", "")[:64] or uuid4().hex

@@ -58,7 +58,7 @@ async def names_of(portal: Portal, visitor: Visitor, ids: list[str]) -> None:
 
 
 @ROUTES.raw("POST", "/files/spaces")
-@act(spaces)
+@act(spaces, "name")
 async def create_space(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     made = await request[PORTAL].ask(visitor, "files", "POST", "spaces", body={"name": form.get("name", "").strip()})
     return see(f"/files/folders/{made['root_id']}?done=created")
@@ -92,7 +92,7 @@ async def folder(request: Request, visitor: Visitor, status: int = 200, **more: 
 
 
 @ROUTES.raw("POST", "/files/folders/{folder_id}/folders")
-@act(folder)
+@act(folder, "name")
 async def make_folder(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     folder_id = id_in(request, "folder_id")
     await request[PORTAL].ask(visitor, "files", "POST", f"folders/{folder_id}/folders", body={"name": form.get("name", "").strip()})

@@ -85,7 +85,7 @@ async def colleague(portal: Portal, visitor: Visitor, email: str) -> str:
 
 
 @ROUTES.raw("POST", "/files/items/{item_id}/shares")
-@act(item)
+@act(item, "email")
 async def share(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     portal, item_id = request[PORTAL], id_in(request, "item_id")
     kind, role = form.get("kind", "agent"), form.get("role", "")
@@ -117,7 +117,7 @@ async def download(request: Request, visitor: Visitor) -> web.StreamResponse:
 
 
 @ROUTES.raw("POST", "/files/items/{item_id}/rename")
-@act(item)
+@act(item, "name")
 async def rename(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     """What somebody else renamed meanwhile is not overwritten: the form says which revision it shows."""
     portal, item_id = request[PORTAL], id_in(request, "item_id")
@@ -125,7 +125,7 @@ async def rename(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     if not name:
         raise Wrong("name", "wrong.name")
     revision = form.get("revision", "")
-    if not revision.isdigit():
+    if not revision.isdecimal():
         raise Wrong("", "problem.precondition-failed")
     await portal.ask(visitor, "files", "PATCH", f"items/{item_id}", body={"name": name}, headers={"If-Match": f'"{revision}"'})
     return see(f"/files/items/{item_id}?done=renamed")

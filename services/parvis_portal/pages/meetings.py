@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
 
+from parvis_portal.pages.agenda import YEARS
 from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
 from parvis_portal.visitors import Visitor
@@ -31,11 +32,11 @@ async def meet(request: Request, visitor: Visitor, status: int = 200, **more: An
 
 
 @ROUTES.raw("POST", "/agenda/meet")
-@act(meet)
+@act(meet, "hour")
 async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     """One form, two buttons: find an hour, or make it. An hour that was found is a button too, with all that was typed."""
     portal = request[PORTAL]
-    minutes = int(form["minutes"]) if form.get("minutes", "").isdigit() and int(form["minutes"]) in MINUTES else 60
+    minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else 60
     invited = await people_in(portal, visitor, form.get("email", ""))
     if form.get("do") == "find":
         found = await hours_for(portal, visitor, day_of(form), minutes, invited)
@@ -72,16 +73,22 @@ async def hours_for(portal: Portal, visitor: Visitor, day: date, minutes: int, i
 def day_of(form: Form) -> date:
     """Raises Wrong."""
     try:
-        return date.fromisoformat(form.get("day", ""))
+        found = date.fromisoformat(form.get("day", ""))
     except ValueError:
         raise Wrong("day", "wrong.day") from None
+    if found.year not in YEARS:
+        raise Wrong("day", "wrong.day")
+    return found
 
 
 def start_of(form: Form, portal: Portal) -> datetime:
     """The hour that was found, or the day and hour that were typed. Raises Wrong."""
     try:
         if form.get("slot"):
-            return datetime.fromisoformat(form["slot"]).astimezone(portal.looks.zone)
+            found = datetime.fromisoformat(form["slot"])
+            if found.tzinfo is None or found.year not in YEARS:
+                raise Wrong("hour", "wrong.hour")
+            return found.astimezone(portal.looks.zone)
         return datetime.combine(day_of(form), time.fromisoformat(form.get("hour", "")), portal.looks.zone)
     except ValueError:
         raise Wrong("hour", "wrong.hour") from None

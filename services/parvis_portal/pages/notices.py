@@ -26,7 +26,7 @@ async def show_notices(request: Request, visitor: Visitor) -> web.StreamResponse
 
 async def notices(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
     portal, after = request[PORTAL], request.query.get("after", "")
-    query: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after.isdigit() else {})}
+    query: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after.isdecimal() else {})}
     found, preferences = await asyncio.gather(
         portal.calling.panel("messaging", portal.get(visitor, "messaging", "notices", **query)),
         portal.calling.panel("messaging", portal.get(visitor, "messaging", "preferences")),

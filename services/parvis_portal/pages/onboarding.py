@@ -73,7 +73,7 @@ async def job(request: Request, visitor: Visitor, status: int = 200, **more: Any
     after = request.query.get("after", "")
     query: dict[str, str | int] = {"limit": LINES_SHOWN, "language": visitor.language}
     query |= {"verdict": verdict} if verdict in VERDICTS else {}
-    query |= {"after": after} if after.isdigit() else {}
+    query |= {"after": after} if after.isdecimal() else {}
     lines, price = await asyncio.gather(
         portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/lines", **query)),
         portal.calling.panel("billing", price_of(portal, visitor, found)),
@@ -100,7 +100,7 @@ async def confirm(request: Request, visitor: Visitor, form: Form) -> web.StreamR
     body: dict[str, Any] = {}
     if found["guard_rails"]:
         typed = form.get("deactivations", "").strip()
-        if not typed.isdigit() or int(typed) != found["plan"].get("deactivate", 0):
+        if not typed.isdecimal() or int(typed) != found["plan"].get("deactivate", 0):
             raise Wrong("deactivations", "wrong.deactivations", number=found["plan"].get("deactivate", 0))
         body = {"accept_deactivations": True, "deactivations": int(typed)}
     await portal.ask(visitor, "directory", "POST", f"{way}/confirm", body=body)
