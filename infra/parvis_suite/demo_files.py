@@ -41,13 +41,17 @@ class Doors:
         self.base_url, self.session = base_url, session
 
     async def ask(self, by: Agent, method: str, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Any:
-        """The JSON of its answer. `key` makes one of two that are asked alike. Raises Unexpected."""
+        """The JSON of its answer; who is too busy is asked again. `key` makes one of two that are asked alike. Raises Unexpected."""
         headers = {"Authorization": f"Bearer {by.token}"} | ({"Idempotency-Key": key} if key else {})
-        async with self.session.request(method, f"{self.base_url}{path}", json=body, headers=headers) as answer:
-            text = await answer.text()
-            if answer.status >= 300:
-                raise Unexpected(f"{method} {path}: {answer.status} {text[:300]}")
-            return await answer.json() if text else None
+        until = asyncio.get_running_loop().time() + PATIENCE_SECONDS_MAX
+        while True:
+            async with self.session.request(method, f"{self.base_url}{path}", json=body, headers=headers) as answer:
+                text = await answer.text()
+                if answer.status < 300:
+                    return await answer.json() if text else None
+                if answer.status != 503 or asyncio.get_running_loop().time() > until:
+                    raise Unexpected(f"{method} {path}: {answer.status} {text[:300]}")
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def store(self, by: Agent, folder_id: str, one: Document, key: str) -> str:
         """The id of the file."""

@@ -23,6 +23,7 @@ from parvis_kit.testing.servers import ServerMissing, started
 from parvis_kit.workers import hold_port
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pydantic import SecretStr
+from yarl import URL
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS_MAX = 300.0
@@ -44,6 +45,8 @@ class Suite:
     environ: dict[str, str]
     process: "subprocess.Popen[bytes]"
     demo: dict[str, Any] = field(default_factory=dict)
+    sessions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Cookies by person: nobody signs in thirty times a minute."""
 
     @property
     def base(self) -> str:
@@ -152,7 +155,18 @@ class Visitor:
         assert found, self.text[:500]
         return found[1]
 
+    async def come(self, who: str) -> "Visitor":
+        """Signed in, with a session that other tests use too."""
+        if who not in self.suite.sessions:
+            await self.sign_in(who)
+            self.suite.sessions[who] = {one.key: one.value for one in self.session.cookie_jar}
+        self.session.cookie_jar.update_cookies(self.suite.sessions[who], URL(self.suite.base))
+        await self.see("/")
+        assert self.status == 200 and "sign-out" in self.text, self.text
+        return self
+
     async def sign_in(self, who: str) -> "Visitor":
+        """With a session of their own."""
         person = self.suite.person(who)
         await self.post("/sign-in", {"email": person["email"], "password": person["password"]}, csrf=False)
         assert self.status == 200 and "sign-out" in self.text, self.text
@@ -175,7 +189,7 @@ async def visit(suite: Suite) -> AsyncIterator[Callable[..., Any]]:
         async def one(who: str = "", **headers: str) -> Visitor:
             jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address that is no name
             visitor = Visitor(suite, await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar, headers=headers)))
-            return await visitor.sign_in(who) if who else visitor
+            return await visitor.come(who) if who else visitor
 
         yield one
 

@@ -44,7 +44,7 @@ async def test_a_wrong_password_is_told_at_its_field_and_what_was_typed_stays(vi
 
 
 async def test_signed_out_the_session_is_over_for_every_service(visit: Any) -> None:
-    visitor = await visit("agent")
+    visitor = await (await visit()).sign_in("agent")
     await visitor.see("/")
     await visitor.post("/sign-out")
     assert "/sign-in" in visitor.url
