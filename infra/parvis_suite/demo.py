@@ -83,6 +83,7 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     from parvis_suite.demo_agendas import Owner, seed_agendas
     from parvis_suite.demo_costs import seed_costs
     from parvis_suite.demo_files import Agent, seed_files
+    from parvis_suite.demo_messages import Talker, seed_messages, seed_passwords
 
     [directory] = [service for service in services if service.name == "directory"]
     database, clock = directory.database, directory.clock
@@ -109,6 +110,12 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     owners = [Owner(str(one.id), one.email, keeper.of(one.email)["app_password"]) for one in people]
     has_calendar = any(service.name == "calendar" for service in services)
     agendas = await seed_agendas(addresses.base_url, owners, clock().date()) if has_calendar else {}
+    talkers = [Talker(str(one.id), str(one.ministry_id), token, keeper.of(one.email)) for one, token in zip(people, tokens, strict=True)]
+    has_messaging = any(service.name == "messaging" for service in services)
+    if has_messaging:
+        await seed_passwords(addresses.base_url, talkers, clock(), clock() + APP_PASSWORD_LIFE)
+        write_private(keeper.path, keeper.known)
+    accounts = await seed_messages(addresses.base_url, talkers) if has_messaging else {}
     return {
         "base_url": addresses.base_url,
         "metrics_url": addresses.metrics_url,
@@ -125,6 +132,7 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
                 "token": token,
                 "personal_space": spaces.get(str(person.id)),
                 "dav": agendas.get(str(person.id)),
+                "matrix": accounts.get(str(person.id)),
             }
             for person, token in zip(people, tokens, strict=True)
         ],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import nio
 import psutil
 import pytest
 import schemathesis
@@ -95,7 +96,7 @@ def test_when_its_file_is_there_everything_is(demonstration: Demonstration) -> N
     assert {one["email"].partition("@")[2] for one in agents} == DOMAINS
     assert {one["id"] for one in demonstration.said["ministries"]} == {one["ministry"] for one in agents}
     assert len({one["personal_space"] for one in agents} - {None}) == 40
-    assert len({one["dav"]["calendar"] for one in agents}) == 40
+    assert len({one["dav"]["calendar"] for one in agents}) == len({one["matrix"]["user_id"] for one in agents}) == 40
     assert demonstration.process is not None
     assert psutil.Process(demonstration.process.pid).memory_info().rss <= MEMORY_BYTES_MAX
     assert {role for one in agents for role in one["roles"]} == {"agent", "ministry_administrator", "finance", "operator"}
@@ -115,8 +116,18 @@ async def test_each_agent_is_known_by_password_app_password_and_token(demonstrat
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-async def test_an_agenda_is_read_where_the_file_says(demonstration: Demonstration) -> None:
+async def test_agenda_and_rooms_are_read_where_the_file_says(demonstration: Demonstration) -> None:
     agent = demonstration.said["agents"][7]
+    client = nio.AsyncClient(demonstration.base, agent["matrix"]["user_id"])
+    try:
+        assert isinstance(await client.login(agent["matrix"]["password"]), nio.LoginResponse)
+        synced = await client.sync(timeout=0, full_state=True)
+    finally:
+        await client.close()
+    assert isinstance(synced, nio.SyncResponse), synced
+    said = [getattr(one, "body", "") for room in synced.rooms.join.values() for one in room.timeline.events]
+    assert any(one.startswith("Bienvenue dans Parvis") for one in said), said
+    assert any(one.startswith("Parfait pour moi.") for one in said), said
     known = {"Authorization": aiohttp.encode_basic_auth(agent["email"], agent["app_password"], encoding="utf-8"), "Depth": "1"}
     async with aiohttp.ClientSession() as client, client.request("PROPFIND", agent["dav"]["calendar"], headers=known) as answer:
         body = await answer.text()
