@@ -92,6 +92,24 @@ def test_a_token_is_refused_when(why: str, token: str) -> None:
         check(token)
 
 
+def test_a_token_that_was_good_is_refused_when_its_key_is_another_one() -> None:
+    """What was checked once is remembered of the very key that signed, not of its name."""
+    token, public = sign(claims(), KEY), public_key(public_jwk(KEY))
+    assert check(token, keys={KEY.kid: public}) == check(token, keys={KEY.kid: public})
+    with pytest.raises(Unauthorized):
+        check(token, keys={KEY.kid: public_key(public_jwk(OTHER))})
+    with pytest.raises(UnknownKey):
+        check(token, keys={})
+    assert check(token).sub == AGENT
+
+
+def test_a_token_that_was_refused_once_is_refused_again() -> None:
+    forged = signed_with({"alg": "RS256", "typ": "at+jwt", "kid": KEY.kid}, OTHER)
+    for _ in range(3):
+        with pytest.raises(Unauthorized):
+            check(forged)
+
+
 def test_a_token_without_a_signature_is_refused() -> None:
     for header in ({"alg": "none", "typ": "at+jwt", "kid": KEY.kid}, {"alg": "none"}):
         with pytest.raises(Unauthorized):
