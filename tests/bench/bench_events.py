@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psutil
 import sqlalchemy as sa
 from parvis_kit.clock import utc_now
 from parvis_kit.db import Database, Tx, upsert
@@ -52,6 +51,11 @@ async def interleaved(ways: dict[str, Callable[[], Awaitable[float]]], rounds: i
             if turn:  # the first is a warm-up
                 found[name].append(figure)
     return {name: statistics.median(figures) for name, figures in found.items()}
+
+
+def on_cpu_us(pid: int) -> float:
+    """Of another process, to the nanosecond: ticks of 10 ms are 3 µs a fact here, as much as the floor."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1000
 
 
 def say(what: str, figure: str, bar: str, met: bool | None = None) -> None:
@@ -111,21 +115,20 @@ async def bench_relay(stage: Stage, url: str) -> None:
         return len(ids)
 
     async with open_carrier(url, "alpha", Bell()) as carrier:
-        ours = psutil.Process(await carrier.leader.conn.fetchval("SELECT pg_backend_pid()"))
-        theirs = psutil.Process(await bare.fetchval("SELECT pg_backend_pid()"))
+        ours, theirs = carrier.leader.conn.get_server_pid(), bare.get_server_pid()
         server: dict[str, list[float]] = {"ours": [], "floor": []}
 
-        def way(name: str, move: Callable[[], Awaitable[int]], backend: psutil.Process) -> Callable[[], Awaitable[float]]:
+        def way(name: str, move: Callable[[], Awaitable[int]], backend: int) -> Callable[[], Awaitable[float]]:
             async def run() -> float:
                 await fill_outbox(stage, FACTS)
-                before = sum(backend.cpu_times()[:2])
+                before = on_cpu_us(backend)
 
                 async def drain() -> None:
                     while await move():
                         pass
 
                 figure = await cpu_us(drain, FACTS)
-                server[name].append((sum(backend.cpu_times()[:2]) - before) / FACTS * 1e6)
+                server[name].append((on_cpu_us(backend) - before) / FACTS)
                 return figure
 
             return run
@@ -136,7 +139,7 @@ async def bench_relay(stage: Stage, url: str) -> None:
     total = (got["ours"] + pg["ours"]) / (got["floor"] + pg["floor"])
     figure = f"{total:.2f} × ({got['ours']:.1f}+{pg['ours']:.1f} of {got['floor']:.1f}+{pg['floor']:.1f} µs)"
     say("relay to the PostgreSQL log, client + server CPU a fact", figure, "≤ 1.5 ×", total <= 1.5)
-    say("relay, PostgreSQL's side a fact (10 ms clock ticks)", f"{pg['ours']:.1f} µs", "≤ 8 µs", pg["ours"] <= 8)
+    say("relay, PostgreSQL's side a fact", f"{pg['ours']:.1f} µs", "≤ 8 µs", pg["ours"] <= 8)
 
 
 class Replayed:

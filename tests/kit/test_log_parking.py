@@ -1,6 +1,5 @@
 """What becomes of facts that cannot be applied, on every log: parked by their key, replayed, discarded; nobody else waits."""
 
-from dataclasses import replace
 
 import pytest
 from parvis_kit.db import Tx
@@ -101,7 +100,7 @@ async def test_retry_waits_and_parks_nothing(stage: Stage) -> None:
 
 
 async def test_bytes_that_are_not_the_type_they_say_are_parked(stage: Stage) -> None:
-    await put_in_log(stage, replace(seal(changed("k", 1), "alpha"), data=b"\xff{"), seal(changed("other", 1), "alpha"))
+    await put_in_log(stage, seal(changed("k", 1), "alpha")._replace(data=b"\xff{"), seal(changed("other", 1), "alpha"))
     async with stage.running(stage.flow()):
         await stage.until_told("other", 1)
         [head] = await stage.until_parked(1)
@@ -109,7 +108,7 @@ async def test_bytes_that_are_not_the_type_they_say_are_parked(stage: Stage) -> 
 
 
 async def test_a_major_version_that_nobody_here_knows_is_parked(stage: Stage) -> None:
-    await put_in_log(stage, replace(seal(changed("k", 1), "alpha"), type="alpha.thing.changed.v2"))
+    await put_in_log(stage, seal(changed("k", 1), "alpha")._replace(type="alpha.thing.changed.v2"))
     assert "alpha.thing.changed.v2" not in declared()
     async with stage.running(stage.flow()):
         [head] = await stage.until_parked(1)
@@ -121,14 +120,14 @@ async def test_the_same_id_with_other_content_is_parked_as_a_conflict(stage: Sta
     async with stage.running(stage.flow()):
         await put_in_log(stage, first)
         await stage.until_told("k", 1)
-        await put_in_log(stage, replace(first, data=changed("k", 7).model_dump_json().encode()))
+        await put_in_log(stage, first._replace(data=changed("k", 7).model_dump_json().encode()))
         [head] = await stage.until_parked(1)
     assert head.reason == "conflict" and await stage.story("k") == [1]
 
 
 async def test_a_conflict_inside_one_batch_is_seen_too(stage: Stage) -> None:
     first = seal(changed("k", 1), "alpha")
-    await put_in_log(stage, first, replace(first, data=changed("k", 7).model_dump_json().encode()))
+    await put_in_log(stage, first, first._replace(data=changed("k", 7).model_dump_json().encode()))
     async with stage.running(stage.flow()):
         await stage.until_told("k", 1)
         [head] = await stage.until_parked(1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
@@ -99,9 +99,8 @@ class Erased:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A fact on its way: CloudEvents 1.0 attributes beside the bytes of its data (binary mode)."""
+class Envelope(NamedTuple):
+    """A fact on its way: CloudEvents 1.0 attributes beside the bytes of its data (binary mode). A frozen dataclass takes 3 µs to make."""
 
     id: UUID
     type: str

@@ -1,7 +1,9 @@
 """How facts leave a transaction: buffered, then written by one statement just before COMMIT."""
 
 import json
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+
+from prometheus_client import Counter
 
 from parvis_kit.context import CAUSE, Cause
 from parvis_kit.db import Tx
@@ -53,6 +55,12 @@ def _head(service: str, cause: Cause) -> str:
     return json.dumps(head)
 
 
+@cache
+def _published(service: str, kind: str) -> Counter:
+    """To look its labels up anew costs four times what counting does."""
+    return meters.PUBLISHED.labels(service, kind)
+
+
 async def _flush(tx: Tx) -> None:
     if tx.facts:
         await append(tx, tx.facts)
@@ -61,5 +69,5 @@ async def _flush(tx: Tx) -> None:
 
 def _committed(tx: Tx) -> None:
     for fact in tx.facts:
-        meters.PUBLISHED.labels(tx.database.service, fact.type).inc()
+        _published(tx.database.service, fact.type).inc()
     tx.database.published()
