@@ -1,6 +1,5 @@
 """What becomes of facts that cannot be applied, on every log: parked by their key, replayed, discarded; nobody else waits."""
 
-
 import pytest
 from parvis_kit.db import Tx
 from parvis_kit.events import Refuse, Retry
