@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import RSAKey
@@ -138,6 +138,7 @@ def test_a_key_that_is_not_at_hand_is_told_apart_so_that_it_can_be_looked_up() -
     assert unknown.value.kid == OTHER.kid
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.lists(st.text(max_size=60), min_size=3, max_size=3).map(".".join))
 def test_garbage_is_refused_and_breaks_nothing(token: str) -> None:
     with pytest.raises(Unauthorized):
@@ -149,12 +150,14 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional={name: JSON for name in ("alg", "typ", "kid", "crit", "b64", "jwk")}) | JSON, JSON)
 def test_headers_of_any_shape_are_refused_and_break_nothing(header: object, body: object) -> None:
     with pytest.raises(Unauthorized):
         check(f"{encoded(header)}.{encoded(body)}.AAAA")
 
 
+@settings(deadline=None)
 @given(JSON | st.dictionaries(st.sampled_from(sorted(Claims.model_fields)), JSON))
 def test_claims_of_any_shape_are_refused_and_break_nothing(body: object) -> None:
     token = jws.serialize_compact({"alg": "RS256", "typ": "at+jwt", "kid": SMALL.kid}, json.dumps(body), SMALL)
@@ -191,6 +194,7 @@ def test_an_app_password_has_256_bits_that_nobody_else_has() -> None:
     assert all(len(urlsafe_b64decode(one.secret + "=")) == 32 for one in passwords)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.text(max_size=40).map(lambda text: f"parvis_abcdefghijkl_{text}"))
 def test_what_is_no_app_password_is_refused(text: str) -> None:
     try:
