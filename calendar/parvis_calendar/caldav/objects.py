@@ -119,7 +119,8 @@ async def delete(request: Request) -> web.StreamResponse:
         raise Forbidden("This stays.")
     async with request[DB].transaction() as tx:
         agenda = await agenda_at(tx, asker_of(request), place)
-        await actions.delete_object(tx, agenda, place.name, conditions_of(request), now=request[CLOCK]())
+        is_answer = request.headers.get("Schedule-Reply", "T").strip().upper() != "F"
+        await actions.delete_object(tx, agenda, place.name, conditions_of(request), now=request[CLOCK](), is_answer=is_answer)
     return empty_answer(204)
 
 
