@@ -109,6 +109,14 @@ def measure(pid: int, base: str, demo: Any) -> int:
     root, files = found[1].decode(), f"{base}/api/files/v1"
     space = json.loads(asked(f"{files}/spaces/personal", bearer))["id"]
     pages = {
+        "home": (
+            "/",
+            [
+                f"{files}/spaces/personal",
+                f"{base}/api/calendar/v1/invitations?limit=20",
+                f"{base}/api/messaging/v1/notices?limit=3&unread=true",
+            ],
+        ),
         "a folder": (
             f"/files/folders/{root}",
             [f"{files}/items/{root}", f"{files}/folders/{root}/items?limit=50", f"{files}/spaces/{space}"],
