@@ -34,7 +34,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         settings.media_account_bytes_max,
     )
     loopback = Loopback(database, home, clock)
-    bridge = Bridge(loopback, own)
+    bridge = Bridge(loopback, own, clock)
     sender = Sender(database, bridge, clock)
     who = who_asks("messaging", freshness, public_url=platform.public_url)
     return Service(

@@ -21,7 +21,7 @@ Tell = Callable[[Tx, Bridge, Any], Awaitable[None]]
 
 async def keep_account(home: Home, bridge: Bridge, tx: Tx, fact: AgentState) -> None:
     if fact.state != "left" and await actions.keep_account(tx, home, fact.agent_id, fact.given_name, fact.family_name, now=fact.at):
-        await actions.bring_in(tx, bridge, fact.agent_id, now=fact.at)
+        await actions.bring_in(tx, bridge, fact.agent_id)
 
 
 async def forget_account(home: Home, tx: Tx, fact: Erased) -> None:
@@ -36,15 +36,15 @@ async def settle_leaver(home: Home, tx: Tx, fact: AgentLeft) -> None:
 
 async def welcome_back(bridge: Bridge, tx: Tx, fact: AgentReinstated) -> None:
     await actions.welcome_back(tx, fact.agent_id)
-    await actions.bring_in(tx, bridge, fact.agent_id, now=fact.at)
+    await actions.bring_in(tx, bridge, fact.agent_id)
 
 
 async def follow_team(bridge: Bridge, tx: Tx, fact: TeamState) -> None:
-    await actions.follow_team(tx, bridge, fact.team_id, fact.name, fact.members, now=fact.at)
+    await actions.follow_team(tx, bridge, fact.team_id, fact.name, fact.members)
 
 
 async def close_team(bridge: Bridge, tx: Tx, fact: Erased) -> None:
-    await actions.close_team(tx, bridge, UUID(fact.about), now=utc_now())
+    await actions.close_team(tx, bridge, UUID(fact.about))
 
 
 async def tell(bridge: Bridge, how: Tell, tx: Tx, fact: Any) -> None:

@@ -13,8 +13,6 @@ from parvis_calendar.rules.availability import Hours, best_slots, candidates, me
 from parvis_calendar.rules.composing import vtimezone
 from parvis_calendar.rules.objects import read_object
 from parvis_contracts.directory import AgentState
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from .conftest import Desk, event
 from .test_meetings import lying, partstat
@@ -175,19 +173,6 @@ async def test_of_twenty_who_want_one_room_at_once_one_gets_it(desk: Desk) -> No
     assert sorted(answers) == [201] + [409] * 19
     assert len(await desk.rows("SELECT 1 FROM calendar.booking")) == 1
     assert (await desk.said()).count("resource.booked.v1") == 1
-
-
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
-async def test_postgresql_itself_keeps_a_room_from_two_events(desk: Desk) -> None:
-    salle = await room(desk)
-    assert (await desk.call("POST", "events", new(resources=[salle["id"]])))[0] == 201
-    again = (
-        "INSERT INTO calendar.booking SELECT resource_id, starts_at + 60, ends_at, gen_random_uuid(), booked_by, axis_start + 60, axis_end "
-        "FROM calendar.booking"
-    )
-    with pytest.raises(IntegrityError, match="ex_booking_axis"):
-        async with desk.calendar.database.transaction() as tx:
-            await tx.execute(text(again))
 
 
 SPAN = st.tuples(st.integers(0, 4 * 86_400), st.integers(1, 30_000)).map(lambda one: (one[0], one[0] + one[1]))

@@ -124,24 +124,6 @@ async def test_deleting_an_invitation_declines_it(desk: Desk) -> None:
     assert partstat(mine, "bob") == "DECLINED"
 
 
-async def test_deleting_an_invitation_without_a_word_answers_nothing(desk: Desk) -> None:
-    await desk.put(f"{desk.agenda()}m.ics", meeting("m", "bob"))
-    assert (await desk.dav("DELETE", await place_of(desk, "bob"), by="bob", Schedule_Reply="F")).status == 204
-    mine = (await desk.dav("GET", f"{desk.agenda()}m.ics")).body.decode().replace("\r\n ", "")
-    assert partstat(mine, "bob") == "NEEDS-ACTION"
-
-
-async def test_a_meeting_that_its_organizer_moves_to_another_agenda_can_still_be_answered(desk: Desk) -> None:
-    await desk.put(f"{desk.agenda()}m.ics", meeting("m", "bob"))
-    assert (await desk.dav("MKCALENDAR", f"{desk.home()}other/")).status == 201
-    assert (await desk.dav("MOVE", f"{desk.agenda()}m.ics", Destination=f"{desk.home()}other/m.ics")).status == 201
-    for _ in range(2):
-        assert await desk.answer("bob", await meeting_id(desk), "accepted") == 204
-    moved = await desk.dav("GET", f"{desk.home()}other/m.ics")
-    assert partstat(moved.body.decode().replace("\r\n ", ""), "bob") == "ACCEPTED" and moved.headers["Schedule-Tag"]
-    assert (await desk.said()).count("meeting.answered.v1") == 1
-
-
 async def test_nobody_of_that_address_is_said_on_the_invitation_and_once_as_a_fact(desk: Desk) -> None:
     for _ in range(2):
         await desk.put(f"{desk.agenda()}m.ics", meeting("m", "nobody", "bob"))

@@ -1,5 +1,6 @@
 """What happens in the suite arrives in rooms: once, in the right one and in its thread; and an answer there is a fact."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import nio
@@ -82,6 +83,17 @@ async def test_a_fact_that_comes_twice_is_told_once(bridged: Town) -> None:
     await bridged.hears(fact, fact)
     await deliver(bridged)
     assert len(await told(bridged, "bob")) == 2
+
+
+async def test_what_was_shared_while_messaging_was_away_for_hours_is_told(bridged: Town) -> None:
+    """In one batch: the first of it seemed late to the last, which then waited for itself."""
+    away = timedelta(hours=3)
+    facts_of_the_night = [shared(bridged, "ada", "bob", name=f"{number}.ods") for number in range(4)]
+    for number, fact in enumerate(facts_of_the_night):
+        facts_of_the_night[number] = fact.model_copy(update={"at": fact.at - away + number * timedelta(minutes=40)})
+    await bridged.hears(*facts_of_the_night)
+    await deliver(bridged)
+    assert len(await told(bridged, "bob")) == 1 + len(facts_of_the_night)
 
 
 async def test_an_english_agent_reads_english(town: Town) -> None:

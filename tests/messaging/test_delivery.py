@@ -151,7 +151,7 @@ async def test_two_processes_deliver_each_message_once(town: Town, faulty: Fault
     import asyncio
 
     await town.hears(*(shared(town, "ada", name, name=str(number)) for number in range(10) for name in ("bob", "eve")))
-    other = Sender(town.messaging.database, Bridge(faulty, ""), town.clock)
+    other = Sender(town.messaging.database, Bridge(faulty, "", town.clock), town.clock)
     await asyncio.gather(sender_of(town).deliver(), other.deliver())
     await deliver(town)
     assert len(await told(town, "bob")) == 11

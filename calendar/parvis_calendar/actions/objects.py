@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Stored, entity_ta
 from parvis_calendar.rules.objects import CalendarObject, read_object
 from parvis_calendar.rules.taking import Expanded, expanded, first_span
 from parvis_calendar.rules.windows import spans_of
-from parvis_calendar.store import agendas, instances, meetings, objects
+from parvis_calendar.store import agendas, instances, objects
 
 SUPPORTED_COMPONENT = child_of(CALDAV, "supported-calendar-component")
 NO_UID_CONFLICT = child_of(CALDAV, "no-uid-conflict")
@@ -154,9 +154,7 @@ async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_nam
     new = await prepared(found.octets, target, now)
     await take_away(tx, source, home.seq, found, now=now)
     after = await next_change(tx, source.owner_id)  # a page of changes may end between the two
-    done = await write(tx, target, after.seq, new_name, replace(new, schedule_tag=found.schedule_tag), None, now=now)
-    if found.schedule_tag is not None:
-        await meetings.carry(tx, found.id, done.id)
+    await write(tx, target, after.seq, new_name, new, None, now=now)
     return there is None
 
 

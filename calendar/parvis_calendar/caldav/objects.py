@@ -119,8 +119,7 @@ async def delete(request: Request) -> web.StreamResponse:
         raise Forbidden("This stays.")
     async with request[DB].transaction() as tx:
         agenda = await agenda_at(tx, asker_of(request), place)
-        is_answer = request.headers.get("Schedule-Reply", "T").strip().upper() != "F"
-        await actions.delete_object(tx, agenda, place.name, conditions_of(request), now=request[CLOCK](), is_answer=is_answer)
+        await actions.delete_object(tx, agenda, place.name, conditions_of(request), now=request[CLOCK]())
     return empty_answer(204)
 
 

@@ -10,7 +10,7 @@ from parvis_kit.db import Connection, Tx, upsert
 
 from parvis_calendar.rules.agendas import Agenda, Home, Stored
 from parvis_calendar.rules.meetings import Departure, Invitation
-from parvis_calendar.store import agenda, booking, departure, home, invitation, object_
+from parvis_calendar.store import agenda, departure, home, invitation, object_
 from parvis_calendar.store.agendas import AGENDA, HOME
 from parvis_calendar.store.objects import STORED
 
@@ -83,12 +83,6 @@ async def of_agent(conn: Connection, attendee_id: UUID, now: int, limit: int) ->
 
 async def forget(tx: Tx, meeting_id: UUID, attendee_id: UUID) -> None:
     await tx.execute(FORGET, {"meeting": meeting_id, "attendee": attendee_id})
-
-
-async def carry(tx: Tx, old_id: UUID, new_id: UUID) -> None:
-    """The organizer's object is another one now: invitations and bookings are of that one."""
-    await tx.execute(sa.update(invitation).where(invitation.c.meeting_id == old_id).values(meeting_id=new_id))
-    await tx.execute(sa.update(booking).where(booking.c.event_id == old_id).values(event_id=new_id))
 
 
 async def answer(tx: Tx, meeting_id: UUID, attendee_id: UUID, said: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
+from parvis_kit.clock import Clock
 from parvis_kit.context import CAUSE
 from parvis_kit.db import Connection, Tx
 from parvis_kit.events import Fact, Retry
@@ -29,13 +30,19 @@ class Bridge:
 
     server: Homeserver
     public_url: str
+    clock: Clock
     due: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is something to deliver."""
     is_full: bool = False
     looked_at: datetime | None = None
 
-    async def check_room(self, conn: Connection, now: datetime) -> None:
-        """Raises Retry while too much waits to be delivered: the consumer then reads no further."""
+    async def check_room(self, conn: Connection) -> None:
+        """Raises Retry while too much waits to be delivered: the consumer then reads no further.
+
+        By the clock, never by the time of a fact: after an hour away, what one batch puts here would seem an hour late to the next fact
+        of the same batch, which would then wait for itself.
+        """
+        now = self.clock()
         if self.looked_at is None or not timedelta() <= now - self.looked_at < LOOK:
             self.looked_at, oldest = now, await deliveries.oldest(conn)
             is_late = oldest is not None and now - oldest > AGE_MAX
@@ -44,9 +51,9 @@ class Bridge:
             raise Retry("the homeserver does not keep up: facts wait in the log")
 
 
-async def enqueue(tx: Tx, bridge: Bridge, lane: str, act: Act, now: datetime, notice_id: UUID | None = None) -> None:
+async def enqueue(tx: Tx, bridge: Bridge, lane: str, act: Act, notice_id: UUID | None = None) -> None:
     """To be done on the homeserver, after what was said of this room before."""
-    await deliveries.enqueue(tx, lane, act, now, notice_id)
+    await deliveries.enqueue(tx, lane, act, bridge.clock(), notice_id)
     tx.after_commit.append(bridge.due.set)
 
 

@@ -23,20 +23,20 @@ async def tell_agent(
     tx: Tx, bridge: Bridge, notice_id: UUID, agent_id: UUID, kind: NoticeKind, subject: tuple[SubjectKind, UUID | None],
     details: dict[str, Any], *, actor_id: UUID | None = None, at: datetime,
 ) -> None:  # fmt: skip
-    await bridge.check_room(tx, at)
+    await bridge.check_room(tx)
     if await notices.add_notice(tx, Notice(notice_id, kind, *subject, agent_id, None, actor_id, details, at)):
-        lane = await open_direct_room(tx, bridge, agent_id, now=at)
-        await enqueue(tx, bridge, lane, "notice", at, notice_id)
+        lane = await open_direct_room(tx, bridge, agent_id)
+        await enqueue(tx, bridge, lane, "notice", notice_id)
 
 
 async def tell_team(
     tx: Tx, bridge: Bridge, notice_id: UUID, team_id: UUID, kind: NoticeKind, subject: tuple[SubjectKind, UUID | None],
     details: dict[str, Any], *, actor_id: UUID | None = None, at: datetime,
 ) -> None:  # fmt: skip
-    await bridge.check_room(tx, at)
+    await bridge.check_room(tx)
     if await notices.add_notice(tx, Notice(notice_id, kind, *subject, None, team_id, actor_id, details, at)):
         lane = await links.ensure_link(tx, "team", team_id)
-        await enqueue(tx, bridge, lane, "notice", at, notice_id)
+        await enqueue(tx, bridge, lane, "notice", notice_id)
 
 
 async def welcome(tx: Tx, bridge: Bridge, fact: AgentJoined) -> None:

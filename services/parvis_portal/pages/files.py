@@ -74,17 +74,19 @@ async def folder(request: Request, visitor: Visitor, status: int = 200, **more: 
     portal, folder_id = request[PORTAL], id_in(request, "folder_id")
     after = request.query.get("after", "")
     paging: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after else {})}
-    item, items = await asyncio.gather(
+    item, items, uploads = await asyncio.gather(
         portal.get(visitor, "files", f"items/{folder_id}"),
         portal.calling.panel("files", portal.get(visitor, "files", f"folders/{folder_id}/items", **paging)),
+        portal.calling.panel("files", portal.get(visitor, "files", "uploads", limit=20)),
     )
     if item["kind"] != "folder":
         return see(f"/files/items/{item['id']}")
     space = await portal.calling.panel("files", portal.get(visitor, "files", f"spaces/{item['space_id']}"))
+    waiting = [one for one in (uploads.value or {"items": []})["items"] if one["parent_id"] == folder_id and one["state"] == "uploading"]
     if item["trashed_at"]:
         raise NotFound("This folder is in the trash.")
     return portal.show(
-        "folder.html", visitor, request, item=item, items=items, space=space, after=after, status=status,
+        "folder.html", visitor, request, item=item, items=items, space=space, waiting=waiting, after=after, status=status,
         plain_max=portal.settings.plain_upload_bytes_max, **more,
     )  # fmt: skip
 

@@ -10,8 +10,6 @@ const SINGLE_BYTES_MAX = 16 * 2 ** 20;
 const AT_ONCE = 3;
 const TRIES = 8;
 const PAUSE_MAX_MS = 20_000;
-const KEPT_MS = 86_400_000; // as long as the service keeps what lies still
-const MEMORY = "parvis upload ";
 const API = "/api/files/v1";
 
 /** @typedef {{method: string, url: string, headers: Record<string, string>}} Address */
@@ -79,22 +77,6 @@ async function digest(file) {
   return Array.from(new Uint8Array(found), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/**
- * What this browser knows of an upload that was begun here; nothing of one that the service has given up by now.
- * @param {string} key
- * @returns {{id: string, name: string, at: number} | null}
- */
-function remembered(key) {
-  try {
-    const found = JSON.parse(localStorage.getItem(key) ?? "null");
-    if (found && Date.now() - found.at < KEPT_MS) return found;
-  } catch {
-    // written by another version
-  }
-  localStorage.removeItem(key);
-  return null;
-}
-
 /** One file on its way. */
 class Sending {
   /** @param {File} file @param {string} where @param {HTMLElement} line */
@@ -106,7 +88,7 @@ class Sending {
     this.key = crypto.randomUUID();
     /** @type {Map<number, number>} sent octets by part */
     this.sent = new Map();
-    this.memory = `${MEMORY}${where} ${file.name} ${file.size} ${file.lastModified}`;
+    this.memory = `parvis upload ${where} ${file.name} ${file.size} ${file.lastModified}`;
     this.waits = false;
   }
 
@@ -127,7 +109,7 @@ class Sending {
 
   /** @returns {Promise<Upload>} */
   async declare() {
-    const known = remembered(this.memory)?.id;
+    const known = localStorage.getItem(this.memory);
     if (known) {
       try {
         /** @type {Upload} */
@@ -144,7 +126,7 @@ class Sending {
     if (this.file.size <= SINGLE_BYTES_MAX) body.sha256 = await digest(this.file);
     /** @type {Upload} */
     const made = await ask("POST", this.where, body, this.stopping.signal, this.key);
-    if (made.part_bytes) localStorage.setItem(this.memory, JSON.stringify({ id: made.id, name: this.file.name, at: Date.now() }));
+    if (made.part_bytes) localStorage.setItem(this.memory, made.id);
     return made;
   }
 
@@ -269,13 +251,6 @@ function enhance(form) {
     form.classList.remove("over");
     for (const file of Array.from(event.dataTransfer?.files ?? [])) void send(file);
   });
-
-  const note = document.getElementById("interrupted");
-  const names = Object.keys(localStorage).filter((key) => key.startsWith(`${MEMORY}${where} `)).flatMap((key) => remembered(key)?.name ?? []);
-  if (note && names.length) {
-    /** @type {HTMLElement} */ (note.querySelector("strong")).textContent = names.join(", ");
-    note.hidden = false;
-  }
 
   addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
 }
