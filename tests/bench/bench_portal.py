@@ -1,6 +1,5 @@
 """What a page costs over all services, on PostgreSQL: the portal and whatever it asks, beside the services' answers alone."""
 
-import http.client
 import json
 import os
 import re
@@ -29,7 +28,6 @@ ROUNDS, TURNS = 9, 40
 PAGE_MS = 8.0
 AGENT = 6
 READY_SECONDS_MAX = 400.0
-LINES: dict[str, http.client.HTTPConnection] = {}
 WARM_SECONDS = 3.0
 """After its demonstration the suite is busy for a moment yet."""
 
@@ -69,14 +67,9 @@ def cookies_of(base: str, person: Any) -> str:
 
 
 def asked(url: str, headers: dict[str, str]) -> bytes:
-    """Over one connection, as browsers and the portal do."""
-    parts = urllib.parse.urlsplit(url)
-    connection = LINES.setdefault(parts.netloc, http.client.HTTPConnection(parts.netloc, timeout=20))
-    connection.request("GET", url[len(f"{parts.scheme}://{parts.netloc}") :], headers=headers)
-    answer = connection.getresponse()
-    found = answer.read()
-    assert answer.status == 200, (url, answer.status, found[:300])
-    return found
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        found: bytes = answer.read()
+        return found
 
 
 def cost(pid: int, urls: list[str], headers: dict[str, str]) -> float:
@@ -119,7 +112,7 @@ def measure(pid: int, base: str, demo: Any) -> int:
         ),
         "a folder": (
             f"/files/folders/{root}",
-            [f"{files}/items/{root}", f"{files}/folders/{root}/items?limit=50", f"{files}/spaces/{space}"],
+            [f"{files}/items/{root}", f"{files}/folders/{root}/items?limit=50", f"{files}/uploads?limit=20", f"{files}/spaces/{space}"],
         ),
         "files": (
             "/files",

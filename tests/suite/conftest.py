@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from parvis_kit.db.versions import heads
 from parvis_kit.testing.databases import Place
+from parvis_kit.testing.plugin import missing
+from parvis_kit.testing.servers import ServerMissing, started
 from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS
 
@@ -183,3 +185,13 @@ def suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]
     """The whole suite with its demonstration, on SQLite and on PostgreSQL."""
     with running_suite(place, database_kind, tmp_path / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def dav_python() -> Iterator[str]:
+    """The interpreter in whose environment the CalDAV client lies."""
+    try:
+        with started(Path(__file__).resolve().parents[2] / "infra/servers/davclients.py") as said:
+            yield said["python"]
+    except ServerMissing as reason:
+        missing("CalDAV clients", str(reason))

@@ -38,6 +38,8 @@ class Running:
     process: "subprocess.Popen[bytes] | None" = None
     kills: int = 0
     sent: dict[str, int] = field(default_factory=dict)
+    dav_python: str = ""
+    """Where the CalDAV client lies."""
 
     @property
     def base(self) -> str:
