@@ -117,7 +117,7 @@ async def fill(calendar: Any, ada: UUID, ministry: UUID) -> None:
             agenda = await queries.agenda_for(tx, Asker(ada, ministry), ada, "agenda")
             for number in range(first, min(first + AT_ONCE, SINGLE + WEEKLY)):
                 new = await actions.prepared(octets(number, monday), agenda, now)
-                await actions.put_object(tx, agenda, f"{number}.ics", new, lambda _: None, "", now=now)
+                await actions.put_object(tx, agenda, f"{number}.ics", new, lambda _: None, "", None, now=now)
     async with calendar.database.transaction() as tx:
         for table in ("object", "instance", "busy_week", "agenda"):
             await tx.conn.exec_driver_sql(f"ANALYZE calendar.{table}")

@@ -14,6 +14,8 @@ from parvis_kit.testing.servers import ServerMissing, started
 from .conftest import Desk
 
 SECONDS_MAX = 900
+VDIRSYNCER_PASSED_MIN, CALDAV_PASSED_MIN = 60, 125
+"""So many that speak to us: none would pass that found no server."""
 STARTER = Path(__file__).resolve().parents[2] / "infra/servers/davclients.py"
 MIXIN = """
 import os, pytest
@@ -71,6 +73,11 @@ async def run(desk: Desk, clients: dict[str, str], *command: str, folder: Path, 
     return process.returncode or 0, said.decode(errors="replace")
 
 
+def passed_in(said: str) -> int:
+    found = re.search(r"(\d+) passed", said)
+    return int(found[1]) if found else 0
+
+
 def failures_of(said: str) -> list[str]:
     return sorted(re.findall(r"^(?:FAILED|ERROR) \S*::(\S+)", said, re.MULTILINE))
 
@@ -84,11 +91,11 @@ async def test_vdirsyncer_s_own_tests_of_a_storage_pass(desk: Desk, clients: dic
     (server / "__init__.py").write_text(MIXIN)
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/storage/dav/test_caldav.py", "-o", "asyncio_mode=auto")
     status, said = await run(desk, clients, *command, folder=folder, DAV_SERVER="parvis")
-    assert re.search(r"\d\d passed", said), said[-3000:]
+    assert passed_in(said) >= VDIRSYNCER_PASSED_MIN, said[-6000:]
     assert (status, failures_of(said)) == (0, []), said[-6000:]
 
 
-async def test_python_caldav_s_own_tests_pass_but_for_those_that_are_explained(desk: Desk, clients: dict[str, str], tmp_path: Path) -> None:
+async def test_python_caldav_s_own_tests_pass(desk: Desk, clients: dict[str, str], tmp_path: Path) -> None:
     source = next(Path(clients["sources"]).glob("caldav-*"))
     folder = tmp_path / "judge"
     shutil.copytree(source / "tests", folder / "tests")
@@ -112,6 +119,5 @@ async def test_python_caldav_s_own_tests_pass_but_for_those_that_are_explained(d
         "parvis",
     )
     status, said = await run(desk, clients, *command, folder=folder, PYTHON_CALDAV_TEST_DOCKER="0")
-    print(said[-20000:])
-    assert re.search(r"\d\d passed", said), said[-3000:]
-    assert set(failures_of(said)) <= set(), said[-6000:]
+    assert passed_in(said) >= CALDAV_PASSED_MIN, said[-6000:]
+    assert (status, failures_of(said)) == (0, []), said[-6000:]

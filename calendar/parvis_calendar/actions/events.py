@@ -15,7 +15,7 @@ from parvis_calendar.rules.availability import Privacy
 from parvis_calendar.rules.composing import Draft, changed, composed
 from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.scheduling import is_organizer, is_scheduled
-from parvis_calendar.store import agendas, availability, meetings, people, resources
+from parvis_calendar.store import agendas, availability, meetings, objects, people, resources
 
 
 async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | None, *, now: datetime) -> tuple[Put, Agenda, str]:
@@ -61,7 +61,7 @@ async def _put(tx: Tx, agenda: Agenda, name: str, octets: bytes, owner: Person, 
     new, base = await prepared(octets, agenda, now), f"/dav/calendars/{agenda.owner_id}/{quoted(agenda.name)}/"
     if is_scheduled(new.what):
         return await put_as_organizer(tx, agenda, name, new, conditions, base, owner, now=now, strict=True)
-    return await put_object(tx, agenda, name, new, conditions, base, now=now)
+    return await put_object(tx, agenda, name, new, conditions, base, await objects.find(tx, agenda.id, name), now=now)
 
 
 async def people_named(tx: Tx, ids: list[UUID]) -> list[Person]:

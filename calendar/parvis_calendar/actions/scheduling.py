@@ -47,9 +47,13 @@ def read(stored: Stored | None) -> CalendarObject | None:
     return None if stored is None else read_object(stored.octets)
 
 
-async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, *, now: datetime) -> Put:
-    """Under this name; whoever is concerned is told. Raises NotFound, Precondition, Unavailable and what the conditions raise."""
-    before = await objects.find(tx, agenda.id, name)
+async def put_object(
+    tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, before: Stored | None, *, now: datetime
+) -> Put:
+    """Under this name; whoever is concerned is told. `before`: what was seen there, which tells how to lock, and is read again then.
+
+    Raises NotFound, Precondition, Unavailable and what the conditions raise.
+    """
     was = read(before)
     if agenda.kind != "agenda" or not (is_scheduled(new.what) or (was is not None and is_scheduled(was))):
         return await acts.put_object(tx, agenda, name, new, conditions, base, now=now)

@@ -95,14 +95,14 @@ async def put(request: Request) -> web.StreamResponse:
     octets = await read_body(request, OBJECT_BYTES_MAX, too_large)
     async with request[DB].read() as conn:
         try:
-            agenda = await agenda_at(conn, asker, place)
+            agenda, seen = await queries.object_named(conn, asker, place.owner or asker.id, place.agenda, place.name)
         except NotFound:
             raise Conflict("There is no such agenda: make it first.") from None
     if agenda.kind != "agenda":
         raise Forbidden("Nothing is put here by hand.")
     new = await actions.prepared(octets, agenda, now)
     async with request[DB].transaction() as tx:
-        done = await actions.put_object(tx, agenda, place.name, new, conditions_of(request), agenda_path(agenda), now=now)
+        done = await actions.put_object(tx, agenda, place.name, new, conditions_of(request), agenda_path(agenda), seen, now=now)
     headers = {"ETag": done.etag} if done.is_exact else {}
     if done.schedule_tag:
         headers["Schedule-Tag"] = done.schedule_tag
@@ -176,5 +176,6 @@ async def copy(request: Request) -> web.StreamResponse:
 
     new = await actions.prepared(found.octets, into, now)
     async with request[DB].transaction() as tx:
-        done = await actions.put_object(tx, into, target.name, new, check, agenda_path(into), now=now)
+        there = await queries.object_in(tx, into, target.name)
+        done = await actions.put_object(tx, into, target.name, new, check, agenda_path(into), there, now=now)
     return empty_answer(201 if done.is_new else 204)

@@ -15,7 +15,7 @@ from parvis_calendar.queries.departures import departure_for, leaver_for
 from parvis_calendar.queries.events import Occurrence, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
 from parvis_calendar.queries.meetings import Invited, invitations_for
-from parvis_calendar.queries.objects import Page, changes_in, object_in, objects_in, objects_named
+from parvis_calendar.queries.objects import Page, changes_in, object_in, object_named, objects_in, objects_named
 from parvis_calendar.queries.searching import search
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "invitations_for",
     "leaver_for",
     "object_in",
+    "object_named",
     "objects_in",
     "objects_named",
     "occurrences_for",

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from parvis_kit.db import Connection
+from parvis_kit.problems import NotFound
 
-from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Change, Listed, Stored
+from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Asker, Change, Listed, Stored
 from parvis_calendar.store import objects
 
 
@@ -20,6 +22,14 @@ class Page:
 
 async def object_in(conn: Connection, agenda: Agenda, name: str) -> Stored | None:
     return await objects.find(conn, agenda.id, name)
+
+
+async def object_named(conn: Connection, asker: Asker, owner_id: UUID, agenda: str, name: str) -> tuple[Agenda, Stored | None]:
+    """The agenda, and what has this name in it. Raises NotFound when there is no such agenda."""
+    found = await objects.find_in_named(conn, owner_id, agenda, name) if owner_id == asker.id else None
+    if found is None:
+        raise NotFound("There is no such agenda.")
+    return found
 
 
 async def objects_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX) -> list[Listed]:

@@ -8,8 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
-from parvis_calendar.rules.agendas import Change, Listed, Stored
-from parvis_calendar.store import object_, tombstone
+from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
+from parvis_calendar.store import agenda, home, object_, tombstone
+from parvis_calendar.store.agendas import AGENDA as AGENDA_COLUMNS
 
 NAMES_AT_ONCE = 500
 """In one IN (…): each is a parameter."""
@@ -21,6 +22,12 @@ STORED = (*LISTED, object_.c.uid, object_.c.octets)
 AGENDA = sa.bindparam("agenda", type_=sa.Uuid)
 ONE = sa.bindparam("one", type_=sa.Uuid)
 FIND = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.name == sa.bindparam("named"))
+FIND_IN_NAMED = (
+    sa.select(*AGENDA_COLUMNS, *STORED)
+    .join_from(agenda, home, home.c.owner_id == agenda.c.owner_id)
+    .outerjoin(object_, sa.and_(object_.c.agenda_id == agenda.c.id, object_.c.name == sa.bindparam("named")))
+    .where(agenda.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), agenda.c.name == sa.bindparam("of_agenda"))
+)
 FIND_UID = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.uid == sa.bindparam("of_uid"))
 FIND_EITHER = sa.select(*STORED).where(
     object_.c.agenda_id == AGENDA, sa.or_(object_.c.name == sa.bindparam("named"), object_.c.uid == sa.bindparam("of_uid"))
@@ -58,6 +65,15 @@ DELETE = sa.delete(object_).where(object_.c.id == ONE)
 async def find(conn: Connection, agenda_id: UUID, name: str) -> Stored | None:
     row = (await conn.execute(FIND, {"agenda": agenda_id, "named": name})).one_or_none()
     return None if row is None else Stored(*row)
+
+
+async def find_in_named(conn: Connection, owner_id: UUID, agenda_name: str, name: str) -> tuple[Agenda, Stored | None] | None:
+    """An agenda by its name, and in the same question what has a name in it."""
+    row = (await conn.execute(FIND_IN_NAMED, {"owner": owner_id, "of_agenda": agenda_name, "named": name})).one_or_none()
+    if row is None:
+        return None
+    split = len(AGENDA_COLUMNS)
+    return Agenda(*row[:split]), Stored(*row[split:]) if row[split] is not None else None
 
 
 async def find_uid(conn: Connection, agenda_id: UUID, uid: str) -> Stored | None:
