@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parvis_kit.testing.databases import DATABASES
 from parvis_kit.testing.plugin import missing
 from parvis_kit.testing.servers import ServerMissing, started
 
 from .conftest import Desk
 
 SECONDS_MAX = 900
+CALDAV_DATABASES = DATABASES if os.environ.get("SOAK") else ("postgresql",)
+"""A minute and a half each."""
 VDIRSYNCER_PASSED_MIN, CALDAV_PASSED_MIN = 60, 125
 """So many that speak to us: none would pass that found no server."""
 STARTER = Path(__file__).resolve().parents[2] / "infra/servers/davclients.py"
@@ -91,10 +94,14 @@ async def test_vdirsyncer_s_own_tests_of_a_storage_pass(desk: Desk, clients: dic
     (server / "__init__.py").write_text(MIXIN)
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/storage/dav/test_caldav.py", "-o", "asyncio_mode=auto")
     status, said = await run(desk, clients, *command, folder=folder, DAV_SERVER="parvis")
-    assert passed_in(said) >= VDIRSYNCER_PASSED_MIN, said[-6000:]
+    assert passed_in(said) >= CALDAV_DATABASES = DATABASES if os.environ.get("SOAK") else ("postgresql",)
+"""A minute and a half each."""
+VDIRSYNCER_PASSED_MIN, said[-6000:]
     assert (status, failures_of(said)) == (0, []), said[-6000:]
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("database_kind", CALDAV_DATABASES, indirect=True)
 async def test_python_caldav_s_own_tests_pass(desk: Desk, clients: dict[str, str], tmp_path: Path) -> None:
     source = next(Path(clients["sources"]).glob("caldav-*"))
     folder = tmp_path / "judge"

@@ -10,6 +10,7 @@ from parvis_kit.db import Connection, Tx, upsert
 
 from parvis_calendar.rules.agendas import Agenda, Home, Person
 from parvis_calendar.store import agenda, home, instance, object_, tombstone
+from parvis_calendar.store.driven import Driven
 from parvis_calendar.store.people import PERSON, agent
 
 HOME = (home.c.owner_id, home.c.ministry_id, home.c.kind, home.c.seq, home.c.epoch, home.c.frozen_at, home.c.properties, home.c.created_at)
@@ -34,10 +35,12 @@ WHOLE_HOME = (
 FIND_NAMED = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.name == sa.bindparam("named"))
 FIND_DEFAULT = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.is_default)
 FIND_AGENDA = _AGENDAS.where(agenda.c.id == sa.bindparam("one", type_=sa.Uuid))
-TOUCH = (
-    sa.update(agenda)
-    .where(agenda.c.id == sa.bindparam("one", type_=sa.Uuid))
-    .values(seq=sa.bindparam("now_seq", type_=sa.BigInteger), objects=agenda.c.objects + sa.bindparam("more", type_=sa.Integer))
+TOUCH = Driven(
+    lambda _: (
+        sa.update(agenda)
+        .where(agenda.c.id == sa.bindparam("one", type_=sa.Uuid))
+        .values(seq=sa.bindparam("now_seq", type_=sa.BigInteger), objects=agenda.c.objects + sa.bindparam("more", type_=sa.Integer))
+    )
 )
 
 
@@ -109,7 +112,7 @@ async def change_agenda(tx: Tx, agenda_id: UUID, **values: Any) -> None:
 
 async def touch(tx: Tx, agenda_id: UUID, seq: int, more: int = 0) -> None:
     """Something in it has changed, and there are so many objects more in it."""
-    await tx.execute(TOUCH, {"one": agenda_id, "now_seq": seq, "more": more})
+    await TOUCH.run(tx, {"one": agenda_id, "now_seq": seq, "more": more})
 
 
 async def delete_agenda(tx: Tx, agenda_id: UUID) -> None:

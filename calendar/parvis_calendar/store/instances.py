@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from parvis_calendar.rules.agendas import Stored
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS, Taking, Window
 from parvis_calendar.store import agenda, busy_week, instance, object_
+from parvis_calendar.store.driven import Driven
 from parvis_calendar.store.objects import STORED
 
 AGENDA = sa.bindparam("agenda", type_=sa.Uuid)
@@ -53,6 +54,7 @@ OWN_WEEKS = sa.select(busy_week.c.week, busy_week.c.spans).where(
     busy_week.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), busy_week.c.week.between(sa.bindparam("first"), sa.bindparam("last"))
 )
 PUT = sa.insert(instance)
+PUT_ONE = Driven(lambda _: PUT, [column.name for column in instance.c])
 DUE = (
     sa.select(object_.c.id, object_.c.agenda_id, agenda.c.owner_id)
     .join_from(object_, agenda, agenda.c.id == object_.c.agenda_id)
@@ -77,7 +79,10 @@ async def put(tx: Tx, agenda_id: UUID, object_id: UUID, takings: Sequence[Taking
             }
             for one in takings
         ]  # fmt: skip
-        await tx.execute(PUT, rows if len(rows) > 1 else rows[0])
+        if len(rows) == 1:
+            await PUT_ONE.run(tx, rows[0])
+        else:
+            await tx.execute(PUT, rows)
 
 
 async def of_object(conn: Connection, object_id: UUID) -> list[Taking]:
@@ -125,14 +130,19 @@ async def busy_weeks(conn: Connection, owners: Iterable[UUID], first: int, last:
 
 async def put_busy_weeks(tx: Tx, owner_id: UUID, weeks: Mapping[int, bytes]) -> None:
     rows = [{"owner_id": owner_id, "week": week, "spans": spans} for week, spans in weeks.items()]
-    if rows:
-        await tx.execute(_put_week(tx.database.is_sqlite), rows if len(rows) > 1 else rows[0])
+    if len(rows) == 1:
+        await PUT_WEEK.run(tx, rows[0])
+    elif rows:
+        await tx.execute(_put_week(tx.database.is_sqlite), rows)
 
 
 @cache
 def _put_week(is_sqlite: bool) -> sa.Insert:
     row = sqlite.insert(busy_week) if is_sqlite else postgresql.insert(busy_week)
     return row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": row.excluded.spans})
+
+
+PUT_WEEK = Driven(_put_week, [column.name for column in busy_week.c])
 
 
 async def own_weeks(conn: Connection, owner_id: UUID, first: int, last: int) -> dict[int, bytes]:

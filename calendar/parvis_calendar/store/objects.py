@@ -11,6 +11,7 @@ from parvis_kit.db import Connection, Tx, upsert
 from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
 from parvis_calendar.store import agenda, home, object_, tombstone
 from parvis_calendar.store.agendas import AGENDA as AGENDA_COLUMNS
+from parvis_calendar.store.driven import Driven
 
 NAMES_AT_ONCE = 500
 """In one IN (…): each is a parameter."""
@@ -52,7 +53,7 @@ GONE_SINCE = (
     .order_by(tombstone.c.seq)
     .limit(sa.bindparam("at_most"))
 )
-ADD = sa.insert(object_)
+ADD = Driven(lambda _: sa.insert(object_), [column.name for column in object_.c])
 REPLACED = ("octets", "etag", "size_bytes", "schedule_tag", "seq", "modified_at", "starts_at", "ends_at", "recurs", "expanded_from")
 REPLACE = (
     sa.update(object_)
@@ -124,7 +125,7 @@ async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, 
 
 async def add(tx: Tx, one: dict[str, Any]) -> None:
     """The home is locked. A name that was deleted lives again: its tombstone is passed over as long as it does."""
-    await tx.execute(ADD, one)
+    await ADD.run(tx, one)
 
 
 async def replace(tx: Tx, object_id: UUID, values: dict[str, Any]) -> None:
