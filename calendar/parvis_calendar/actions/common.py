@@ -9,7 +9,7 @@ from parvis_kit.problems import NotFound
 from parvis_kit.webdav import DAV, Precondition, child_of
 
 from parvis_calendar.rules.agendas import Agenda, Home
-from parvis_calendar.rules.windows import FREE, WEEK, Span, by_week, coalesced, packed, unpacked, unwall, week_begins
+from parvis_calendar.rules.windows import FREE, WEEK, Span, by_week, packed, unwall, week_begins
 from parvis_calendar.store import agendas, instances
 
 NEED_PRIVILEGES = child_of(DAV, "need-privileges")
@@ -33,17 +33,10 @@ async def busy_changed(tx: Tx, agenda: Agenda, before: set[Span], after: set[Spa
     if not gone and not new:
         return
     weeks = by_week(gone | new)
-    first, last = min(weeks), max(weeks)
     if gone:
         await rewrite_weeks(tx, agenda.owner_id, weeks)
         return
-    known = await instances.own_weeks(tx, agenda.owner_id, first, last)
-    changed = {}
-    for week, spans in weeks.items():
-        begins = week_begins(week)
-        there = unpacked({week: known[week]}, begins, begins + WEEK) if week in known else []
-        changed[week] = packed(week, coalesced([*there, *spans]))
-    await instances.put_busy_weeks(tx, agenda.owner_id, changed)
+    await instances.append_busy_weeks(tx, agenda.owner_id, {week: packed(week, spans) for week, spans in weeks.items()})
 
 
 async def rewrite_weeks(tx: Tx, owner_id: UUID, weeks: Iterable[int]) -> None:

@@ -145,6 +145,30 @@ def _put_week(is_sqlite: bool) -> sa.Insert:
 PUT_WEEK = Driven(_put_week, [column.name for column in busy_week.c])
 
 
+@cache
+def _append_weeks(is_sqlite: bool) -> sa.Insert:
+    return _append_week(is_sqlite)
+
+
+def _append_week(is_sqlite: bool) -> sa.Insert:
+    """Joined to what is there, not merged: whoever reads them merges. Bytes and bytes are text to SQLite, until they are told apart."""
+    row = sqlite.insert(busy_week) if is_sqlite else postgresql.insert(busy_week)
+    joined = sa.cast(busy_week.c.spans.op("||")(row.excluded.spans), sa.LargeBinary)
+    return row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": joined})
+
+
+APPEND_WEEK = Driven(_append_week, [column.name for column in busy_week.c])
+
+
+async def append_busy_weeks(tx: Tx, owner_id: UUID, weeks: Mapping[int, bytes]) -> None:
+    """More spans, beside those that are there."""
+    rows = [{"owner_id": owner_id, "week": week, "spans": spans} for week, spans in weeks.items()]
+    if len(rows) == 1:
+        await APPEND_WEEK.run(tx, rows[0])
+    elif rows:
+        await tx.execute(_append_weeks(tx.database.is_sqlite), rows)
+
+
 async def own_weeks(conn: Connection, owner_id: UUID, first: int, last: int) -> dict[int, bytes]:
     """Of one owner: week → packed spans."""
     return {row[0]: row[1] for row in await conn.execute(OWN_WEEKS, {"owner": owner_id, "first": first, "last": last})}
