@@ -81,6 +81,7 @@ def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, Asy
             f"{schema}.journal_mode=WAL",
             f"{schema}.synchronous={synchronous}",
             "foreign_keys=ON",
+            "recursive_triggers=ON",  # or REPLACE would delete a row behind its trigger's back, one of a closed month too
             f"{schema}.wal_autocheckpoint=1000",
             f"{schema}.journal_size_limit=67108864",
         ):
