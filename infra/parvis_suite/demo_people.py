@@ -12,7 +12,7 @@ import aiohttp
 
 from parvis_suite.demo_files import ANSWER_SECONDS_MAX, Unexpected
 
-PATIENCE_SECONDS_MAX = 30.0
+PATIENCE_SECONDS_MAX = 120.0
 """A file of fifteen lines is begun within a second."""
 LOOK_SECONDS = 0.05
 TITLES = ("Matricule", "Nom", "Prénom", "Courriel", "Direction", "Langue", "Type", "Date de départ")
