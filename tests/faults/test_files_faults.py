@@ -106,9 +106,7 @@ class Fire:
 
     async def store(self, session: aiohttp.ClientSession, name: str, content: bytes, random: Random) -> None:
         digest = hashlib.sha256(content).hexdigest()
-        home = await self.ask(session, "GET", "spaces/personal")
-        body = {"name": name, "size_bytes": len(content), "sha256": digest}
-        declared = await self.ask(session, "POST", f"folders/{home['root_id']}/uploads", body, key=name)
+        declared = await self.declare(session, name, content)
         path = f"uploads/{declared['id']}"
         if declared["put"] is None:
             asked = {"parts": [{"number": 1, "crc64nvme": crc64nvme(content)}]}
@@ -122,6 +120,11 @@ class Fire:
             done = await self.ask(session, "GET", path)
         if done["state"] == "committed":
             self.acknowledged[done["file_id"]] = digest
+
+    async def declare(self, session: aiohttp.ClientSession, name: str, content: bytes) -> Any:
+        home = await self.ask(session, "GET", "spaces/personal")
+        body = {"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return await self.ask(session, "POST", f"folders/{home['root_id']}/uploads", body, key=name)
 
     async def ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any = None, key: str = "") -> Any:
         """Until somebody answers. Raises GivenUp for a refusal: the upload's time was over."""
@@ -256,6 +259,7 @@ async def test_a_service_that_is_broken_on_purpose_does_not_pass(broken: str, tm
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
             await asyncio.to_thread(fire.start, "files.committing:kill:12")
+            await fire.declare(session, "left.bin", bytes(20_000))  # by somebody who goes away, whatever the seed says of the others
             writers = [asyncio.create_task(fire.write(session, number)) for number in range(WRITERS)]
 
             async def is_dead() -> bool:

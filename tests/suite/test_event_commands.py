@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from parvis_kit.background import Background
 from parvis_kit.events import publish
 from parvis_kit.events.ledger import tables_of
-from parvis_kit.events.operate import building, lag
+from parvis_kit.events.operate import lag
+from parvis_kit.events.running import Flow
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import DATABASES
 from parvis_kit.testing.kafka import put, records_of
@@ -186,21 +187,21 @@ def test_a_projection_is_computed_again_beside_the_one_that_serves(lit: Suite) -
     assert counted(lit) == before
 
 
-def test_a_rebuild_is_watched_to_its_end(lit: Suite) -> None:
-    async def is_asked_for() -> bool:
-        platform = Platform.read(lit.environ)
-        service = build("lantern", platform)
-        try:
-            return bool(await building(flow_of(service, log_of(platform))))
-        finally:
-            await service.database.close()
+def test_a_rebuild_is_watched_to_its_end(lit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is computed once the watcher has seen how much there is: otherwise it may be over before that."""
+    seen = threading.Event()
 
+    async def seeing(flow: Flow) -> Any:
+        found = await lag(flow)
+        seen.set()
+        return found
+
+    monkeypatch.setattr("parvis_kit.events.operate.lag", seeing)
     with ThreadPoolExecutor(1) as thread:
         watching = thread.submit(lit, "events", "rebuild", "lantern.times", "--watch")
-        while not asyncio.run(is_asked_for()) and not watching.done():
-            time.sleep(0.01)
+        assert seen.wait(60)
         live(lit, [])
-        assert watching.result(30).output.splitlines()[-1] == "lantern.times: 3 of 3"
+        assert watching.result(60).output.splitlines()[-1] == "lantern.times: 3 of 3"
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
