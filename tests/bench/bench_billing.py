@@ -55,7 +55,7 @@ FACT_MICROSECONDS, REPORT_SECONDS, EXPLAIN_MILLISECONDS = 35.0, 5.0, 100.0
 MONTHS = 12
 TODAY = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
 SO_FAR_SECONDS = max(1, int((utc_now() - TODAY).total_seconds()))
-FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def say(what: str, figure: str, bar: str, met: bool | None = None) -> None:
@@ -226,7 +226,7 @@ async def bench(url: str) -> None:
     await conn.close()
     await bench_ingestion(billing.database, postmaster)
     await settle_people(billing.database)
-    await bench_report(billing.database, [f"2026-{month:02}" for month in range(1, MONTHS + 1)])
+    await bench_report(billing.database, [f"2025-{month:02}" for month in range(1, MONTHS + 1)])
     await billing.database.close()
 
 
