@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 RUN := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak new-service lock setup setup-dev
+.PHONY: help run up-distributed down test check bench soak new-service lock setup setup-dev
 MAKEFLAGS += --no-print-directory
 # Half of the tests' time is waiting, for servers and for processes that were killed: two at once, a file staying together.
 AT_ONCE ?= -n 2 --dist loadfile --no-loadscope-reorder
@@ -11,10 +11,16 @@ AT_ONCE ?= -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: setup ## the whole suite in one process, with three demonstration ministries (PARVIS_PORT, PARVIS_DATA)
 	@exec .venv/bin/parvis up --demo
+
+up-distributed: setup ## the same suite as on a cluster: each service a process, on PostgreSQL, Kafka and S3, behind a proxy
+	@exec $(RUN) -m parvis_suite.distributed up
+
+down: setup ## stop what up-distributed has started; its data stay in data/distributed
+	@exec $(RUN) -m parvis_suite.distributed down
 
 test: setup-dev ## every test, on SQLite and on a real PostgreSQL, Kafka and S3 store that it starts itself (T=tests/kit for a part, T="-k words")
 	@exec $(RUN) -m pytest $(AT_ONCE) $(T)

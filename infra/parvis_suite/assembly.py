@@ -16,7 +16,7 @@ import asyncpg
 import sqlalchemy as sa
 from parvis_kit.audit import keeping
 from parvis_kit.db import versions
-from parvis_kit.db.roles import grant_logs, make_roles
+from parvis_kit.db.roles import grant_logs, make_roles, revoke_logs
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import declared
@@ -85,7 +85,7 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
             if not await is_current(service):
                 await _upgrade(service, platform, told)
         if not platform.is_sqlite:
-            await grant_logs(platform.admin_url, list(BUILDERS))
+            await (revoke_logs if platform.is_kafka else grant_logs)(platform.admin_url, list(BUILDERS))
         if platform.is_kafka:
             await _make_topics(platform, told)
     except (sa.exc.DBAPIError, asyncpg.PostgresError, Unavailable, OSError, TimeoutError) as error:
@@ -212,8 +212,9 @@ async def up(
         demo.unlink(missing_ok=True)
 
 
-async def settled(services: Sequence[Service], platform: Platform) -> None:
-    """Until every service knows all that the others have said, or for as long as a demonstration may take."""
+async def settled(services: Sequence[Service], platform: Platform, *, are_here: bool = True) -> None:
+    """Until every service knows all that the others have said, or for as long as a demonstration may take. `are_here`: they run in this
+    process, and not in others that were ready before."""
     flows = [flow_of(service, log_of(platform)) for service in services]
     until = asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX
     while asyncio.get_running_loop().time() < until:
@@ -223,7 +224,7 @@ async def settled(services: Sequence[Service], platform: Platform) -> None:
             async with flow.database.read() as conn:
                 waiting += (await conn.execute(sa.select(sa.func.count()).select_from(outbox))).scalar_one()
             waiting += sum(one.facts for one in await lag(flow))
-        if not waiting and all(service.is_fresh() for service in services):
+        if not waiting and (not are_here or all(service.is_fresh() for service in services)):
             return
         await asyncio.sleep(SETTLE_LOOK_SECONDS)
     log.warning("some facts of the demonstration still wait for their effects: `parvis doctor` tells which")

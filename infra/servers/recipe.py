@@ -13,7 +13,7 @@ import subprocess  # noqa: S404
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 PORTS = range(20_000, 32_000)
@@ -151,12 +151,24 @@ def server(
     owner: pwd.struct_passwd | None = None,
     stop: signal.Signals = signal.SIGTERM,
     at_parents_death: signal.Signals = signal.SIGKILL,
+    environ: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    stop_seconds_max: float = STOP_SECONDS_MAX,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The server, answering; stopped when the body is left, whatever the reason."""
     with log.open("ab") as out:
         prepare = child_settings(owner, at_parents_death)
         # A group of its own: Ctrl-C is for the starter, which then stops the server in the way it likes.
-        process = subprocess.Popen(command, stdout=out, stderr=out, preexec_fn=prepare, cwd=log.parent, start_new_session=True)  # noqa: S603, PLW1509
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            stdout=out,
+            stderr=out,
+            preexec_fn=prepare,  # noqa: PLW1509
+            cwd=log.parent,
+            start_new_session=True,
+            env=environ,
+            pass_fds=pass_fds,
+        )
     try:
         deadline = time.monotonic() + seconds_max
         while not answers():
@@ -169,7 +181,7 @@ def server(
     finally:
         process.send_signal(stop)
         try:
-            process.wait(STOP_SECONDS_MAX)
+            process.wait(stop_seconds_max)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

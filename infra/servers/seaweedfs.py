@@ -19,6 +19,8 @@ from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free,
 
 LOCK = Path(__file__).resolve().parent / "seaweedfs.lock"
 START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 2.0
+"""Its volumes are closed after a hundredth of a second; then its master would wait a quarter of a minute for its own clients."""
 ACCESS_KEY, SECRET = "parvis", "parvis-secret"  # noqa: S105 (of a server on loopback that is gone with the test)
 VOLUMES = "[master.volume_growth]\ncopy_1 = 1\ncopy_2 = 1\ncopy_3 = 1\ncopy_other = 1\n"
 """A bucket is a collection, which would take seven volumes at once, of the few there are."""
@@ -89,7 +91,8 @@ def run(weed: Path, place: Path, port: int) -> Iterator[tuple[subprocess.Popen[b
     command += ["-volume.max=1000", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0", "-master.telemetry=false"]
     command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"]
     written = f"http://127.0.0.1:{inner['filer']}/parvis-ready"
-    with server(command, log, answers=lambda: answers(port) and writes(written), seconds_max=START_SECONDS_MAX) as process:
+    ready_to_write = lambda: answers(port) and writes(written)  # noqa: E731
+    with server(command, log, answers=ready_to_write, seconds_max=START_SECONDS_MAX, stop_seconds_max=STOP_SECONDS_MAX) as process:
         yield process, log
 
 

@@ -17,6 +17,7 @@ import pytest
 from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
+from parvis_kit.testing.plugin import missing
 from parvis_kit.testing.servers import ServerMissing, started
 
 SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
@@ -100,6 +101,42 @@ async def test_kafka_asks_for_a_password_over_tls_and_parvis_gives_it(kafka_scri
         for strange in ({"kafka_password_file": tmp_path / "wrong"}, {"kafka_ca_file": None}, {"kafka_security_protocol": "PLAINTEXT"}):
             with pytest.raises(Gone, match="does not answer"):
                 await make_topics(KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password, **strange}), ["t"])
+
+
+UPSTREAMS = ("directory", "files", "calendar", "messaging", "billing", "portal", "homeserver", "blobs")
+
+
+def test_the_proxy_answers_says_who_is_away_and_leaves_nothing_behind(haproxy_script: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens: refused, and tried again for as long as a client waits
+        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = [part for name in UPSTREAMS for part in ("--upstream", f"{name}={nowhere}")]
+        try:
+            with started(haproxy_script, *options) as said:
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"{said['url']}/metrics", timeout=5)
+                with urllib.request.urlopen(said["metrics"], timeout=5) as figures:
+                    assert b"haproxy_process_nbthread" in figures.read()
+                with pytest.raises(TimeoutError):
+                    urllib.request.urlopen(f"{said['url']}/api/files/v1/spaces", timeout=1.5)
+        except ServerMissing as reason:
+            missing("HAProxy", str(reason))
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
+async def test_the_proxy_does_not_outlive_a_starter_that_was_killed(haproxy_script: Path, open_folder: Path) -> None:
+    command = [sys.executable, str(haproxy_script), "--dir", str(open_folder / "proxy")]
+    command += [part for name in UPSTREAMS for part in ("--upstream", f"{name}=127.0.0.1:1")]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    if not said:
+        missing("HAProxy", "it did not start")
+    await until_gone(int(said["pid"]))
 
 
 def test_a_library_that_is_not_what_the_lock_says_is_refused(kafka_script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
@@ -18,6 +19,7 @@ from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS
 
 from .running import Running, running_suite
+from .shape import Shape, started_shape
 
 NAME = "lantern"
 FILES = {
@@ -185,6 +187,14 @@ def suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]
     """The whole suite with its demonstration, on SQLite and on PostgreSQL."""
     with running_suite(place, database_kind, tmp_path / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def distributed() -> Iterator[Shape]:
+    """The distributed shape with its demonstration, started when the first test wants it: tests of files named test_distributed_*.py
+    share it, one after the other."""
+    with TemporaryDirectory(prefix="parvis-", ignore_cleanup_errors=True) as folder, started_shape(Path(folder)) as shape:
+        yield shape
 
 
 @pytest.fixture(scope="session")

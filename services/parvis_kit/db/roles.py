@@ -43,6 +43,15 @@ async def make_roles(admin_url: str, services: Sequence[str], password: str = ""
 
 async def grant_logs(admin_url: str, services: Sequence[str]) -> None:
     """Let each service read the others' logs, and nothing else of theirs. A service without tables yet gets its turn later."""
+    await _each_log(admin_url, services, "GRANT USAGE ON SCHEMA {schema} TO {others}", "GRANT SELECT ON {tables} TO {others}")
+
+
+async def revoke_logs(admin_url: str, services: Sequence[str]) -> None:
+    """Where Kafka carries the facts nobody has anything to read in another's schema, whatever was granted before."""
+    await _each_log(admin_url, services, "REVOKE ALL ON {tables} FROM {others}", "REVOKE ALL ON SCHEMA {schema} FROM {others}")
+
+
+async def _each_log(admin_url: str, services: Sequence[str], *statements: str) -> None:
     conn = await asyncpg.connect(admin_url, timeout=5)
     try:
         for service in map(_checked, services):
@@ -51,8 +60,9 @@ async def grant_logs(admin_url: str, services: Sequence[str]) -> None:
                 continue
             async with conn.transaction():
                 await conn.execute(f"SET LOCAL ROLE {role_of(service)}")
-                await conn.execute(f"GRANT USAGE ON SCHEMA {service} TO {others}")
-                await conn.execute(f"GRANT SELECT ON {', '.join(f'{service}.{table}' for table in READABLE)} TO {others}")
+                tables = ", ".join(f"{service}.{table}" for table in READABLE)
+                for statement in statements:
+                    await conn.execute(statement.format(schema=service, tables=tables, others=others))
     finally:
         await conn.close()
 

@@ -1,0 +1,162 @@
+"""What runs in the distributed shape: which processes there are, where each listens, and what each is told."""
+
+import json
+import os
+import random
+import secrets
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from parvis_suite.services import BUILDERS, WITHOUT_TABLES
+
+PORTS = range(20_000, 32_000)
+"""As the starters of infra/servers take theirs: below 32768, where no outgoing connection takes a port."""
+WORKERS = {"files": 2, "calendar": 2}
+"""How many processes share a service's port; one where nothing is said."""
+BUCKET = "blobs"
+"""So that the blob store is reached at /blobs/… as in every shape."""
+PARTITIONS = 12
+SERVERS = Path("infra/servers")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One command that is to run."""
+
+    name: str
+    command: Sequence[str]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Beside the installation's own."""
+    port: int = 0
+    metrics: Sequence[str] = ()
+    """HOST:PORT of each process that says figures of itself."""
+    is_server: bool = False
+    """A starter of infra/servers: it is ready when it says so, and says which process it has started."""
+    fds: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Of one installation on this machine."""
+
+    root: Path
+    """The checkout, whose starters are used."""
+    folder: Path
+    port: int
+    ports: Mapping[str, int]
+    kafka: bool = True
+    """Otherwise the facts go through the database."""
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def environment(self) -> dict[str, str]:
+        """What all processes of the installation are told, and whoever runs `parvis` beside them."""
+        at = self.ports
+        addresses = {name: f"http://127.0.0.1:{at[name]}" for name in BUILDERS}
+        kafka = {
+            "PARVIS_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{at['kafka']}",
+            "PARVIS_KAFKA_REPLICATION_FACTOR": "1",
+            "PARVIS_KAFKA_PARTITIONS": str(PARTITIONS),
+        }
+        return {
+            "PARVIS_DATA": str(self.folder),
+            "PARVIS_PUBLIC_URL": self.base_url,
+            "PARVIS_TRUSTED_PROXIES": '["127.0.0.0/8"]',
+            "PARVIS_DATABASE_URL": f"postgresql://127.0.0.1:{at['postgres']}/postgres",
+            "PARVIS_DATABASE_PASSWORD_FILE": str(self.folder / "database-password"),
+            "PARVIS_DATABASE_ADMIN_URL": f"postgresql://postgres@127.0.0.1:{at['postgres']}/postgres",
+            "PARVIS_FILES_BLOBS_URL": f"http://parvis@127.0.0.1:{at['seaweedfs']}/{BUCKET}",
+            "PARVIS_FILES_BLOBS_SECRET_FILE": str(self.folder / "blobs-secret"),
+            "PARVIS_FILES_BLOBS_PUBLIC": self.base_url,
+            "PARVIS_PORTAL_SERVICES": json.dumps(addresses),
+            "PARVIS_DIRECTORY_LOCAL_SIGN_IN": "true",
+            **(kafka if self.kafka else {}),
+        }
+
+    def servers(self) -> list[Program]:
+        """What the services need."""
+        kafka = [self.starter("kafka", "--port", str(self.ports["kafka"]))] if self.kafka else []
+        return [
+            self.starter("postgres", "--port", str(self.ports["postgres"]), "--connections", "300"),
+            self.starter("seaweedfs", "--port", str(self.ports["seaweedfs"])),
+            *kafka,
+        ]
+
+    def services(self) -> list[Program]:
+        return [self.service(name) for name in (*BUILDERS, *WITHOUT_TABLES)]
+
+    def service(self, name: str) -> Program:
+        workers, first = WORKERS.get(name, 1), self.ports[f"{name}.metrics"]
+        return Program(
+            name,
+            [sys.executable, "-m", "parvis_suite", "serve", name, "--workers", str(workers)],
+            {"PARVIS_PORT": str(self.ports[name]), "PARVIS_METRICS_PORT": str(first)},
+            self.ports[name],
+            [f"127.0.0.1:{first + number}" for number in range(workers)],
+        )
+
+    def proxy(self, fd: int) -> Program:
+        """`fd`: the socket where agents come in, which outlives it."""
+        where = {name: self.ports[name] for name in (*BUILDERS, *WITHOUT_TABLES)}
+        where |= {"homeserver": self.ports["messaging"], "blobs": self.ports["seaweedfs"]}
+        upstreams = [part for name, port in where.items() for part in ("--upstream", f"{name}=127.0.0.1:{port}")]
+        metrics = self.ports["proxy.metrics"]
+        named = ["--port", str(self.port), "--fd", str(fd), "--metrics-port", str(metrics), *upstreams]
+        made = self.starter("haproxy", *named)
+        return Program("proxy", made.command, port=self.port, metrics=[f"127.0.0.1:{metrics}"], is_server=True, fds=[fd])
+
+    def starter(self, name: str, *arguments: str) -> Program:
+        command = [sys.executable, str(self.root / SERVERS / f"{name}.py"), "--dir", str(self.folder / "servers" / name), *arguments]
+        return Program(name, command, port=self.ports.get(name, 0), is_server=True)
+
+
+def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan:
+    """Every port chosen, and the secrets made where there are none."""
+    wanted = ["postgres", "seaweedfs", "kafka", "proxy.metrics", *BUILDERS, *WITHOUT_TABLES]
+    ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
+    for name in (*BUILDERS, *WITHOUT_TABLES):
+        ports[f"{name}.metrics"] = free_ports(1, WORKERS.get(name, 1), tuple(ports.values()))[0]
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    (folder / "servers").mkdir(exist_ok=True)
+    for name, secret in (("database-password", secrets.token_urlsafe(24)), ("blobs-secret", "parvis-secret")):
+        if not (folder / name).exists():
+            (folder / name).touch(mode=0o600)
+            (folder / name).write_text(secret)
+    return Plan(root, folder, port, ports, kafka)
+
+
+def free_ports(count: int, row: int = 1, taken: Sequence[int] = ()) -> list[int]:
+    """The first of `row` free ones that follow each other, `count` times."""
+    found: list[int] = []
+    used = set(taken)
+    for port in random.sample(PORTS, 2000):  # (several start at once; which ports matters to nobody)
+        wanted = range(port, port + row)
+        if len(found) < count and not used & set(wanted) and all(map(is_free, wanted)):
+            found.append(port)
+            used |= set(wanted)
+    assert len(found) == count, "no free ports between 20000 and 31999"  # noqa: S101
+    return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def inherited() -> dict[str, str]:
+    """The environment without what somebody set for another Parvis."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PARVIS_")}
