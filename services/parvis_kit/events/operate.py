@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from parvis_kit.db import Database
 from parvis_kit.events import meters, projections
+from parvis_kit.events.bell import log_of
 from parvis_kit.events.consumer import replay
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
@@ -177,9 +178,9 @@ async def tail(
 ) -> AsyncIterator[tuple[str, int, Envelope]]:
     """(partition, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever."""
     async with flow.log.reading(flow.database, topics) as reading:
-        positions = dict.fromkeys(reading.partitions, 0)
+        positions, names = dict.fromkeys(reading.partitions, 0), frozenset(map(log_of, topics))
         while True:
-            heard, came = flow.bell.rings, 0
+            heard, came = flow.bell.heard(names), 0
             for partition, start in positions.items():
                 batch = await reading.read(partition, start, READ_MAX)
                 positions[partition] = batch.next
@@ -190,4 +191,4 @@ async def tail(
             if not came:
                 if not follow:
                     return
-                await flow.bell.wait(heard, LOOK_SECONDS)
+                await flow.bell.wait(names, heard, LOOK_SECONDS)

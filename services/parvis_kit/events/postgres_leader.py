@@ -8,7 +8,7 @@ import asyncpg
 
 from parvis_kit.db.engines import session_settings
 from parvis_kit.events import meters
-from parvis_kit.events.bell import Bell
+from parvis_kit.events.bell import Bell, outbox_of
 from parvis_kit.events.ledger import lock_of
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.relay import Nap
@@ -67,10 +67,14 @@ async def open_leader(url: str, service: str, lease_seconds: float, **settings: 
         conn.terminate()
 
 
-def nap_until_rung(bell: Bell) -> Nap:
-    """Wait for the next ring, or half a second."""
+def nap_until_rung(bell: Bell, service: str) -> Nap:
+    """Wait for a ring since the last nap, or half a second: what was published while the relay looked has rung before it naps."""
+    names = {outbox_of(service)}
+    heard = bell.heard(names)
 
     async def nap() -> None:
-        await bell.wait(bell.rings, IDLE_LOOK_SECONDS)
+        nonlocal heard
+        await bell.wait(names, heard, IDLE_LOOK_SECONDS)
+        heard = bell.heard(names)
 
     return nap

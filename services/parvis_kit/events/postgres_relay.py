@@ -8,7 +8,7 @@ import asyncpg
 
 from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters
-from parvis_kit.events.bell import Bell
+from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.ledger import FACT_COLUMNS
 from parvis_kit.events.low_water import LowWater
 from parvis_kit.events.ports import Gone
@@ -45,7 +45,7 @@ class PostgresCarrier:
             meters.LEADER.labels(service).set(0)
             raise
         if moved:
-            self.bell.ring(service)
+            self.bell.ring(log_of(service))
         return moved
 
 

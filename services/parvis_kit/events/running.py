@@ -11,7 +11,7 @@ from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters, projections
-from parvis_kit.events.bell import Bell
+from parvis_kit.events.bell import Bell, log_of, outbox_of
 from parvis_kit.events.consumer import Behind, Consumer, Superseded, Undone
 from parvis_kit.events.ledger import SqlLedger, stands_of
 from parvis_kit.events.log import Log
@@ -49,13 +49,18 @@ class Flow:
     def bell(self) -> Bell:
         return self.log.bell
 
+    @property
+    def news(self) -> str:
+        """What rings when the service has published: its outbox, or its log where its transactions write there themselves."""
+        return (outbox_of if self.log.carriers(self.database, self.lease_seconds) else log_of)(self.service)
+
 
 def tasks_of(flow: Flow) -> dict[str, Callable[[], Awaitable[None]]]:
     """Coroutine functions to run and to start again when they end, by name. Cancelling one is safe at any moment."""
-    flow.database.published = partial(flow.bell.ring, flow.service)
     tasks: dict[str, Callable[[], Awaitable[None]]] = {}
     if carriers := flow.log.carriers(flow.database, flow.lease_seconds):
-        tasks[f"{flow.service}.relay"] = partial(relay, carriers, nap_until_rung(flow.bell))
+        tasks[f"{flow.service}.relay"] = partial(relay, carriers, nap_until_rung(flow.bell, flow.service))
+    flow.database.published = partial(flow.bell.ring, flow.news)
     if flow.reactions:
         tasks[flow.service] = partial(run_reactions, flow)
     for projection in flow.projections:

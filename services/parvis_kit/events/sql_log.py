@@ -16,7 +16,7 @@ import asyncpg
 
 from parvis_kit.db import Database
 from parvis_kit.db.engines import open_read_only, sqlite_path
-from parvis_kit.events.bell import Bell
+from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
@@ -119,14 +119,13 @@ class SqlSource:
     def __init__(self, readers: Mapping[str, Reader], topics: Mapping[str, Sequence[str]], bell: Bell, limit: int = FETCH_MAX) -> None:
         self.readers, self.topics, self.bell, self.limit = readers, topics, bell, limit
         self.positions = dict.fromkeys(sorted(topics), 0)
+        self.names = frozenset(map(log_of, topics))
         self.rings_heard = -1
 
     async def fetch(self) -> Sequence[Batch]:
         """What is new; after a quiet second one empty batch per publisher. A log that is away holds up none of the others."""
-        waited = self.rings_heard == self.bell.rings
-        if waited:
-            await self.bell.wait(self.rings_heard, LOOK_SECONDS)
-        heard = self.bell.rings
+        await self.bell.wait(self.names, self.rings_heard, LOOK_SECONDS)
+        heard = self.bell.heard(self.names)
         batches, failure = [], None
         for publisher, start in self.positions.items():
             try:

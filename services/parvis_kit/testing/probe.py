@@ -140,7 +140,7 @@ async def write(place: Place, *, seed: int, facts: int, rate: float, burst: int 
     loop = asyncio.get_running_loop()
     async with place.open(PROBE) as database:
         flow, due = place.flow(database), loop.time()
-        database.published = partial(flow.bell.ring, "probe")
+        database.published = partial(flow.bell.ring, flow.news)
         while left > 0:
             keys = sorted(random.sample(range(KEYS), random.randint(1, 3)))
             with suppress(Unavailable, Refused):

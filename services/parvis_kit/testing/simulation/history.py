@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from parvis_kit.events import consumer, relay
-from parvis_kit.events.bell import Bell
+from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.consumer import Failed, Refuse, Retry
 from parvis_kit.events.ports import Gone, Record, Source
 from parvis_kit.events.sql_log import SqlSource
@@ -65,15 +65,15 @@ class History(World):
             if role != "relay" or self.plan.shape != "file":
                 for place in range(number):
                     self.start(f"{role}{place}")
-        for publisher in self.publishers:
-            publisher.log_grew = self.ring
+        for number, publisher in enumerate(self.publishers):
+            publisher.log_grew = partial(self.ring, log_of(self.name_of(number)))
         self.faults.begin()
         self.checker.begin()
 
-    def ring(self) -> None:
+    def ring(self, name: str) -> None:
         for process, bell in self.bells.items():
             if process.alive and self.random.random() > RINGS_LOST:
-                self.later(self.delay(), bell.ring_here)
+                self.later(self.delay(), partial(bell.ring_here, name))
 
     # the processes
 
