@@ -59,8 +59,8 @@ async def count_shared(clock: Clock, tx: Tx, facts: Sequence[FileShared]) -> Non
 
 
 async def count_meetings(clock: Clock, tx: Tx, facts: Sequence[EventScheduled]) -> None:
-    """What somebody notes for themselves is none."""
-    if meetings := [(one.owner_id, one.at, MEETINGS) for one in facts if one.attendees > 0]:
+    """What somebody notes for themselves is none; what was handed over was counted when its first organizer scheduled it."""
+    if meetings := [(one.owner_id, one.at, MEETINGS) for one in facts if one.attendees > 0 and one.continues is None]:
         await actions.count(tx, meetings, now=clock())
 
 

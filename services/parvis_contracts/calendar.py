@@ -36,6 +36,8 @@ class EventScheduled(Fact):
     recurs: bool = False
     attendees: int = Field(default=0, ge=0)
     """How many others are invited: above 0, it is a meeting."""
+    continues: UUID | None = None
+    """The event that this one goes on with: a meeting of an agent who left, handed over. It was counted then."""
 
 
 class EventRescheduled(Fact):

@@ -170,11 +170,11 @@ async def test_sharing_makes_active_and_having_an_account_does_not(state: State)
     assert (found["interieur", "ada"].active, found["interieur", "bob"].active) == (1, 0)
 
 
-def meeting(state: State, who: str, attendees: int) -> EventScheduled:
+def meeting(state: State, who: str, attendees: int, continues: UUID | None = None) -> EventScheduled:
     event, now = new_id(), state.clock()
     return EventScheduled(
         at=now, about=str(event), event_id=event, calendar_id=new_id(), owner_id=state.ids[who], ministry_id=HERE, starts_at=now,
-        ends_at=now + timedelta(hours=1), attendees=attendees,
+        ends_at=now + timedelta(hours=1), attendees=attendees, continues=continues,
     )  # fmt: skip
 
 
@@ -186,12 +186,13 @@ async def test_meetings_and_messages_are_counted_once_each_and_make_active(state
     for name in ("ada", "bob", "cyd"):
         await state.join(name, "interieur")
     await state.say(meeting(state, "ada", 2), meeting(state, "ada", 1), meeting(state, "cyd", 0))
+    await state.say(meeting(state, "cyd", 3, continues=new_id()))
     await state.say(*(posted(state, "bob", number) for number in range(5)))
     await state.settle()
     found = await uses(state, "2026-09")
     assert found["interieur", "ada"].use["calendar.meetings"] == 2
     assert found["interieur", "bob"].use["messaging.messages"] == 5
-    assert "calendar.meetings" not in found["interieur", "cyd"].use, "what one notes for oneself is no meeting"
+    assert "calendar.meetings" not in found["interieur", "cyd"].use, "neither one's own notes nor what was handed over"
     assert [found["interieur", name].active for name in ("ada", "bob", "cyd")] == [1, 1, 0]
     counted = await snapshot(state.billing.database)
     await state.work.stop()

@@ -1,5 +1,6 @@
 """A desk: calendar behind its doors on either database, agents of two ministries with app passwords and tokens."""
 
+import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -181,11 +182,16 @@ class Desk:
 
     async def said(self) -> list[str]:
         """The types of all facts of calendar, in order."""
+        return [kind for kind, _ in await self.facts()]
+
+    async def facts(self) -> list[tuple[str, Any]]:
+        """Type and content of each, in order."""
         log, outbox = tables_of("calendar")["log"].c, tables_of("calendar")["outbox"].c
-        carried, waiting = sa.select(log.type, sa.literal(0), log.seq), sa.select(outbox.type, sa.literal(1), outbox.id)
+        carried = sa.select(log.type, log.data, sa.literal(0), log.seq)
+        waiting = sa.select(outbox.type, outbox.data, sa.literal(1), outbox.id)
         async with self.calendar.database.read() as conn:
-            rows = await conn.execute(sa.union_all(carried, waiting).order_by(sa.text("2, 3")))
-            return [row[0].removeprefix("calendar.") for row in rows]
+            rows = await conn.execute(sa.union_all(carried, waiting).order_by(sa.text("3, 4")))
+            return [(row[0].removeprefix("calendar."), json.loads(row[1])) for row in rows]
 
     async def rows(self, query: str) -> list[Any]:
         async with self.calendar.database.read() as conn:

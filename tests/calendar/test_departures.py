@@ -84,6 +84,8 @@ async def test_meetings_go_to_a_colleague_with_the_answers_that_were_given(desk:
     assert await desk.answer("eve", which.pop(), "declined") == 204
     assert partstat((await lying(desk, to))[0], "eve") == "DECLINED"
     assert any("meetings handed over" in one for one in await done(desk))
+    before, after = (fact for kind, fact in await desk.facts() if kind == "event.scheduled.v1")
+    assert after["continues"] == before["event_id"], "who counts meetings has counted this one"
 
 
 async def test_only_administrators_of_the_ministry_choose_and_only_what_can_be(desk: Desk) -> None:

@@ -209,3 +209,51 @@ async def test_many_who_invite_each_other_and_answer_at_once_do_not_lock_each_ot
     answers = await asyncio.gather(*(desk.answer(name, which, "accepted") for which, name in names_of))
     assert answers == [204] * 12
     assert (await desk.said()).count("meeting.answered.v1") == 12
+
+
+async def test_a_meeting_that_moves_to_another_agenda_stays_the_meeting_that_it_was(desk: Desk) -> None:
+    """Seen without: it took another id, and whoever was invited could answer no more."""
+    await desk.dav("MKCALENDAR", desk.agenda(agenda="other"))
+    made = await desk.put(f"{desk.agenda()}m.ics", meeting("m", "bob"))
+    moved = await desk.dav("MOVE", f"{desk.agenda()}m.ics", Destination=f"http://parvis.test{desk.agenda(agenda='other')}m.ics")
+    assert moved.status == 201
+    assert (await desk.answer("bob", await meeting_id(desk), "accepted")) == 204
+    mine = await desk.dav("GET", f"{desk.agenda(agenda='other')}m.ics")
+    assert partstat(mine.body.decode().replace("\r\n ", ""), "bob") == "ACCEPTED"
+    assert mine.headers["Schedule-Tag"] == made.headers["Schedule-Tag"]
+    assert (await desk.said()).count("event.scheduled.v1") == 1
+
+
+async def test_what_a_meeting_is_moved_over_is_called_off(desk: Desk) -> None:
+    await desk.dav("MKCALENDAR", desk.agenda(agenda="other"))
+    await desk.put(f"{desk.agenda(agenda='other')}m.ics", meeting("old", "eve"))
+    await desk.put(f"{desk.agenda()}m.ics", meeting("m", "bob"))
+    to = {"Destination": f"http://parvis.test{desk.agenda(agenda='other')}m.ics"}
+    assert (await desk.dav("MOVE", f"{desk.agenda()}m.ics", Overwrite="F", **to)).status == 412
+    assert (await desk.dav("MOVE", f"{desk.agenda()}m.ics", **to)).status == 204
+    (theirs,) = await lying(desk, "eve")
+    assert "STATUS:CANCELLED" in theirs
+    assert "event.cancelled.v1" in await desk.said()
+
+
+async def test_an_agenda_deleted_whole_calls_off_the_meetings_that_are_to_come(desk: Desk) -> None:
+    await desk.dav("MKCALENDAR", desk.agenda(agenda="other"))
+    place = desk.agenda(agenda="other")
+    await desk.put(f"{place}m.ics", meeting("m", "bob"))
+    await desk.put(f"{place}over.ics", meeting("over", "eve", start="20200101T090000Z", end="20200101T100000Z"))
+    assert (await desk.dav("DELETE", place)).status == 204
+    (theirs,) = await lying(desk, "bob")
+    assert "STATUS:CANCELLED" in theirs
+    said = await desk.said()
+    assert said.count("event.cancelled.v1") == 2 and said.count("meeting.withdrawn.v1") == 1, "what is over is not called off"
+
+
+async def test_an_agenda_deleted_whole_declines_what_its_owner_was_invited_to(desk: Desk) -> None:
+    await desk.put(f"{desk.agenda()}m.ics", meeting("m", "bob"))
+    await desk.dav("MKCALENDAR", desk.agenda("bob", "other"), by="bob")
+    there = await place_of(desk, "bob")
+    to = f"http://parvis.test{desk.agenda('bob', 'other')}m.ics"
+    assert (await desk.dav("MOVE", there, by="bob", Destination=to)).status == 201
+    assert (await desk.dav("DELETE", desk.agenda("bob", "other"), by="bob")).status == 204
+    mine = (await desk.dav("GET", f"{desk.agenda()}m.ics")).body.decode().replace("\r\n ", "")
+    assert partstat(mine, "bob") == "DECLINED"

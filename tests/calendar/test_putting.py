@@ -107,3 +107,4 @@ async def test_an_event_moves_to_another_agenda(desk: Desk) -> None:
     assert (await desk.dav("GET", desk.agenda(agenda="other") + "b.ics")).body == A
     gone = await desk.sync(desk.agenda(), token)
     assert gone.hrefs == [desk.agenda() + "a.ics"] and b"404" in gone.body
+    assert [one for one in await desk.said() if one.startswith("event")] == ["event.scheduled.v1"], "it is the event that it was"

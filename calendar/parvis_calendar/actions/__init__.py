@@ -1,13 +1,13 @@
 """What changes agendas: each act takes the next number of its home, writes, and says what happened, in the transaction it is given."""
 
-from parvis_calendar.actions.agendas import change_agenda, change_home, delete_agenda, make_agenda
+from parvis_calendar.actions.agendas import change_agenda, change_home, make_agenda
 from parvis_calendar.actions.departures import choose_departure, settle_leaver, welcome_back
 from parvis_calendar.actions.events import change_event, create_event, delete_event, people_named, resources_named, set_privacy
 from parvis_calendar.actions.expansion import renew_expansions
 from parvis_calendar.actions.homes import follow_agents, follow_ministry, open_home, renew_epochs
-from parvis_calendar.actions.objects import Put, forget_tombstones, move_object, prepared
+from parvis_calendar.actions.objects import Put, forget_tombstones, prepared
 from parvis_calendar.actions.resources import make_resource
-from parvis_calendar.actions.scheduling import answer_meeting, delete_object, put_object, take_command
+from parvis_calendar.actions.scheduling import answer_meeting, delete_agenda, delete_object, move_object, put_object, take_command
 
 __all__ = [
     "Put",

@@ -62,13 +62,17 @@ async def change_home(tx: Tx, asker: Asker, properties: dict[str, str | None]) -
     await agendas.change_home(tx, asker.id, properties=merged(home.properties, properties))
 
 
-async def delete_agenda(tx: Tx, agenda: Agenda, *, now: datetime) -> None:
-    """With all that is in it. Raises NotFound, Precondition for the one where invitations arrive, and for inbox and outbox."""
-    home = await next_change(tx, agenda.owner_id)
+def check_deletable(agenda: Agenda) -> None:
+    """Raises Precondition for the one where invitations arrive, Forbidden for inbox and outbox."""
     if agenda.kind != "agenda":
         raise Forbidden("Inbox and outbox stay.")
     if agenda.is_default:
         raise Precondition(DEFAULT_NEEDED, "Invitations arrive in this agenda: it cannot be deleted.")
+
+
+async def delete_all(tx: Tx, agenda: Agenda, *, now: datetime) -> None:
+    """The agenda, with what is in it. Raises NotFound, Precondition."""
+    home = await next_change(tx, agenda.owner_id)
     for one in await objects.listed(tx, agenda.id, OBJECTS_MAX):
         if one.component == "VEVENT":
             publish(tx, EventCancelled(at=now, about=str(one.id), event_id=one.id, calendar_id=agenda.id, owner_id=agenda.owner_id))

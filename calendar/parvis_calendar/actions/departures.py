@@ -1,6 +1,7 @@
 """Agents who leave: their agendas are frozen, their meetings stay, are handed over or are called off, by a choice of their ministry."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -115,5 +116,5 @@ async def _hand_over(tx: Tx, stored: Stored, agenda: Agenda, leaver: Person, to:
     target = await agendas.find_default(tx, to.id)
     if target is None:
         return
-    new, base = await prepared(octets, target, now), f"/dav/calendars/{to.id}/{quoted(target.name)}/"
+    new, base = replace(await prepared(octets, target, now), continues=stored.id), f"/dav/calendars/{to.id}/{quoted(target.name)}/"
     await put_as_organizer(tx, target, f"{stored.id}.ics", new, lambda found: None, base, to, now=now)

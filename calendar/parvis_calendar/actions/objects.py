@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -48,6 +49,8 @@ class Prepared:
     schedule_tag: str | None = None
     """Another one when what the organizer said has changed, and not when somebody has answered (RFC 6638 §3.2.10)."""
     is_exact: bool = True
+    continues: UUID | None = None
+    """The event of an agent who left that this one goes on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +91,43 @@ async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, condition
 
 async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, before: Stored | None, *, now: datetime) -> Put:
     """The home is locked, and nothing speaks against it."""
-    etag, (starts_at, ends_at) = entity_tag(new.octets), first_span(new.what, new.expanded)
-    values = {
-        "octets": new.octets, "etag": etag, "size_bytes": len(new.octets), "component": new.what.component,
-        "schedule_tag": new.schedule_tag, "seq": seq, "modified_at": now, "starts_at": starts_at, "ends_at": ends_at,
-        "recurs": new.what.recurs, "expanded_from": new.expanded.first, "expanded_until": new.expanded.until,
-    }  # fmt: skip
     zone = ZoneInfo(agenda.zone)
     if before is None:
-        if agenda.objects >= OBJECTS_MAX:
-            raise AgendaFull(f"An agenda holds at most {OBJECTS_MAX} objects.")
         object_id = new_id()
-        await objects.add(tx, {"id": object_id, "agenda_id": agenda.id, "name": name, "uid": new.what.uid, "created_at": now, **values})
-        await instances.put(tx, agenda.id, object_id, new.expanded.takings)
-        await busy_changed(tx, agenda, set(), spans_of(new.expanded.takings, zone))
+        await add(tx, agenda, seq, name, new, object_id, created_at=now, now=now)
     else:
         object_id = before.id
-        await objects.replace(tx, object_id, values)
+        await objects.replace(tx, object_id, row_of(new, seq, now))
         known = await instances.of_object(tx, object_id)
         if set(known) != set(new.expanded.takings):
             await instances.forget(tx, object_id)
             await instances.put(tx, agenda.id, object_id, new.expanded.takings)
             await busy_changed(tx, agenda, spans_of(known, zone), spans_of(new.expanded.takings, zone))
-    await agendas.touch(tx, agenda.id, seq, 1 if before is None else 0)
+        await agendas.touch(tx, agenda.id, seq, 0)
     was = read_object(before.octets, is_message=agenda.kind != "agenda") if before is not None else None
-    await tell_put(tx, agenda, object_id, new.what, new.expanded, was, now=now)
-    return Put(object_id, etag, before is None, new.schedule_tag, new.is_exact)
+    await tell_put(tx, agenda, object_id, new.what, new.expanded, was, new.continues, now=now)
+    return Put(object_id, entity_tag(new.octets), before is None, new.schedule_tag, new.is_exact)
+
+
+def row_of(new: Prepared, seq: int, now: datetime) -> dict[str, Any]:
+    """What a row says of an object, whatever its name and place."""
+    starts_at, ends_at = first_span(new.what, new.expanded)
+    return {
+        "octets": new.octets, "etag": entity_tag(new.octets), "size_bytes": len(new.octets), "component": new.what.component,
+        "schedule_tag": new.schedule_tag, "seq": seq, "modified_at": now, "starts_at": starts_at, "ends_at": ends_at,
+        "recurs": new.what.recurs, "expanded_from": new.expanded.first, "expanded_until": new.expanded.until,
+    }  # fmt: skip
+
+
+async def add(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, object_id: UUID, *, created_at: datetime, now: datetime) -> None:
+    """The home is locked. Raises AgendaFull."""
+    if agenda.objects >= OBJECTS_MAX:
+        raise AgendaFull(f"An agenda holds at most {OBJECTS_MAX} objects.")
+    named = {"id": object_id, "agenda_id": agenda.id, "name": name, "uid": new.what.uid, "created_at": created_at}
+    await objects.add(tx, named | row_of(new, seq, now))
+    await instances.put(tx, agenda.id, object_id, new.expanded.takings)
+    await busy_changed(tx, agenda, set(), spans_of(new.expanded.takings, ZoneInfo(agenda.zone)))
+    await agendas.touch(tx, agenda.id, seq, 1)
 
 
 async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime) -> None:
@@ -136,8 +150,8 @@ async def take_away(tx: Tx, agenda: Agenda, seq: int, found: Stored, *, now: dat
     await agendas.touch(tx, agenda.id, seq, -1)
 
 
-async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, overwrite: bool, now: datetime) -> bool:
-    """Within a home; whether there was nothing of the new name before. Raises NotFound, Precondition."""
+async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, now: datetime) -> None:
+    """Within a home, to a name that nothing has; it stays the event that it was, and nothing is said. Raises NotFound, Precondition."""
     home = await next_change(tx, source.owner_id)
     found = await objects.find(tx, source.id, name)
     if found is None:
@@ -146,16 +160,13 @@ async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_nam
         raise Precondition(SUPPORTED_COMPONENT, f"This collection takes {target.components}, and not {found.component}.")
     there, same_uid = await objects.find_either(tx, target.id, new_name, found.uid)
     if there is not None and there.id != found.id:
-        if not overwrite:
-            raise PreconditionFailed("There is something of this name already.")
-        await take_away(tx, target, home.seq, there, now=now)
-    if same_uid is not None and same_uid.id not in (found.id, there.id if there else None):
+        raise PreconditionFailed("There is something of this name already.")
+    if same_uid is not None and same_uid.id != found.id:
         raise Precondition(NO_UID_CONFLICT, "Another object there has this UID.", status=409)
-    new = await prepared(found.octets, target, now)
+    new = replace(await prepared(found.octets, target, now), schedule_tag=found.schedule_tag)
     await take_away(tx, source, home.seq, found, now=now)
     after = await next_change(tx, source.owner_id)  # a page of changes may end between the two
-    await write(tx, target, after.seq, new_name, new, None, now=now)
-    return there is None
+    await add(tx, target, after.seq, new_name, new, found.id, created_at=found.created_at, now=now)
 
 
 async def forget_tombstones(database: Database, clock: Clock) -> None:

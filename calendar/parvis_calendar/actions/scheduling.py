@@ -9,9 +9,10 @@ from uuid import UUID
 from parvis_contracts.calendar import Answer, Channel, MeetingAnswered, MeetingDeliveryFailed
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
-from parvis_kit.problems import NotFound, Unavailable
+from parvis_kit.problems import Forbidden, NotFound, PreconditionFailed, Unavailable
 
 from parvis_calendar.actions import objects as acts
+from parvis_calendar.actions.agendas import check_deletable, delete_all
 from parvis_calendar.actions.common import next_change
 from parvis_calendar.actions.deliveries import Meeting, addresses_of, invite, meeting_of, message, put_copy, withdraw
 from parvis_calendar.actions.objects import Conditions, Prepared, Put, prepared
@@ -38,8 +39,11 @@ from parvis_calendar.rules.scheduling import (
     with_answer,
 )
 from parvis_calendar.rules.taking import first_span
+from parvis_calendar.rules.windows import epoch
 from parvis_calendar.store import meetings, objects, people
 
+MEETINGS_MAX = 500
+"""Called off in one transaction, which holds the homes of all who are invited."""
 MEANWHILE = "This meeting has just been changed by somebody else: ask again."
 
 
@@ -56,13 +60,24 @@ async def put_object(
     """
     was = read(before)
     if agenda.kind != "agenda" or not (is_scheduled(new.what) or (was is not None and is_scheduled(was))):
-        return await acts.put_object(tx, agenda, name, new, conditions, base, now=now)
+        return await acts.put_object(tx, agenda, name, new, _still_plain(conditions, before), base, now=now)
     owner = await people.find_person(tx, agenda.owner_id)
     if owner is None:
         return await acts.put_object(tx, agenda, name, new, conditions, base, now=now)
     if is_organizer(new.what, owner.email) or (new.what.organizer is None and was is not None and is_organizer(was, owner.email)):
         return await put_as_organizer(tx, agenda, name, new, conditions, base, owner, now=now)
     return await _put_as_attendee(tx, agenda, name, new, conditions, base, owner, now=now)
+
+
+def _still_plain(conditions: Conditions, seen: Stored | None) -> Conditions:
+    """What had no schedule when it was looked at has none when it is locked: otherwise people were invited meanwhile."""
+
+    def check(found: Stored | None) -> None:
+        conditions(found)
+        if found is not None and found.schedule_tag is not None and (seen is None or seen.schedule_tag is None):
+            raise Unavailable(MEANWHILE)
+
+    return check
 
 
 async def put_as_organizer(
@@ -92,7 +107,7 @@ async def put_as_organizer(
     statuses = await _statuses(tx, now_invited, reached, known)
     octets = as_sent(before.octets if before is not None else None, new.octets, owner.email, statuses)
     kept = await prepared(octets, agenda, now)
-    put = await acts.put_object(tx, agenda, name, replace(kept, schedule_tag=entity_tag(octets), is_exact=False), conditions, base, now=now)
+    put = await acts.put_object(tx, agenda, name, _sent(kept, new), conditions, base, now=now)
     if ids := resource_ids(addresses_of(new.what, was)):
         kept = await _with_resources(tx, agenda, name, put.id, kept, ids, owner, strict=strict, now=now)
         put = replace(put, etag=entity_tag(kept.octets), schedule_tag=entity_tag(kept.octets))
@@ -101,6 +116,11 @@ async def put_as_organizer(
     await _tell(tx, meeting, reached, set(now_invited), was, is_told=is_told, now=now)
     _say_failed(tx, meeting, {email: one for email, one in statuses.items() if one != DELIVERED}, was, now)
     return put
+
+
+def _sent(kept: Prepared, new: Prepared) -> Prepared:
+    """As it is kept, with what is known of what came."""
+    return replace(kept, schedule_tag=entity_tag(kept.octets), is_exact=False, continues=new.continues)
 
 
 async def _statuses(tx: Tx, invited_: Collection[str], reached: Collection[str], known: Collection[str]) -> dict[str, str]:
@@ -210,10 +230,12 @@ async def reply(
 
 async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime, is_answer: bool = True) -> None:
     """An organizer calls the meeting off, an attendee declines (unless Schedule-Reply says no). Raises NotFound and others."""
-    was = read(await objects.find(tx, agenda.id, name))
+    seen = await objects.find(tx, agenda.id, name)
+    was = read(seen) if agenda.kind == "agenda" else None
     owner = await people.find_person(tx, agenda.owner_id) if was is not None and is_scheduled(was) else None
-    if was is None or owner is None or agenda.kind != "agenda":
-        await acts.delete_object(tx, agenda, name, conditions, now=now)
+    if was is None or owner is None:
+        plain = _still_plain(conditions, seen) if agenda.kind == "agenda" else conditions
+        await acts.delete_object(tx, agenda, name, plain, now=now)
         return
     if is_organizer(was, owner.email):
         await _delete_as_organizer(tx, agenda, name, conditions, was, owner, now=now)
@@ -225,6 +247,38 @@ async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Condition
     if organizer is not None and stored is not None and is_answer:
         replies = answers_between(read_object(stored.octets), None, owner.email)
         await reply(tx, organizer, owner, was.uid, replies, stored.octets, "caldav", now=now)
+
+
+async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, overwrite: bool, now: datetime) -> bool:
+    """Within a home; whether there was nothing of the new name before. Raises NotFound, Precondition and others."""
+    there = await objects.find(tx, target.id, new_name)
+    if there is not None and (source.id, name) != (target.id, new_name):
+        if not overwrite:
+            raise PreconditionFailed("There is something of this name already.")
+        if await objects.find(tx, source.id, name) is None:
+            raise NotFound("There is no such object.")
+        await delete_object(tx, target, new_name, lambda found: None, now=now)
+    await acts.move_object(tx, source, name, target, new_name, now=now)
+    return there is None
+
+
+async def delete_agenda(tx: Tx, agenda: Agenda, *, now: datetime) -> None:
+    """With all that is in it: meetings that are not over are called off, or declined, as if each were deleted (RFC 6638 §3.2.1.4).
+
+    Raises NotFound, Precondition, Unavailable; Forbidden for the one where invitations arrive, for inbox and outbox, and when there are
+    more meetings than can be told of at once.
+    """
+    check_deletable(agenda)
+    scheduled = await objects.scheduled(tx, agenda.id, epoch(now), MEETINGS_MAX + 1)
+    if len(scheduled) > MEETINGS_MAX:
+        raise Forbidden(f"More than {MEETINGS_MAX} meetings of this agenda are still to come: delete some of them first.")
+    described = [read_object(stored.octets) for stored in scheduled]
+    emails = {one.email for what in described for one in (*what.attendees, what.organizer) if one is not None and one.email}
+    known = await people.by_email(tx, sorted(emails))
+    await meetings.lock_homes(tx, [agenda.owner_id, *(one.id for one in known.values())])
+    for stored in scheduled:
+        await delete_object(tx, agenda, stored.name, lambda found: None, now=now)
+    await delete_all(tx, agenda, now=now)
 
 
 async def _delete_as_organizer(

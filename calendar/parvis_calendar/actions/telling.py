@@ -25,7 +25,15 @@ async def is_owners(tx: Tx, agenda: Agenda, what: CalendarObject) -> bool:
 
 
 async def tell_put(
-    tx: Tx, agenda: Agenda, event_id: UUID, what: CalendarObject, found: Expanded, was: CalendarObject | None, *, now: datetime
+    tx: Tx,
+    agenda: Agenda,
+    event_id: UUID,
+    what: CalendarObject,
+    found: Expanded,
+    was: CalendarObject | None,
+    continues: UUID | None,
+    *,
+    now: datetime,
 ) -> None:
     """An event is new, has other times, or was called off."""
     if not await is_owners(tx, agenda, what):
@@ -42,6 +50,7 @@ async def tell_put(
             at=now, about=about, event_id=event_id, calendar_id=agenda.id, owner_id=owner_id,
             ministry_id=agenda.ministry_id, starts_at=starts_at, ends_at=ends_at, recurs=what.recurs,
             attendees=len([one for one in what.attendees if what.organizer is None or one.email != what.organizer.email]),
+            continues=continues,
         )  # fmt: skip
         publish(tx, fact)
     elif times_of(was) != times_of(what):

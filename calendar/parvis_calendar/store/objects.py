@@ -96,6 +96,13 @@ async def stored(conn: Connection, agenda_id: UUID, limit: int) -> list[Stored]:
     return [Stored(*row) for row in await conn.execute(STORED_IN_AGENDA, {"agenda": agenda_id, "at_most": limit})]
 
 
+async def scheduled(conn: Connection, agenda_id: UUID, now: int, limit: int) -> list[Stored]:
+    """Meetings that are not over: whoever sends or answers invitations keeps a schedule tag."""
+    to_come = sa.or_(object_.c.recurs, object_.c.ends_at.is_(None), object_.c.ends_at > now)
+    query = sa.select(*STORED).where(object_.c.agenda_id == agenda_id, object_.c.schedule_tag.is_not(None), to_come)
+    return [Stored(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+
+
 async def named(conn: Connection, agenda_id: UUID, names: Sequence[str]) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     for start in range(0, len(names), NAMES_AT_ONCE):
