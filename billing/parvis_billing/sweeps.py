@@ -9,6 +9,7 @@ from parvis_kit.service import Sweep
 from prometheus_client import Gauge
 
 from parvis_billing import actions
+from parvis_billing.queries.figures import freshness
 from parvis_billing.queries.reports import report
 from parvis_billing.rules.disclosure import disclosed
 from parvis_billing.rules.report import Line
@@ -22,6 +23,12 @@ COST = Gauge(
 )
 TARGET = Gauge("parvis_cost_target_eur_per_agent_year", "What an agent may cost a year, in the perimeter `suite`, per provisioned agent.")
 UNALLOCATED = Gauge("parvis_cost_unallocated_eur", "What nobody's use could take; above 0, a key or a month lacks its use.", ["perimeter"])
+RAN_AT = Gauge("parvis_cost_ran_timestamp_seconds", "When a month was last computed; a day ago, PARVIS_BILLING_RUN_MINUTES does not hold.")
+IMPORTED_AT = Gauge(
+    "parvis_cost_imported_timestamp_seconds",
+    "When a file of this kind was last handed in; more than 40 days ago, costs are not today's.",
+    ["kind"],
+)
 
 
 def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
@@ -43,6 +50,7 @@ async def run_open_months(database: Database, clock: Clock) -> None:
 async def tell_figures(database: Database, target_eur: int) -> None:
     """As they are known by now."""
     TARGET.set(target_eur)
+    await tell_freshness(database)
     try:
         async with database.read() as conn:
             found = disclosed(await report(conn, None, None, "restated", target_eur))
@@ -53,6 +61,15 @@ async def tell_figures(database: Database, target_eur: int) -> None:
         UNALLOCATED.labels(perimeter.name).set(perimeter.unallocated_cents / 100)
         for line in (*perimeter.lines, perimeter.total):
             tell_line(line, perimeter.name)
+
+
+async def tell_freshness(database: Database) -> None:
+    async with database.read() as conn:
+        ran_at, imported_at = await freshness(conn)
+    if ran_at is not None:
+        RAN_AT.set(ran_at.timestamp())
+    for kind, at in imported_at.items():
+        IMPORTED_AT.labels(kind).set(at.timestamp())
 
 
 def tell_line(line: Line, perimeter: str) -> None:

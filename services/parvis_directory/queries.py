@@ -15,7 +15,7 @@ from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
 from parvis_directory.rules.onboarding import Onboarding, Step
 from parvis_directory.rules.rejects import rejects_head, rejects_line
-from parvis_directory.store import departures, domains, moves
+from parvis_directory.store import departures, domains, figures, moves
 from parvis_directory.store import onboardings as jobs
 
 START = UUID(int=0)
@@ -216,3 +216,19 @@ async def rejects_of(conn: Connection, job: Onboarding, language: str) -> AsyncI
     while page := await jobs.steps_after(conn, job.id, after, REJECTS_PAGE, "reject"):
         yield "".join(rejects_line(job.titles, step, language) for step in page)
         after = page[-1].step
+
+
+async def agents_by_state(conn: Connection) -> Mapping[tuple[str, str], int]:
+    """(kind, state) → how many; for the gauges."""
+    return await figures.agents_by_state(conn)
+
+
+async def departures_open(conn: Connection, now: datetime) -> tuple[int, float]:
+    """How many are not settled, and for how many seconds the oldest is not; for the gauges."""
+    count, oldest = await figures.departures_open(conn)
+    return count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+async def signing_key_ends(conn: Connection, now: datetime) -> datetime | None:
+    """When the last key that is known stops counting; for the gauges."""
+    return max((one.not_after for one in await store.signing_keys(conn, now)), default=None)

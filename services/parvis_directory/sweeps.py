@@ -8,6 +8,7 @@ from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 from parvis_kit.idempotency import forget_old_keys
 from parvis_kit.service import Sweep
+from prometheus_client import Gauge
 
 from parvis_directory import actions, queries
 from parvis_directory.rules.domains import RECHECK, Resolve
@@ -17,10 +18,25 @@ from parvis_directory.settings import Settings
 MINUTE, HOUR = 60.0, 3600.0
 ONBOARDING_SECONDS = 1.0
 """Somebody has confirmed, and watches."""
+AGENTS = Gauge(
+    "parvis_directory_agents",
+    "People that the directory knows; `suspended` cannot sign in, `left` is kept for the record.",
+    ["kind", "state"],
+)
+DEPARTURES = Gauge("parvis_directory_departures_open", "People who have left, and of whom some service has not let go yet.")
+DEPARTURE_AGE = Gauge(
+    "parvis_directory_departure_oldest_seconds",
+    "For how long the oldest departure is not settled; above an hour, a service does not answer.",
+)
+KEY_ENDS = Gauge(
+    "parvis_directory_signing_key_expires_timestamp_seconds",
+    "When the newest signing key stops counting; nearer than a day, no new one is made, and soon nobody can sign in.",
+)
 
 
 def sweeps(database: Database, clock: Clock, settings: Settings, settling: Collection[str], resolve: Resolve) -> list[Sweep]:
     return [
+        Sweep("gauges", MINUTE, partial(gauge, database, clock), at_once=True),
         Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
         Sweep("guests", MINUTE, partial(end_guests, database, clock)),
         Sweep("departures", MINUTE, partial(settle_departures, database, clock, settling)),
@@ -30,6 +46,20 @@ def sweeps(database: Database, clock: Clock, settings: Settings, settling: Colle
         Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
+
+
+async def gauge(database: Database, clock: Clock) -> None:
+    now = clock()
+    async with database.read() as conn:
+        departures, oldest_seconds = await queries.departures_open(conn, now)
+        ends_at = await queries.signing_key_ends(conn, now)
+        agents = await queries.agents_by_state(conn)
+    DEPARTURES.set(departures)
+    DEPARTURE_AGE.set(oldest_seconds)
+    KEY_ENDS.set(ends_at.timestamp() if ends_at else 0.0)
+    AGENTS.clear()
+    for (kind, state), number in agents.items():
+        AGENTS.labels(kind, state).set(number)
 
 
 async def rotate(database: Database, clock: Clock, settings: Settings) -> None:

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
+from prometheus_client import Counter
+
 from parvis_kit.logs import SERVICE
 from parvis_kit.service import Doors, Sweep
 
@@ -17,12 +19,15 @@ PAUSE_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
 """What has run for this long failed for a new reason: the pause begins again at its least."""
 
+FAILURES = Counter("parvis_background_failures_total", "Times that work beside the requests failed and was started again.", ["work"])
+
 log = logging.getLogger(__name__)
 
 
 async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Callable[[], float] = monotonic) -> None:
     """Run it for ever. A failure is logged and followed by a pause; an end without one, by the least pause."""
     SERVICE.set(name.partition(".")[0])
+    failures = FAILURES.labels(name)
     pause = PAUSE_SECONDS_MIN
     while True:
         began = time()
@@ -31,6 +36,7 @@ async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Cal
             failed = False
         except Exception:  # whatever fails here must neither end the process nor stay unsaid
             log.exception("%s failed; it is started again", name)
+            failures.inc()
             failed = True
         if not failed or time() - began >= STEADY_SECONDS:
             pause = PAUSE_SECONDS_MIN
@@ -45,6 +51,8 @@ def sweeps_of(service: Doors) -> dict[str, Run]:
 
 def _every(sweep: Sweep, sleep: Sleep = asyncio.sleep) -> Run:
     async def run() -> None:
+        if sweep.at_once:
+            await sweep.action()
         while True:
             await sleep(sweep.every_seconds)
             await sweep.action()

@@ -19,7 +19,7 @@ from parvis_kit.http.health import Check, database_answers, is_fresh, mount_heal
 from parvis_kit.http.meters import REFUSED
 from parvis_kit.http.mount import PROCESS, mount
 from parvis_kit.memory import give_back, keep_loaded
-from parvis_kit.metrics import metrics_app, watch_loop
+from parvis_kit.metrics import meter_connections, metrics_app, watch_disk, watch_loop
 from parvis_kit.service import Doors, Service
 from parvis_kit.settings import Platform
 
@@ -68,7 +68,7 @@ class Serving:
 async def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT, then: not ready, no new connection, what is at work, background, databases; in that order."""
     refuse_unsafe_parser()
-    app = build(serving)
+    app, look = build(serving)
     background = Background()
     runner = web.AppRunner(app, access_log=None, logger=quiet_logger(), **runner_options(serving.limits))
     metrics = web.AppRunner(metrics_app(), access_log=None, shutdown_timeout=1, keepalive_timeout=serving.limits.idle_seconds)
@@ -80,9 +80,16 @@ async def serve(serving: Serving) -> None:
                 for run in service.before:
                     await run()
             loop_time = asyncio.get_running_loop().time
-            background.start({"process.loop": lambda: watch_loop(loop_time), **serving.background})
+            watching: dict[str, Run] = {
+                "process.loop": lambda: watch_loop(loop_time),
+                "process.disk": lambda: watch_disk(serving.platform.data),
+                "process.checks": look,
+            }
+            background.start({**watching, **serving.background})
             for service in serving.services:
                 background.start(sweeps_of(service))
+                if isinstance(service, Service):
+                    meter_connections(service.database)
             keep_loaded()
             listening = listen(serving.platform.host, serving.platform.port, reuse_port=serving.reuse_port)
             addresses = await open_sites(serving.platform, runner, metrics, listening)
@@ -105,8 +112,8 @@ async def serve(serving: Serving) -> None:
             log.info("stopped")
 
 
-def build(serving: Serving) -> web.Application:
-    """The one application: every service's doors, and health."""
+def build(serving: Serving) -> tuple[web.Application, Run]:
+    """The one application: every service's doors, and health; and what looks at its health beside them."""
     app = web.Application(client_max_size=serving.limits.body_bytes)
     checks: dict[str, Check] = {}
     outside: dict[str, Check] = {}
@@ -116,8 +123,7 @@ def build(serving: Serving) -> web.Application:
             checks[f"{service.name}.database"] = database_answers(service.database)
             checks[f"{service.name}.roster"] = is_fresh(service.is_fresh)
         outside |= {f"{service.name}.{name}": check for name, check in service.outside.items()}
-    mount_health(app, serving.platform, {**checks, **serving.checks}, outside=outside)
-    return app
+    return app, mount_health(app, serving.platform, {**checks, **serving.checks}, outside=outside)
 
 
 def runner_options(limits: Limits) -> dict[str, Any]:

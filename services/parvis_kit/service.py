@@ -19,6 +19,8 @@ class Sweep:
     name: str
     every_seconds: float
     action: Callable[[], Awaitable[None]]
+    at_once: bool = False
+    """Also when the process begins: figures, which nobody waits an hour for."""
 
 
 @dataclass(kw_only=True, slots=True)

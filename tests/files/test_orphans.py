@@ -6,8 +6,9 @@ from uuid import UUID
 
 from parvis_files import actions
 from parvis_files.blobs import new_key
+from parvis_files.rules.quotas import Limits
 from parvis_files.store import versions
-from parvis_files.sweeps import MISSING, ORPHANS, STATES, collect, gauge
+from parvis_files.sweeps import HELD, MISSING, ORPHANS, QUOTA, STATES, collect, gauge
 
 from .conftest import Office
 
@@ -88,8 +89,10 @@ async def test_parts_that_no_upload_knows_are_thrown_away(office: Office) -> Non
 
 async def test_the_gauges_say_what_is_going_on(office: Office) -> None:
     await office.declare(office.root("ada"), "slow.txt", b"slow", by="ada")
-    await gauge(office.files.database)
+    await gauge(office.files.database, Limits(1, 2, 3))
     assert (STATES.labels("uploading")._value.get(), STATES.labels("scanning")._value.get()) == (1, 0)
+    [ministry] = {one.labels["ministry"] for one in HELD.collect()[0].samples if one.value}
+    assert (HELD.labels(ministry)._value.get(), QUOTA.labels(ministry)._value.get()) == (len(b"slow"), 3)
 
 
 async def test_receipts_are_forgotten_after_a_month_and_files_are_not(office: Office) -> None:

@@ -24,9 +24,14 @@ STALLED = Gauge(
 )
 LAG_FACTS = Gauge("parvis_consumer_lag_facts", "Facts in the log that a consumer has not handled.", ["consumer", "publisher"])
 LAG_SECONDS = Gauge("parvis_consumer_lag_seconds", "Age of the oldest fact that a consumer has not handled.", ["consumer", "publisher"])
-OUTBOX_PENDING = Gauge("parvis_outbox_pending", "Facts committed and not yet in the log.", ["service"])
+OUTBOX_PENDING = Gauge("parvis_outbox_pending", "Facts committed and not yet in the log; 100000 stands for that many or more.", ["service"])
 OUTBOX_AGE = Gauge(
     "parvis_outbox_oldest_seconds", "Age of the oldest fact not yet in the log; above 60, every other service lags.", ["service"]
+)
+LOOKED_AT = Gauge(
+    "parvis_log_looked_at_timestamp_seconds",
+    "When the figures of lag, outbox and parked facts were looked at last; older than two minutes, they are no news.",
+    ["service"],
 )
 LEADER = Gauge("parvis_relay_leader", "1 where this process carries the facts of a service to the log.", ["service"])
 PROJECTION = Gauge("parvis_projection_version", "The version of a projection, by state: active, or building.", ["projection", "state"])

@@ -18,6 +18,8 @@ from parvis_kit.events.running import LOOK_SECONDS, Flow, Note, step_over, unnot
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
+OUTBOX_COUNTED_MAX = 100_000
+"""A broker that is away for a day leaves millions, and to count them all would add to what is wrong."""
 READ_MAX = 500
 """Facts that are held at once to be shown."""
 
@@ -81,10 +83,29 @@ async def building(flow: Flow) -> list[tuple[str, Reactions]]:
 
 
 async def gauge(flow: Flow) -> None:
-    """Set the gauges that tell who lags and what is parked."""
+    """Set the gauges that tell what waits to leave, what is parked, and who lags. The log is asked last: while it is away, the rest is
+    known."""
+    pending, oldest = await outbox(flow.database)
+    meters.OUTBOX_PENDING.labels(flow.service).set(pending)
+    meters.OUTBOX_AGE.labels(flow.service).set(max(0.0, (flow.clock() - oldest).total_seconds()) if oldest else 0.0)
+    await gauge_parked(flow)
     for one in await lag(flow):
         meters.LAG_FACTS.labels(one.consumer, one.publisher).set(one.facts)
         meters.LAG_SECONDS.labels(one.consumer, one.publisher).set(one.seconds)
+    meters.LOOKED_AT.labels(flow.service).set(flow.clock().timestamp())
+
+
+async def outbox(database: Database) -> tuple[int, datetime | None]:
+    """How many facts have not left yet, up to a limit, and since when the oldest waits."""
+    table = tables_of(database.service)["outbox"]
+    some = sa.select(table.c.id).limit(OUTBOX_COUNTED_MAX).subquery()
+    async with database.read() as conn:
+        pending = (await conn.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
+        oldest = (await conn.execute(sa.select(table.c.at).order_by(table.c.id).limit(1))).scalar_one_or_none()
+    return pending, oldest
+
+
+async def gauge_parked(flow: Flow) -> None:
     table = tables_of(flow.service)["parked"]
     async with flow.database.read() as conn:
         counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))

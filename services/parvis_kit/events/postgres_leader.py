@@ -1,6 +1,5 @@
 """Who carries a service's facts: the one whose connection holds the lock, for as long as it answers."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -14,7 +13,6 @@ from parvis_kit.events.ports import Gone
 from parvis_kit.events.relay import Nap
 
 IDLE_LOOK_SECONDS = 0.5
-GAUGE_SECONDS = 5.0
 
 
 @contextmanager
@@ -31,7 +29,6 @@ class Leader:
 
     def __init__(self, conn: "asyncpg.Connection[asyncpg.Record]", service: str) -> None:
         self.conn, self.service = conn, service
-        self.gauged_at = float("-inf")
 
     async def lead(self) -> bool:
         """The session's lock, whose lease is idle_session_timeout: whoever leads asks more often than that."""
@@ -39,17 +36,6 @@ class Leader:
             leads = bool(await self.conn.fetchval("SELECT pg_try_advisory_lock($1)", lock_of(("relay", self.service))))
         meters.LEADER.labels(self.service).set(leads)
         return leads
-
-    async def gauge(self) -> None:
-        """Now and then, tell how much waits."""
-        if time.monotonic() - self.gauged_at < GAUGE_SECONDS:
-            return
-        self.gauged_at = time.monotonic()
-        pending, oldest = await self.conn.fetchrow(
-            f"SELECT count(*), coalesce(extract(epoch FROM now() - min(at)), 0) FROM {self.service}.outbox"
-        )
-        meters.OUTBOX_PENDING.labels(self.service).set(pending)
-        meters.OUTBOX_AGE.labels(self.service).set(oldest)
 
 
 @asynccontextmanager

@@ -40,7 +40,6 @@ class PostgresCarrier:
                     moved = await move(conn, service, self.low_water, self.batch_max)
                     await reach("relay.before_commit")
                 await reach("relay.after_commit")
-                await self.leader.gauge()
         except Gone:
             meters.LEADER.labels(service).set(0)
             raise

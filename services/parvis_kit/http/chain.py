@@ -15,7 +15,7 @@ from multidict import istr
 
 from parvis_kit.context import CAUSE, TRACEPARENT, Cause
 from parvis_kit.http.answers import GUARD, Answer, http_error_answer, problem_answer
-from parvis_kit.http.meters import AT_WORK, REFUSED, meter_of
+from parvis_kit.http.meters import AT_WORK, AT_WORK_MAX, REFUSED, meter_of
 from parvis_kit.http.network import client_address
 from parvis_kit.logs import ACCESS, SERVICE
 from parvis_kit.problems import Problem, Unavailable
@@ -226,3 +226,10 @@ async def expect(request: Request) -> web.StreamResponse | None:
 
 def meter_at_work(service: str, at_work: AtWork) -> None:
     AT_WORK.labels(service).set_function(lambda: len(at_work.deadlines))
+    AT_WORK_MAX.labels(service).set(at_work.requests_max)
+
+
+def meter_refusals(service: str) -> None:
+    """From zero on: a figure that is not there yet cannot be told from one that is lost."""
+    for why in ("full", "late"):
+        REFUSED.labels(service, why)

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from parvis_kit.db import Database
 from parvis_kit.http.answers import json_answer
 from parvis_kit.http.chain import AtWork, Chain, Process
+from parvis_kit.http.meters import CHECK
 from parvis_kit.http.mount import add_route, process_of
 from parvis_kit.problems import Unavailable
 from parvis_kit.settings import Platform
@@ -24,6 +25,8 @@ CHECK_SECONDS_MAX = 1.0
 """A database that takes longer for SELECT 1 is away."""
 CACHED_SECONDS = 2.0
 """So that asking often costs nothing."""
+LOOK_SECONDS = 15.0
+"""How often a process looks that nobody asks, so that Prometheus knows."""
 IN_FLIGHT_MAX = 1000
 """Outside the services' caps: a full service is alive. All who wait share one look."""
 ALIVE = b'{"alive":true}'
@@ -32,8 +35,11 @@ ALIVE = b'{"alive":true}'
 class Readiness:
     """Runs the checks, all at once, at most every other second."""
 
-    def __init__(self, process: Process, checks: Mapping[str, Check], time: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, process: Process, checks: Mapping[str, Check], time: Callable[[], float] = monotonic, *, needed: bool = True
+    ) -> None:
         self.process, self.checks, self.time = process, checks, time
+        self.needed = "yes" if needed else "no"
         self._looked_at, self._found, self._looking = -math.inf, dict[str, str](), asyncio.Lock()
 
     async def missing(self) -> dict[str, str]:
@@ -43,6 +49,8 @@ class Readiness:
                 said = await asyncio.gather(*(_ask(check) for check in self.checks.values()))
                 self._found = {name: words for name, words in zip(self.checks, said, strict=True) if words}
                 self._looked_at = self.time()
+                for name in self.checks:
+                    CHECK.labels(name, self.needed).set(name not in self._found)
         return self._found | ({"process": "draining"} if self.process.draining else {})
 
 
@@ -85,12 +93,12 @@ def mount_health(
     checks: Mapping[str, Check],
     time: Callable[[], float] = monotonic,
     outside: Mapping[str, Check] | None = None,
-) -> None:
+) -> Callable[[], Awaitable[None]]:
     """Both doors, behind a chain of their own without an access log. What is away `outside` is told, and no reason to take no requests:
-    no other process would reach it either."""
+    no other process would reach it either. Returns what is to run beside them, so that it is known though nobody asks."""
     process = process_of(app, platform)
     chain = Chain("health", process, AtWork(IN_FLIGHT_MAX, CHECK_SECONDS_MAX))
-    readiness, away = Readiness(process, checks, time), Readiness(Process(), outside or {}, time)
+    readiness, away = Readiness(process, checks, time), Readiness(Process(), outside or {}, time, needed=False)
 
     async def livez(request: web.Request) -> web.StreamResponse:
         return json_answer(ALIVE)
@@ -102,3 +110,10 @@ def mount_health(
 
     add_route(app, "GET", "/livez", chain.around("GET", "/livez", livez))
     add_route(app, "GET", "/readyz", chain.around("GET", "/readyz", readyz))
+
+    async def look() -> None:
+        while True:
+            await asyncio.gather(readiness.missing(), away.missing())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    return look

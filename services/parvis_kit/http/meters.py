@@ -12,6 +12,12 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 """Seconds."""
 
 AT_WORK = Gauge("parvis_http_requests_at_work", "Requests being handled; at PARVIS_IN_FLIGHT_MAX the next is refused.", ["service"])
+AT_WORK_MAX = Gauge("parvis_http_requests_at_work_max", "PARVIS_IN_FLIGHT_MAX: how many requests a service handles at once.", ["service"])
+CHECK = Gauge(
+    "parvis_check_ok",
+    "0 while something is missing: needed, and the process takes no requests; not needed, and something is late. /readyz says why.",
+    ["check", "needed"],
+)
 REFUSED = Counter("parvis_http_refused_total", "Requests without an answer of a door: full, late, or unreadable (400).", ["service", "why"])
 
 

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 from parvis_kit.http.answers import json_answer
-from parvis_kit.http.chain import LIMITS, AtWork, Authenticate, Chain, Handler, Limits, Process, expect, meter_at_work
+from parvis_kit.http.chain import LIMITS, AtWork, Authenticate, Chain, Handler, Limits, Process, expect, meter_at_work, meter_refusals
 from parvis_kit.http.models import CLOCK, DB
 from parvis_kit.http.network import TRUSTED, networks_of
 from parvis_kit.http.openapi import openapi, refuse_same_names
@@ -102,6 +102,7 @@ def chain_of(app: web.Application, service: Mounted, platform: Platform, limits:
     if service.name not in app[CHAINS]:
         at_work = AtWork(platform.in_flight_max, limits.handler_seconds)
         meter_at_work(service.name, at_work)
+        meter_refusals(service.name)
         kept = ((DB, service.database),) if isinstance(service, Keeping) else ()
         handles = (*kept, (CLOCK, service.clock), *service.handles.items())
         chain = Chain(service.name, process, at_work, handles, service.authenticate, platform.access_log, limits)

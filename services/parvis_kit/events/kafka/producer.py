@@ -103,18 +103,12 @@ class KafkaCarrier(BrokerCarrier):
     def __init__(self, leader: Leader, producer: KafkaProducer, lease_seconds: float) -> None:
         outbox = PostgresOutbox(leader, producer.partition_of)
         super().__init__(outbox, producer, send_seconds_max=SEND_SHARE * lease_seconds)
-        self.leader = leader
 
     async def lead(self) -> bool:
         leads = await super().lead()
         if leads:
             await self.producer.start()
         return leads
-
-    async def carry(self) -> int:
-        carried = await super().carry()
-        await self.leader.gauge()
-        return carried
 
 
 @asynccontextmanager
