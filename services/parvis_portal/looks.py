@@ -66,7 +66,8 @@ class Looks:
         text = self.environment.get_template(template).render(
             language=language, visitor=visitor, digest=self.digest, t=partial(said, language),
             bytes=partial(as_bytes, language), day=partial(as_day, language, self.zone), moment=partial(as_moment, language, self.zone),
-            clock=partial(as_clock, self.zone), euros=partial(as_euros, language), number=partial(as_number, language), **values,
+            clock=partial(as_clock, self.zone), euros=partial(as_euros, language), number=partial(as_number, language),
+            month=partial(as_month, language), **values,
         )  # fmt: skip
         return web.Response(text=text, status=status, content_type="text/html", headers={"Content-Security-Policy": self.csp, **HEADERS})
 
@@ -149,6 +150,11 @@ def as_day(language: Language, zone: ZoneInfo, moment: str | datetime, *, weekda
     first = "1er" if language == "fr" and at.day == 1 else str(at.day)
     text = f"{first} {MONTHS[language][at.month - 1]} {at.year}"
     return f"{DAYS[language][at.weekday()]} {text}" if weekday else text
+
+
+def as_month(language: Language, month: str) -> str:
+    """`2026-11` as `novembre 2026`; `November 2026`."""
+    return f"{MONTHS[language][int(month[5:7]) - 1]} {month[:4]}"
 
 
 def as_clock(zone: ZoneInfo, moment: str | datetime) -> str:

@@ -5,7 +5,7 @@ import string
 
 import pytest
 from parvis_portal import looks
-from parvis_portal.looks import HERE, as_bytes, as_day, as_euros, said
+from parvis_portal.looks import HERE, as_bytes, as_day, as_euros, as_month, said
 from parvis_portal.visitors import LANGUAGES
 from parvis_portal.words import WORDS
 
@@ -52,9 +52,10 @@ def test_numbers_are_written_as_people_write_them(language: looks.Language, show
     assert tuple(re.sub(r"\s", " ", one) for one in found) == shown
 
 
-def test_the_first_of_a_month_is_le_premier() -> None:
+def test_the_first_of_a_month_is_le_premier_and_months_have_names() -> None:
     from zoneinfo import ZoneInfo
 
     assert as_day("fr", ZoneInfo("Europe/Paris"), "2026-02-28T23:30:00Z") == "1er mars 2026"
     assert as_day("en", ZoneInfo("Europe/Paris"), "2026-02-28T23:30:00Z", weekday=True) == "Sunday 1 March 2026"
+    assert (as_month("fr", "2026-08"), as_month("en", "2026-12")) == ("août 2026", "December 2026")
     assert LANGUAGES == ("fr", "en")

@@ -211,8 +211,11 @@ class UnprotectedLedger(SqlLedger):
         self.ahead = dict(offsets)
 
 
-async def verify(place: Place, *, seconds_max: float) -> list[str]:
-    """Wait until everything written is applied (or nothing moves any more), then say what is wrong; nothing, when all is right."""
+async def verify(place: Place, *, seconds_max: float, duplicates_max: float) -> list[str]:
+    """Wait until everything written is applied (or nothing moves any more), then say what is wrong; nothing, when all is right.
+
+    `duplicates_max`: the share of facts that may be in Kafka twice; none may in another log.
+    """
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         try:
@@ -226,7 +229,7 @@ async def verify(place: Place, *, seconds_max: float) -> list[str]:
             with suppress(Unavailable, Gone):
                 wrong = await unsettled(place, probe, sink)
                 if not wrong or loop.time() > until:  # the whole log is read once it stands still, or the time is over
-                    wrong += await judge(place, probe, sink)
+                    wrong += await judge(place, probe, sink, duplicates_max)
                 if not wrong or loop.time() > until:
                     return wrong
             if loop.time() > until:
@@ -244,7 +247,7 @@ async def logged(place: Place, probe: Database) -> list[tuple[str, bytes]]:
         return [(row.key, row.data) for row in await conn.execute(sa.select(log.c.key, log.c.data).order_by(log.c.seq))]
 
 
-async def judge(place: Place, probe: Database, sink: Database) -> list[str]:
+async def judge(place: Place, probe: Database, sink: Database, duplicates_max: float) -> list[str]:
     async with probe.read() as conn:
         truth = {row.key: row.version for row in await conn.execute(sa.select(COUNTER))}
     async with sink.read() as conn:
@@ -257,7 +260,7 @@ async def judge(place: Place, probe: Database, sink: Database) -> list[str]:
         elif version != last.get(key, 0) + 1:
             wrong.append(f"{key}: version {version} follows {last.get(key, 0)} in the log")
         last[key] = max(version, last.get(key, 0))
-    if again > (DUPLICATES_MAX * sum(truth.values()) if place.kafka else 0):
+    if again > (duplicates_max * sum(truth.values()) if place.kafka else 0):
         wrong.append(f"{again} facts are in the log twice")
     for key, version in sorted(truth.items()):
         row = seen.get(key)
@@ -288,6 +291,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="how long verify waits")
     parser.add_argument("--kafka", default="", help="HOST:PORT of the Kafka that carries the facts")
     parser.add_argument("--prefix", default="probe.", help="how the names of topics and groups begin there")
+    parser.add_argument("--duplicates", type=float, default=DUPLICATES_MAX, help="the share of facts that may be in Kafka twice")
     options = parser.parse_args()
     if not options.database.startswith(("postgresql://", "sqlite:///")):
         parser.error(f"--database is {options.database!r}, and has to be postgresql://… or sqlite:///FOLDER")
@@ -304,7 +308,7 @@ def main() -> int:
         case "consume":
             asyncio.run(consume(place, protected=not options.unprotected))
         case _:
-            wrong = asyncio.run(verify(place, seconds_max=options.seconds))
+            wrong = asyncio.run(verify(place, seconds_max=options.seconds, duplicates_max=options.duplicates))
             print("\n".join(wrong) or "all right: nothing lost, nothing out of order, nothing applied twice")
             return int(bool(wrong))
     return 0

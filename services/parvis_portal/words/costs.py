@@ -3,8 +3,8 @@
 WORDS = {
     "cost.title": ("Ce que j’utilise et ce que cela coûte", "What I use, and what it costs"),
     "cost.lead": (
-        "Votre coût estimé d’après le mois {month}, dans trois périmètres.",
-        "Your cost, estimated from the month {month}, in three perimeters.",
+        "Votre coût en {month}, multiplié par douze, dans trois périmètres.",
+        "Your cost in {month}, times twelve, in three perimeters.",
     ),
     "cost.a-year": ("par an", "a year"),
     "cost.this-month": ("{amount} pour ce mois", "{amount} for this month"),
@@ -14,7 +14,7 @@ WORDS = {
         "Every amount was counted again from the invoices.",
     ),
     "cost.by-service": ("Par service", "By service"),
-    "cost.caption": ("Coût du mois {month}", "Cost of the month {month}"),
+    "cost.caption": ("Coût en {month}", "Cost in {month}"),
     "cost.service": ("Service", "Service"),
     "cost.steps": ("D’où viennent ces montants", "Where these amounts come from"),
     "cost.step": (
@@ -42,7 +42,7 @@ WORDS = {
     "finance.restated": ("au mois qu’elles concernent", "in the month that they concern"),
     "finance.show": ("Afficher", "Show"),
     "finance.lead": (
-        "De {first} à {last} (UTC). Chaque montant par agent et par an vaut 12 × coût ÷ mois-agents ; entre parenthèses, ce qu’il serait "
+        "Période : {first} à {last} (UTC). Chaque montant par agent et par an vaut 12 × coût ÷ mois-agents ; entre parenthèses, ce qu’il serait "
         "selon les clés de répartition admissibles.",
         "From {first} to {last} (UTC). Each amount per agent and year is 12 × cost ÷ user-months; in brackets, what it would be under the "
         "admissible allocation keys.",

@@ -39,8 +39,8 @@ WORDS = {
     "onboarding.rejects": ("Télécharger les lignes refusées (CSV)", "Download the refused lines (CSV)"),
     "onboarding.price": ("Ce que cela coûterait", "What it would cost"),
     "onboarding.price.lead": (
-        "{number} agents de plus, par an, d’après le mois {month} multiplié par douze.",
-        "{number} more agents, a year, from the month {month} times twelve.",
+        "{number} agents de plus, par an : le coût en {month}, multiplié par douze.",
+        "{number} more agents, a year: the cost in {month}, times twelve.",
     ),
     "onboarding.perimeter": ("Périmètre", "Perimeter"),
     "onboarding.more": ("En plus pour le ministère", "More for the ministry"),
