@@ -42,8 +42,8 @@ WORDS = {
     "finance.restated": ("au mois qu’elles concernent", "in the month that they concern"),
     "finance.show": ("Afficher", "Show"),
     "finance.lead": (
-        "Période : {first} à {last} (UTC). Chaque montant par agent et par an vaut 12 × coût ÷ mois-agents ; entre parenthèses, ce qu’il serait "
-        "selon les clés de répartition admissibles.",
+        "Période : {first} à {last} (UTC). Chaque montant par agent et par an vaut 12 × coût ÷ mois-agents ; entre parenthèses, ce qu’il "
+        "serait selon les clés de répartition admissibles.",
         "From {first} to {last} (UTC). Each amount per agent and year is 12 × cost ÷ user-months; in brackets, what it would be under the "
         "admissible allocation keys.",
     ),
