@@ -15,6 +15,7 @@ STEPS = {
     "types of scripts": ["python", "infra/check-scripts.py"],
     "walls": ["lint-imports", "--no-logo"],
     "house and schemas": ["python", "-m", "pytest", "-q", "--no-header", "tests/house", "tests/contracts"],
+    "alerts": ["python", "infra/check-rules.py"],
     "vulnerabilities": ["python", "infra/known-vulnerabilities.py"],
 }
 NOT_CHECKED = 3

@@ -34,6 +34,12 @@ def haproxy_script() -> Path:
     return ROOT / "infra/servers/haproxy.py"
 
 
+@pytest.fixture(scope="session")
+def prometheus_script() -> Path:
+    """How Prometheus and its Alertmanager are started here."""
+    return ROOT / "infra/servers/prometheus.py"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """The files that need the distributed shape go to one worker, which starts it once: two of them are more than two cores carry."""

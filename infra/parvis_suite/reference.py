@@ -161,7 +161,7 @@ def metrics() -> str:
     """What this process's registry knows after every service was imported."""
     from prometheus_client import REGISTRY
 
-    for name in ("parvis_kit.http.meters", "parvis_kit.metrics", "parvis_kit.events.meters"):
+    for name in ("parvis_kit.http.meters", "parvis_kit.metrics", "parvis_kit.events.meters", "parvis_kit.serve"):
         importlib.import_module(name)
     found = {one.name: one for one in REGISTRY.collect() if one.name.startswith("parvis_")}
     rows = [(f"`{name}{'_total' if one.type == 'counter' else ''}`", one.type, one.documentation) for name, one in sorted(found.items())]

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from parvis_kit import certificates
 from parvis_kit.background import Background, Run, sweeps_of
 from parvis_kit.events.resume import resume_log
 from parvis_kit.http.chain import LIMITS, Limits
@@ -84,6 +85,7 @@ async def serve(serving: Serving) -> None:
                 "process.loop": lambda: watch_loop(loop_time),
                 "process.disk": lambda: watch_disk(serving.platform.data),
                 "process.checks": look,
+                "process.certificates": lambda: certificates.watch(serving.platform),
             }
             background.start({**watching, **serving.background})
             for service in serving.services:

@@ -210,6 +210,19 @@ async def test_s3_answers_and_leaves_nothing_behind(seaweedfs_script: Path, s3: 
     await until_gone(int(said["pid"]))
 
 
+async def test_prometheus_answers_and_leaves_nothing_behind(prometheus_script: Path) -> None:
+    try:
+        with started(prometheus_script, "--target", "nobody=127.0.0.1:9") as said:
+            for server in ("url", "alertmanager"):
+                answer = await asyncio.to_thread(urllib.request.urlopen, f"{said[server]}/-/ready", timeout=5)
+                assert answer.status == 200
+                answer.close()
+    except ServerMissing as reason:
+        missing("Prometheus", str(reason))
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
 def alive(pid: int) -> bool:
     """A zombie, which nobody has waited for, is not alive."""
     try:
