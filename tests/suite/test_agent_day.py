@@ -1,0 +1,132 @@
+"""The agent-day: what a day of an agent costs, over all processes, database, broker and proxy; and what an idle one does on the wire."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from parvis_suite.demo import make_tokens, people_of
+from parvis_suite.services import build_all
+
+from .agent_day import ACTS, IDLE
+from .running import Client, patiently
+from .shape import Shape
+from .test_an_act_is_paid_for import all_told
+
+AGENTS, SECONDS = (int(os.environ.get("AGENTS", "800")), 600.0) if os.environ.get("SOAK") else (6, 15.0)
+IDLE_SECONDS = SECONDS / 5
+CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
+PROGRAM = Path(__file__).with_name("agent_day.py")
+SIREN = "110068012"
+AT_ONCE = 8
+
+
+@pytest.mark.soak
+def test_agents_live_their_day_and_it_is_told_what_it_costs(distributed: Shape, tmp_path: Path) -> None:
+    file = tmp_path / "agents.json"
+    file.write_text(json.dumps(asyncio.run(agents_of(distributed, AGENTS))))
+    idle = played(distributed, file, IDLE_SECONDS, "--idle")
+    day = played(distributed, file, SECONDS)
+    told = described(day, idle)
+    print(told)
+    assert {**idle["failures"], **day["failures"]} == {}
+    assert idle["acts"] == {"begin": AGENTS, "with_room": AGENTS, **{act: AGENTS * times for act, times in IDLE.items()}}
+    assert {act: day["acts"][act] for act in ACTS} == {act: AGENTS * times for act, times in ACTS.items()}
+    assert sum(day["cpu"].values()) > 0 and distributed.is_well()
+
+
+async def agents_of(shape: Shape, number: int) -> list[dict[str, Any]]:
+    """As many agents as that, with a token and an app password: the demonstration's, or others who come aboard by a file."""
+    demo = json.loads((shape.folder / "demo.json").read_text())
+    if number <= len(demo["agents"]):
+        people = [{name: one[name] for name in ("id", "email", "token")} for one in demo["agents"][:number]]
+    else:
+        people = await newcomers(shape, number)
+    gate = asyncio.Semaphore(AT_ONCE)
+    async with aiohttp.ClientSession() as session:
+
+        async def equip(one: dict[str, Any]) -> dict[str, Any]:
+            async with gate:
+                client = Client(shape, session, one["token"])
+                until = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+                body = {"name": "Agent-day", "scopes": ["dav:calendars", "matrix"], "expires_at": until}
+                made = await client.ask("POST", "/api/directory/v1/app-passwords", body, f"day-{uuid4()}")
+                space = await client.ask("GET", "/api/files/v1/spaces/personal")
+                calendar = f"/dav/calendars/{one['id']}/agenda/"
+                return one | {"app_password": made["app_password"], "root": space["root_id"], "calendar": calendar}
+
+        found = list(await asyncio.gather(*map(equip, people)))
+    await patiently(lambda: all_told(shape))
+    return found
+
+
+async def newcomers(shape: Shape, number: int) -> list[dict[str, Any]]:
+    lines = [f"J-{one};Journée{one};Camille;camille.journee{one}@ecologie.example.org;Direction du numérique" for one in range(number)]
+    file = shape.folder / "journees.csv"
+    file.write_text("\n".join(["Matricule;Nom;Prénom;Courriel;Direction", *lines, ""]), "cp1252")
+    await asyncio.to_thread(shape.command, "onboard", str(file), "--ministry", SIREN, "--partial", "--yes")
+    [directory] = build_all(shape.platform, ["directory"])
+    try:
+        known = await people_of(directory.database)
+        chosen = [known[f"camille.journee{one}@ecologie.example.org"] for one in range(number)]
+        tokens = await make_tokens(directory, chosen, directory.clock)
+    finally:
+        await directory.database.close()
+    await patiently(lambda: all_told(shape))
+    return [{"id": str(one.id), "email": one.email, "token": token} for one, token in zip(chosen, tokens, strict=True)]
+
+
+def played(shape: Shape, file: Path, seconds: float, *options: str) -> dict[str, Any]:
+    """What the generator says, with the CPU of every other process between its beginning and the last reaction."""
+    command = [sys.executable, str(PROGRAM), "--base", shape.base, "--agents", str(file), "--seconds", str(seconds), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
+        assert generator.stdout is not None
+        assert generator.stdout.readline() == "begun\n"
+        before = cpu_seconds(shape)
+        said: dict[str, Any] = json.loads(generator.stdout.readline())
+    asyncio.run(patiently(lambda: all_told(shape)))  # type: ignore[arg-type]
+    after = cpu_seconds(shape)
+    return said | {"cpu": {name: after[name] - before[name] for name in after}}
+
+
+def cpu_seconds(shape: Shape) -> dict[str, float]:
+    return {name: cpu_of(shape.pids_of(name)) for name in shape.processes}
+
+
+def cpu_of(pids: Sequence[int]) -> float:
+    """User and system time, with that of children that have ended (proc(5), `stat`: utime, stime, cutime, cstime)."""
+    ticks = 0
+    for pid in pids:
+        try:
+            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        except FileNotFoundError:
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def described(day: dict[str, Any], idle: dict[str, Any]) -> str:
+    """For whoever reads it, and for docs/sizing.md."""
+    agents, cpu, idle_cpu = day["agents"], sum(day["cpu"].values()), sum(idle["cpu"].values())
+    megabytes, idle_megabytes = (sum(one["bytes"].values()) / agents / 1e6 for one in (day, idle))
+
+    def shares(of: dict[str, float], unit: float, form: str) -> str:
+        return ", ".join(f"{name} {one / agents / unit:{form}}" for name, one in sorted(of.items(), key=lambda each: -each[1]))
+
+    lines = [
+        f"agent-day of {agents} agents in {day['seconds']:.0f} s: {cpu / agents:.2f} s of CPU each (goal {CPU_GOAL_SECONDS}), "
+        f"{megabytes:.1f} MB; the generator's own {day['generator_cpu_seconds'] / agents:.2f} s apart; "
+        f"acts began up to {day['behind_seconds_max']:.1f} s late; {day['later']} times 'ask again later'",
+        f"  CPU: {shares(day['cpu'], 1, '.3f')}",
+        f"idle agent-day: {idle_megabytes:.2f} MB on the wire (goal {IDLE_BYTES_GOAL / 1e6:.0f}), {idle_cpu / agents:.2f} s of CPU",
+        f"  kB: {shares(idle['bytes'], 1000, '.0f')}",
+        "  p50 / p99 ms: " + ", ".join(f"{act} {day['p50_ms'][act]:.0f} / {day['p99_ms'][act]:.0f}" for act in sorted(day["p50_ms"])),
+    ]
+    return "\n".join(lines)
