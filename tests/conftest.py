@@ -1,9 +1,15 @@
 """What every test of Parvis may ask for: the kit's fixtures, on the servers that infra/servers starts."""
 
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parvis_messaging.homeserver import registration
 
 pytest_plugins = ["parvis_kit.testing.plugin"]
 
@@ -51,3 +57,44 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "distributed" if "/test_distributed_" in file else file
 
     return ByShape(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@dataclass(frozen=True)
+class SynapseServer:
+    """A real Matrix homeserver, which pushes to `port` here, whoever listens there at the time."""
+
+    url: str
+    server_name: str
+    port: int
+    registration: Path
+
+
+@pytest.fixture(scope="session")
+def synapse_script() -> Path:
+    """How a real Synapse is started here."""
+    return ROOT / "infra/servers/synapse.py"
+
+
+@pytest.fixture(scope="session")
+def synapse(synapse_script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SynapseServer]:
+    """The real Synapse of this run, on SQLite: one for all tests, which take names of their own in it."""
+    from parvis_kit.testing.plugin import missing
+    from parvis_kit.testing.servers import ServerMissing, started
+
+    folder, port, name = tmp_path_factory.mktemp("synapse"), free_port(), "parvis.test"
+    path = folder / "registration.json"
+    registration.write(path, registration.made(name, f"http://127.0.0.1:{port}"))
+    try:
+        with started(synapse_script, "--server-name", name, "--registration", str(path)) as said:
+            yield SynapseServer(said["url"], name, port, path)
+    except ServerMissing as reason:
+        missing("Synapse", str(reason))
+
+
+def free_port() -> int:
+    """Below 32768: one of the ephemeral range may be somebody's outgoing connection by the time it is listened at."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20000 and 31999")

@@ -20,17 +20,17 @@ Tell = Callable[[Tx, Bridge, Any], Awaitable[None]]
 
 
 async def keep_account(home: Home, bridge: Bridge, tx: Tx, fact: AgentState) -> None:
-    if fact.state != "left" and await actions.keep_account(tx, home, fact.agent_id, fact.given_name, fact.family_name, now=fact.at):
-        await actions.bring_in(tx, bridge, fact.agent_id)
+    if fact.state != "left":
+        await actions.keep_account(tx, home, bridge, fact.agent_id, fact.given_name, fact.family_name, now=fact.at)
 
 
-async def forget_account(home: Home, tx: Tx, fact: Erased) -> None:
-    await actions.forget_account(tx, home, UUID(fact.about), now=utc_now())
+async def forget_account(home: Home, bridge: Bridge, tx: Tx, fact: Erased) -> None:
+    await actions.forget_account(tx, home, bridge, UUID(fact.about), now=utc_now())
     await actions.forget_agent(tx, UUID(fact.about))
 
 
-async def settle_leaver(home: Home, tx: Tx, fact: AgentLeft) -> None:
-    await actions.settle_leaver(tx, home, fact.agent_id, fact.at, now=utc_now())
+async def settle_leaver(home: Home, bridge: Bridge, tx: Tx, fact: AgentLeft) -> None:
+    await actions.settle_leaver(tx, home, bridge, fact.agent_id, fact.at, now=utc_now())
     await actions.note_departure(tx, fact.agent_id)
 
 
@@ -54,8 +54,8 @@ async def tell(bridge: Bridge, how: Tell, tx: Tx, fact: Any) -> None:
 def reactions(home: Home, bridge: Bridge) -> Reactions:
     return {
         AgentState: partial(keep_account, home, bridge),
-        Erased(AgentState): partial(forget_account, home),
-        AgentLeft: partial(settle_leaver, home),
+        Erased(AgentState): partial(forget_account, home, bridge),
+        AgentLeft: partial(settle_leaver, home, bridge),
         AgentReinstated: partial(welcome_back, bridge),
         TeamState: partial(follow_team, bridge),
         Erased(TeamState): partial(close_team, bridge),

@@ -10,7 +10,7 @@ from parvis_kit.service import Sweep
 from prometheus_client import Gauge
 
 from parvis_messaging import actions
-from parvis_messaging.actions import Bridge, Sender
+from parvis_messaging.actions import Bridge, Sender, Watch
 from parvis_messaging.homeserver import Home
 from parvis_messaging.queries import notices, sessions
 
@@ -18,6 +18,10 @@ WAITERS_SECONDS = 0.5
 """How soon a long poll notices that its session was ended, or that another process has changed a room."""
 LOOK_SECONDS = 0.5
 """How soon what another process has left to do, or what had to wait, is found; what this one leaves wakes it at once."""
+WATCH_SECONDS = 2.0
+"""How soon it is seen that the homeserver was started again, which loses what it was about to push."""
+SESSIONS_SECONDS = 1.0
+"""How soon a session elsewhere ends whose app password was revoked, or whose agent was suspended."""
 GAUGES_SECONDS, DAY = 15.0, 86_400.0
 WAITERS = Gauge("parvis_matrix_waiting", "Long polls of Matrix clients that wait for something to happen, in this process.")
 DEPTH = Gauge("parvis_matrix_outbox_depth", "Acts of the bridge not yet done; at 5000, it reads no further facts.", ["server"])
@@ -34,6 +38,11 @@ def sweeps(database: Database, home: Home, sender: Sender, clock: Clock) -> list
         Sweep("gauges", GAUGES_SECONDS, partial(gauge, database, sender.bridge, clock)),
         Sweep("forget", DAY, partial(forget, database, clock)),
     ]
+
+
+def sweeps_elsewhere(watch: Watch) -> list[Sweep]:
+    """Beside the others, when the homeserver is another's."""
+    return [Sweep("watch", WATCH_SECONDS, watch.look), Sweep("sessions", SESSIONS_SECONDS, watch.end_fallen)]
 
 
 async def deliver(sender: Sender) -> None:

@@ -11,12 +11,12 @@ from parvis_contracts.directory import AgentJoined, TeamState
 from parvis_contracts.files import FileShared, QuotaThresholdCrossed
 from parvis_kit.events import Erased
 from parvis_kit.events.ledger import tables_of
-from parvis_messaging import actions
 from parvis_messaging.actions import Sender
 from parvis_messaging.app import SENDER
 from parvis_messaging.store.links import lane_of, link
 
 from .conftest import Town
+from .conftest import deliver as deliver
 
 MONDAY = datetime(2026, 11, 30, 13, tzinfo=UTC)
 
@@ -24,14 +24,6 @@ MONDAY = datetime(2026, 11, 30, 13, tzinfo=UTC)
 def sender_of(town: Town) -> Sender:
     sender: Sender = town.messaging.handles[SENDER]
     return sender
-
-
-async def deliver(town: Town) -> None:
-    """As the clock would: all that is due, and what was noted is said."""
-    while await sender_of(town).deliver():
-        pass
-    while await actions.publish_noted(town.messaging.database, town.clock):
-        pass
 
 
 async def joined(town: Town, *names: str) -> None:

@@ -25,8 +25,10 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_kit.testing.clocks import FrozenClock
 from parvis_kit.testing.databases import Place
+from parvis_messaging import actions
+from parvis_messaging.actions import Sender, Watch
 from parvis_messaging.api.matrix_common import HOME
-from parvis_messaging.app import build
+from parvis_messaging.app import SENDER, WATCH, build
 from parvis_messaging.homeserver import Home
 from parvis_messaging.settings import Settings
 from parvis_messaging.sweeps import look_after_waiters
@@ -51,6 +53,9 @@ class Town:
     ministries: dict[str, UUID] = field(default_factory=dict)
     passwords: dict[str, access.AppPassword] = field(default_factory=dict)
     credentials: dict[str, UUID] = field(default_factory=dict)
+    family: str = "Martin"
+    elsewhere: str = ""
+    """Where the homeserver is, when messaging is not it."""
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -59,8 +64,14 @@ class Town:
         return home
 
     @property
+    def watch(self) -> Watch:
+        watch: Watch = self.messaging.handles[WATCH]
+        return watch
+
+    @property
     def url(self) -> str:
-        return str(self.client.make_url("")).rstrip("/")
+        """Of the homeserver."""
+        return self.elsewhere or str(self.client.make_url("")).rstrip("/")
 
     async def hears(self, *facts: Fact) -> None:
         """What the log would bring, without its way through it: the roster first, then what messaging does about it."""
@@ -74,7 +85,7 @@ class Town:
     def state_of(self, name: str, **values: Any) -> AgentState:
         one = self.ids[name]
         known = {
-            "state": "active", "email": f"{name}@example.org", "given_name": name.capitalize(), "family_name": "Martin",
+            "state": "active", "email": f"{name}@example.org", "given_name": name.capitalize(), "family_name": self.family,
             "ministry_id": self.ministries["interieur"],
         }  # fmt: skip
         return AgentState(at=self.clock(), about=str(one), agent_id=one, kind="agent", **{**known, **values})
@@ -110,7 +121,10 @@ class Town:
         if by:
             sent["Authorization"] = f"Bearer {self.tokens[by]}"
         way = path if path.startswith("/") else f"{CLIENT}/{path}"
-        async with self.client.request(method, way, json=body, data=data, headers=sent) as answer:
+        asking = self.client.request
+        if self.elsewhere and way.startswith("/_matrix/client"):
+            way, asking = self.elsewhere + way, self.client.session.request
+        async with asking(method, way, json=body, data=data, headers=sent) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def ok(self, method: str, path: str, body: Any = None, *, by: str = "") -> Any:
@@ -120,7 +134,7 @@ class Town:
 
     def login_body(self, name: str, user: str = "", **more: Any) -> dict[str, Any]:
         return {
-            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": user or f"{name}.martin"},
+            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": user or f"{name}.{self.family.lower()}"},
             "password": str(self.passwords[name]), **more,
         }  # fmt: skip
 
@@ -132,7 +146,7 @@ class Town:
         self.tokens[name] = (await self.ok("POST", "login", self.login_body(name, localpart)))["access_token"]
 
     def id_of(self, name: str) -> str:
-        return f"@{name}.martin:{SERVER}"
+        return f"@{name}.{self.family.lower()}:{SERVER}"
 
     async def nio(self, name: str) -> nio.AsyncClient:
         """A real client, signed in."""
@@ -185,9 +199,24 @@ def key() -> RSAKey:
     return access.make_key()
 
 
+ON_EVERY_HOMESERVER = pytest.mark.parametrize(
+    ("database_kind", "homeserver"), [("sqlite", "loopback"), ("postgresql", "loopback"), ("postgresql", "synapse")], indirect=True
+)
+"""For what has to be the same whichever the homeserver is."""
+
+
 @pytest.fixture
-async def town(place: Place, tmp_path: Path, clock: FrozenClock, key: RSAKey) -> AsyncIterator[Town]:
-    settings = Settings(media_bytes_max=1000, media_account_bytes_max=2500)
+def homeserver(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "loopback"))
+
+
+@pytest.fixture
+async def town(
+    place: Place, tmp_path: Path, clock: FrozenClock, key: RSAKey, homeserver: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Town]:
+    elsewhere = request.getfixturevalue("synapse") if homeserver == "synapse" else None
+    known = {"homeserver_url": elsewhere.url, "registration_file": elsewhere.registration} if elsewhere else {}
+    settings = Settings(media_bytes_max=1000, media_account_bytes_max=2500, **known)
 
     async def tables(folder: Path, url: str) -> None:
         anywhere = Platform(data=folder, database_url=SecretStr(url))
@@ -206,10 +235,27 @@ async def town(place: Place, tmp_path: Path, clock: FrozenClock, key: RSAKey) ->
         messaging.projections[0].reached_end()
         app = web.Application()
         mount(app, messaging, platform)
-        client = await stack.enter_async_context(TestClient(TestServer(app)))
+        for run in messaging.after:
+            stack.push_async_callback(run)
+        client = await stack.enter_async_context(TestClient(TestServer(app, port=elsewhere.port if elsewhere else None)))
         town = Town(platform, clock, messaging, app, client, key, stack)
+        if elsewhere:
+            town.elsewhere, town.family = elsewhere.url, f"M{uuid4().hex[:12]}"
+            await town.watch.look()
+            assert not town.watch.wrong
         kid, end = str(key.kid), clock() + timedelta(days=36_500)
         await town.hears(SigningKeyState(at=clock(), about=kid, kid=kid, jwk=access.public_jwk(key), not_after=end))
         for name, ministry in (("ada", "interieur"), ("bob", "interieur"), ("eve", "ecologie")):
             await town.add(name, ministry)
         yield town
+
+
+async def deliver(town: Town) -> None:
+    """As the clock would: all that is due, what came in is noted, and what was noted is said."""
+    sender: Sender = town.messaging.handles[SENDER]
+    while await sender.deliver():
+        pass
+    if town.elsewhere:
+        await town.watch.reconcile(is_new=False)
+    while await actions.publish_noted(town.messaging.database, town.clock):
+        pass

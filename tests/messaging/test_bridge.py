@@ -6,6 +6,7 @@ from uuid import uuid4
 import nio
 import pytest
 from parvis_contracts.directory import AgentLeft, AgentReinstated
+from parvis_kit.testing.waiting import until
 
 from .bridge import (
     answered,
@@ -23,7 +24,7 @@ from .bridge import (
     told,
     withdrawn,
 )
-from .conftest import SERVER, Town
+from .conftest import ON_EVERY_HOMESERVER, SERVER, Town
 
 
 @pytest.fixture
@@ -45,23 +46,25 @@ async def test_who_joins_is_welcomed_in_a_room_of_their_own(bridged: Town) -> No
     assert [one["agent_id"] for one in await facts(bridged, "messaging.account.ready.v1")].count(str(bridged.ids["ada"])) == 1
 
 
+@ON_EVERY_HOMESERVER
 async def test_who_joins_before_anything_is_known_of_them_is_welcomed_when_it_is(town: Town) -> None:
     town.ids["zoe"] = uuid4()
     await joined(town, "zoe")
     await deliver(town)
     await town.add("zoe", given_name="Zoé")
     await deliver(town)
-    await town.sign_in_as("zoe", "zoe.martin")
+    await town.sign_in("zoe")
     assert await told(town, "zoe") == ["Bienvenue dans Parvis, Zoé"]
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_shared_file_is_told_with_who_and_a_link_and_answers_go_into_its_thread(bridged: Town) -> None:
     file_id = uuid4()
     await bridged.hears(shared(bridged, "ada", "bob", file_id))
     await deliver(bridged)
     room_id = await room_of(bridged, "bob")
     notice = (await messages(bridged, "bob", room_id))[-1]
-    assert notice["content"]["body"].splitlines()[0] == "Ada Martin partage avec vous « Budget.ods »"
+    assert notice["content"]["body"].splitlines()[0] == f"Ada {bridged.family} partage avec vous « Budget.ods »"
     assert notice["content"]["body"].splitlines()[-1] == f"http://{SERVER}/files/items/{file_id}"
     written = await bridged.say("bob", room_id, "Merci, je regarde.", **thread(notice["event_id"]))
     await bridged.say("bob", room_id, "Et bonjour.")
@@ -78,6 +81,7 @@ async def test_a_shared_file_is_told_with_who_and_a_link_and_answers_go_into_its
     assert second["content"]["m.relates_to"]["rel_type"] == "m.thread" and second["content"]["m.relates_to"]["is_falling_back"]
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_fact_that_comes_twice_is_told_once(bridged: Town) -> None:
     fact = shared(bridged, "ada", "bob")
     await bridged.hears(fact, fact)
@@ -104,9 +108,9 @@ async def test_an_english_agent_reads_english(town: Town) -> None:
     assert await told(town, "eve") == ["Ada Martin shares “Budget.ods” with you"]
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_team_has_a_room_that_its_members_follow(bridged: Town) -> None:
     await bridged.add("cleo")
-    await bridged.sign_in("cleo")
     await bridged.team("Projet", "ada", "bob")
     await deliver(bridged)
     room_id = await room_of(bridged, "Projet", "team")
@@ -145,10 +149,11 @@ async def test_a_file_shared_with_a_team_is_told_in_its_room(bridged: Town) -> N
     await bridged.hears(shared(bridged, "ada", "Projet", kind="team"))
     await deliver(bridged)
     found = await messages(bridged, "bob", await room_of(bridged, "Projet", "team"))
-    assert found[-1]["content"]["body"].startswith("Ada Martin partage avec l'équipe Projet « Budget.ods »")
+    assert found[-1]["content"]["body"].startswith(f"Ada {bridged.family} partage avec l'équipe Projet « Budget.ods »")
     assert len(await told(bridged, "bob")) == 1
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_meeting_is_told_moved_and_withdrawn_in_one_thread(bridged: Town) -> None:
     meeting = uuid4()
     await bridged.hears(invited(bridged, "ada", "bob", meeting))
@@ -158,9 +163,9 @@ async def test_a_meeting_is_told_moved_and_withdrawn_in_one_thread(bridged: Town
     await deliver(bridged)
     found = (await messages(bridged, "bob", await room_of(bridged, "bob")))[1:]
     assert [one["content"]["body"].splitlines()[:2] for one in found] == [
-        ["Ada Martin vous invite à une réunion", "lundi 30 novembre 2026, de 14 h à 15 h 30"],
-        ["Ada Martin déplace une réunion", "mardi 1er décembre 2026, de 14 h à 15 h 30"],
-        ["Ada Martin retire son invitation à une réunion", "mardi 1er décembre 2026, de 14 h à 15 h 30"],
+        [f"Ada {bridged.family} vous invite à une réunion", "lundi 30 novembre 2026, de 14 h à 15 h 30"],
+        [f"Ada {bridged.family} déplace une réunion", "mardi 1er décembre 2026, de 14 h à 15 h 30"],
+        [f"Ada {bridged.family} retire son invitation à une réunion", "mardi 1er décembre 2026, de 14 h à 15 h 30"],
     ]
     assert [one["content"].get("m.relates_to", {}).get("event_id") for one in found] == [None, found[0]["event_id"], found[0]["event_id"]]
 
@@ -198,6 +203,7 @@ async def test_a_command_outside_of_a_meeting_s_thread_is_a_message(bridged: Tow
     assert len(await facts(bridged, "messaging.message.posted.v1")) == 2
 
 
+@ON_EVERY_HOMESERVER
 async def test_what_is_written_elsewhere_is_not_said(bridged: Town) -> None:
     room_id = await bridged.room("ada", "bob")
     await bridged.say("ada", room_id, "Entre nous")
@@ -218,11 +224,12 @@ async def test_answers_reach_the_organizer_and_what_was_answered_in_a_room_is_co
     meeting = uuid4()
     await bridged.hears(invited(bridged, "ada", "bob", meeting), answered(bridged, "bob", "ada", meeting, "declined", "messaging"))
     await deliver(bridged)
-    assert (await told(bridged, "ada"))[-1] == "Bob Martin décline votre réunion"
+    assert (await told(bridged, "ada"))[-1] == f"Bob {bridged.family} décline votre réunion"
     assert (await told(bridged, "bob"))[-1] == "C'est noté : vous déclinez."
     assert "lundi 30 novembre 2026" in (await messages(bridged, "ada", await room_of(bridged, "ada")))[-1]["content"]["body"]
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_quota_alert_is_quiet_and_is_edited_while_it_lasts(bridged: Town) -> None:
     space = uuid4()
     await bridged.hears(nearly_full(bridged, "bob", 80, space), nearly_full(bridged, "bob", 90, space))
@@ -234,6 +241,11 @@ async def test_a_quota_alert_is_quiet_and_is_edited_while_it_lasts(bridged: Town
     assert found[1]["content"]["m.new_content"]["body"].startswith("Votre espace est plein à 90 %")
 
 
+async def out_of(bridged: Town, room_id: str, name: str) -> bool:
+    return bridged.id_of(name) not in await members(bridged, "ada", room_id)
+
+
+@ON_EVERY_HOMESERVER
 async def test_who_leaves_is_out_of_all_rooms_and_comes_back_into_them(bridged: Town) -> None:
     await bridged.team("Projet", "ada", "bob")
     await deliver(bridged)
@@ -243,7 +255,7 @@ async def test_who_leaves_is_out_of_all_rooms_and_comes_back_into_them(bridged: 
     await bridged.hears(shared(bridged, "ada", "bob"))
     await deliver(bridged)
     assert (await bridged.call("GET", "account/whoami", by="bob"))[0] == 401
-    assert bridged.id_of("bob") not in await members(bridged, "ada", room_id)
+    await until(lambda: out_of(bridged, room_id, "bob"), "bob is out of the room")  # Synapse does it a moment later
     [settled] = await facts(bridged, "messaging.leaver.settled.v1")
     assert settled["agent_id"] == str(bob) and "Matrix account closed" in settled["done"]
     await bridged.hears(AgentReinstated(at=now, about=str(bob), agent_id=bob))
@@ -254,6 +266,7 @@ async def test_who_leaves_is_out_of_all_rooms_and_comes_back_into_them(bridged: 
     assert (await told(bridged, "bob"))[0] == "Bienvenue dans Parvis, Bob"
 
 
+@ON_EVERY_HOMESERVER
 async def test_a_real_client_reads_a_notice_and_answers_in_its_thread(bridged: Town) -> None:
     file_id = uuid4()
     await bridged.hears(shared(bridged, "ada", "bob", file_id))
@@ -263,7 +276,7 @@ async def test_a_real_client_reads_a_notice_and_answers_in_its_thread(bridged: T
     assert isinstance(synced, nio.SyncResponse), synced
     [(room_id, room)] = synced.rooms.join.items()
     notice = room.timeline.events[-1]
-    assert isinstance(notice, nio.RoomMessageText) and notice.body.startswith("Ada Martin partage avec vous")
+    assert isinstance(notice, nio.RoomMessageText) and notice.body.startswith(f"Ada {bridged.family} partage avec vous")
     content = {"msgtype": "m.text", "body": "Lu", **thread(notice.event_id)}
     assert isinstance(await bob.room_send(room_id, "m.room.message", content), nio.RoomSendResponse)
     await deliver(bridged)

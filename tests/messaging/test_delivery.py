@@ -5,9 +5,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from parvis_kit.events import Retry
 from parvis_messaging.actions import Bridge, Sender, bridging
 from parvis_messaging.homeserver.port import Failed, Homeserver, RoomWanted
+from parvis_messaging.homeserver.registration import Registration
+from parvis_messaging.homeserver.synapse import Synapse
 from parvis_messaging.rules.delivery import txn_id_of, wait_of
 
 from .bridge import deliver, facts, joined, nearly_full, room_of, sender_of, shared, told
@@ -24,8 +28,14 @@ class Faulty:
         self.is_done_first = False
         self.sent: list[str] = []
 
-    async def user_of(self, agent_id: UUID) -> str | None:
-        return await self.inner.user_of(agent_id)
+    async def keep_account(self, user_id: str, display_name: str) -> None:
+        await self.inner.keep_account(user_id, display_name)
+
+    async def close_account(self, user_id: str) -> int:
+        return await self.inner.close_account(user_id)
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
+        await self.inner.end_session(user_id, device_id)
 
     async def ensure_room(self, wanted: RoomWanted) -> str:
         return await self.inner.ensure_room(wanted)
@@ -156,6 +166,30 @@ async def test_two_processes_deliver_each_message_once(town: Town, faulty: Fault
     await deliver(town)
     assert len(await told(town, "bob")) == 11
     assert len(faulty.sent) == len(set(faulty.sent)) == 20
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "header", "wait_ms"),
+    [(429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 1500}, "", 1500), (429, {"errcode": "M_LIMIT_EXCEEDED"}, "3", 3000),
+     (503, "away", "2", 2000), (502, "<html>", "", None)],
+)  # fmt: skip
+async def test_a_lane_is_told_how_long_the_homeserver_asks_it_to_wait(status: int, body: Any, header: str, wait_ms: int | None) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        headers = {"Retry-After": header} if header else {}
+        if isinstance(body, str):
+            return web.Response(text=body, status=status, headers=headers)
+        return web.json_response(body, status=status, headers=headers)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as busy:
+        server = Synapse(str(busy.make_url("")), "parvis.test", Registration("", "parvis", "as", "hs"))
+        try:
+            with pytest.raises(Failed) as failed:
+                await server.send("!r:parvis.test", "m.room.message", {}, "T")
+            assert (failed.value.status, failed.value.retry_after_ms) == (status, wait_ms)
+        finally:
+            await server.close()
 
 
 def test_a_transaction_id_is_the_same_for_the_same_message_alone() -> None:

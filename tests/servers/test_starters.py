@@ -1,6 +1,7 @@
 """The real servers start from one command, stop when told, and never outlive whoever started them."""
 
 import asyncio
+import json
 import os
 import runpy
 import signal
@@ -221,6 +222,30 @@ async def test_prometheus_answers_and_leaves_nothing_behind(prometheus_script: P
         missing("Prometheus", str(reason))
     assert not Path(said["dir"]).exists()
     assert not alive(int(said["pid"]))
+
+
+def test_synapse_answers_and_leaves_nothing_behind(synapse_script: Path) -> None:
+    try:
+        with started(synapse_script, "--server-name", "parvis.test") as said:
+            with urllib.request.urlopen(f"{said['url']}/_matrix/client/versions", timeout=5) as answer:
+                assert "versions" in json.loads(answer.read())
+            assert said["server_name"] == "parvis.test"
+    except ServerMissing as reason:
+        missing("Synapse", str(reason))
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
+async def test_synapse_does_not_outlive_a_starter_that_was_killed(synapse_script: Path, synapse: object, open_folder: Path) -> None:
+    starter = subprocess.Popen(
+        [sys.executable, str(synapse_script), "--dir", str(open_folder / "server")], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout
+    said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    await until_gone(int(said["pid"]))
 
 
 def alive(pid: int) -> bool:

@@ -4,6 +4,7 @@ from parvis_messaging.actions.accounts import (
     add_filter,
     ensure_bot,
     keep_account,
+    note_session,
     put_account_data,
     remove_devices,
     rename_device,
@@ -11,7 +12,7 @@ from parvis_messaging.actions.accounts import (
     sign_out,
 )
 from parvis_messaging.actions.bridging import Bridge
-from parvis_messaging.actions.inbounds import publish_noted
+from parvis_messaging.actions.inbounds import hear, publish_noted
 from parvis_messaging.actions.leavers import forget_account, settle_leaver, welcome_back
 from parvis_messaging.actions.links import bring_in, close_team, follow_team, forget_agent, note_departure
 from parvis_messaging.actions.loopback import Loopback
@@ -42,7 +43,8 @@ from parvis_messaging.actions.rooms import (
     send,
     set_state,
 )
-from parvis_messaging.actions.sending import Sender, forget_old
+from parvis_messaging.actions.sending import Sender, forget_old, replay_parked
+from parvis_messaging.actions.watching import Watch
 
 __all__ = [
     "Author",
@@ -50,6 +52,7 @@ __all__ = [
     "Loopback",
     "NewRoom",
     "Sender",
+    "Watch",
     "add_filter",
     "author_of",
     "bring_in",
@@ -62,10 +65,12 @@ __all__ = [
     "forget_account",
     "forget_agent",
     "forget_old",
+    "hear",
     "keep_account",
     "mark_all_read",
     "mark_read",
     "note_departure",
+    "note_session",
     "publish_noted",
     "put_account_data",
     "put_alias",
@@ -76,6 +81,7 @@ __all__ = [
     "remove_devices",
     "rename",
     "rename_device",
+    "replay_parked",
     "send",
     "set_state",
     "settle_leaver",

@@ -1,6 +1,8 @@
 """What agents write in linked rooms: noted with the event, said on the log after."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from parvis_contracts.messaging import CommandReceived, MessagePosted
@@ -9,8 +11,10 @@ from parvis_kit.db import Database, Tx
 from parvis_kit.events import publish
 from parvis_kit.failpoints import reach
 
+from parvis_messaging.homeserver import Home
 from parvis_messaging.rules import Event
 from parvis_messaging.rules.commands import command_in, command_of_sign
+from parvis_messaging.rules.heard import event_of
 from parvis_messaging.store import deliveries, inbounds
 from parvis_messaging.store.deliveries import Subject
 from parvis_messaging.store.inbounds import Inbound
@@ -21,7 +25,7 @@ UNKNOWN_MINISTRY = UUID(int=0)
 
 
 async def note(tx: Tx, event: Event, *, now: datetime) -> bool:
-    """Whether it was one of an agent in a room of a team or in their own with Parvis; any other is nobody's business. Twice is once."""
+    """Whether it was a new one of an agent in a room of a team or in their own with Parvis; any other is nobody's business."""
     if event.state_key is not None or event.type not in ("m.room.message", "m.reaction") or event.rel_type == "m.replace":
         return False
     linked = await inbounds.find_linked(tx, event.room_id, event.sender)
@@ -31,10 +35,18 @@ async def note(tx: Tx, event: Event, *, now: datetime) -> bool:
     relation = event.content.get("m.relates_to")
     sign = relation.get("key") if isinstance(relation, dict) else None
     command = command_in(event.content.get("body")) if is_message else command_of_sign(sign)
-    wanted = is_message or command is not None
-    if wanted:
-        await inbounds.add_inbound(tx, Inbound(event.event_id, event.room_id, *linked, is_message, about(event), command, now))
-    return wanted
+    if not is_message and command is None:
+        return False
+    return await inbounds.add_inbound(tx, Inbound(event.event_id, event.room_id, *linked, is_message, about(event), command, now))
+
+
+async def hear(tx: Tx, home: Home, said: Sequence[Any], *, now: datetime) -> int:
+    """What a homeserver pushes. How many of it were new."""
+    events = [one for one in map(event_of, said) if one is not None]
+    noted = sum([await note(tx, one, now=now) for one in events])
+    if noted:
+        tx.after_commit.append(home.noted.set)
+    return noted
 
 
 def about(event: Event) -> str | None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
@@ -43,9 +42,19 @@ class Loopback:
         async with self.database.transaction() as tx:
             await accounts.ensure_bot(tx, self.home, now=self.clock())
 
-    async def user_of(self, agent_id: UUID) -> str | None:
-        async with self.database.read() as conn:
-            return (await account_rows.accounts_of(conn, [agent_id])).get(agent_id)
+    async def keep_account(self, user_id: str, display_name: str) -> None:
+        """The row is the account."""
+
+    async def close_account(self, user_id: str) -> int:
+        """Its row says so already, and lets nobody in."""
+        async with self.transaction() as tx:
+            await events.take_positions(tx, 0)
+            return await rooms.leave_all(tx, self.home, user_id, now=self.clock())
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
+        async with self.transaction() as tx:
+            await account_rows.remove_devices(tx, user_id, [device_id])
+            tx.after_commit.append(lambda: self.home.waiters.wake(0, user_id))
 
     async def ensure_room(self, wanted: RoomWanted) -> str:
         alias = self.home.alias(wanted.alias)

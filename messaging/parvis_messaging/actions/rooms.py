@@ -294,6 +294,15 @@ async def rename(tx: Tx, home: Home, author: Author, values: JsonObject, *, now:
             await append(tx, home, room_id, author, "m.room.member", content, state_key=author.user_id, now=now)
 
 
+async def leave_all(tx: Tx, home: Home, user_id: str, *, now: datetime) -> int:
+    """How many rooms there were, invitations among them."""
+    left = [room_id for room_id, membership, _ in await events.memberships_of(tx, user_id) if membership in OPEN]
+    content = await member_content(tx, user_id, "leave")
+    for room_id in left:
+        await append(tx, home, room_id, Author(user_id), "m.room.member", content, state_key=user_id, now=now)
+    return len(left)
+
+
 NO_ROOM = "There is no such room, or it is not yours to see."
 NOT_THERE = "You are not in this room."
 

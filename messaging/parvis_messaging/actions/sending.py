@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -17,6 +17,7 @@ from parvis_kit.failpoints import reach
 from prometheus_client import Counter, Histogram
 
 from parvis_messaging.actions.bridging import Bridge
+from parvis_messaging.actions.settling import settle_account, user_of
 from parvis_messaging.homeserver.port import Failed, RoomWanted
 from parvis_messaging.rules.delivery import is_final, reason_of, txn_id_of, wait_of
 from parvis_messaging.rules.notices import PREFERENCE_OF, QUIET, Notice, words_of
@@ -117,7 +118,7 @@ class Sender:
             if await deliveries.finish(tx, one.id):
                 await links.change_link(tx, one.lane, attempts=0, not_before=None)
                 if done.subject is not None:
-                    await deliveries.add_posted(tx, done.event_id, one.lane, done.subject, is_root=done.is_root, now=now)
+                    await deliveries.add_posted(tx, done.event_id, one.lane, done.subject, one.notice_id, is_root=done.is_root, now=now)
             await reach("bridge.finishing")
         SECONDS.labels(one.act).observe(perf_counter() - began)
         TOTAL.labels("done", "").inc()
@@ -141,6 +142,8 @@ class Sender:
 
     async def settle_room(self, link: Link) -> Done:
         """The room is there, is called what it is to be called, and has whom it is to have."""
+        if link.kind == "direct":
+            await settle_account(self.database, self.bridge, link.subject_id)
         room_id = await self.room_of(link)
         if link.room_id is not None and link.name and link.named != link.name:
             await self.bridge.server.rename(room_id, link.name)
@@ -163,7 +166,7 @@ class Sender:
 
     async def move(self, room_id: str, agent_id: Any, how: Callable[[str, str], Awaitable[None]]) -> bool:
         """False for whom the homeserver has no account, or whom it refuses: they come when that has changed. Raises Failed."""
-        user_id = await self.bridge.server.user_of(agent_id)
+        user_id = await user_of(self.database, self.bridge, agent_id)
         if user_id is None:
             return False
         try:
@@ -179,9 +182,8 @@ class Sender:
         """Made when there is none: its alias makes two of them one."""
         if link.room_id is not None:
             return link.room_id
-        alias = f"_parvis_{link.lane.replace(':', '_')}"
         about = {f"{'team' if link.kind == 'team' else 'agent'}_id": str(link.subject_id)}
-        wanted = RoomWanted(alias, link.name, link.kind == "direct", {"kind": link.kind, **about})
+        wanted = RoomWanted(alias_of(link), link.name, link.kind == "direct", {"kind": link.kind, **about})
         room_id = await self.bridge.server.ensure_room(wanted)
         await reach("bridge.room_made")
         now = self.clock()
@@ -208,7 +210,7 @@ class Sender:
             subject = Subject(notice.subject_kind, notice.subject_id)
             root = await deliveries.root_of(conn, link.lane, subject.kind, subject.id) if subject.kind != "none" else None
             body = await self.put_into_words(conn, notice)
-        if notice.agent_id is not None and await self.bridge.server.user_of(notice.agent_id) is None:
+        if notice.agent_id is not None and await user_of(self.database, self.bridge, notice.agent_id) is None:
             return await self.wait_for_account(one, notice)
         room_id = await self.room_of(link)
         is_edit = notice.kind == "quota" and root is not None and self.clock() - root[1] < EDIT_WITHIN
@@ -233,6 +235,11 @@ class Sender:
         return words_of(notice, language, names, self.bridge.public_url).body
 
 
+def alias_of(link: Link) -> str:
+    """By which a room is found again."""
+    return f"_parvis_{link.lane.replace(':', '_')}"
+
+
 def content_of(notice: Notice, body: str, root: str | None, is_edit: bool) -> dict[str, Any]:
     """Of the message: in the thread of what it is about, or in the place of the alert before."""
     said: dict[str, Any] = {"msgtype": "m.notice" if notice.kind in QUIET else "m.text", "body": body, "m.mentions": {}}
@@ -250,6 +257,11 @@ def failure_of(link: Link, failed: Failed, now: datetime) -> MessageDeliveryFail
     return MessageDeliveryFailed(
         at=now, about=str(link.subject_id), room_id=link.room_id, agent_id=agent_id, team_id=team_id, reason=reason_of(failed.status)
     )
+
+
+async def replay_parked(tx: Tx, delivery_ids: Collection[int]) -> None:
+    """Once more, in the order of their rooms, under the same transaction ids."""
+    await deliveries.replay(tx, delivery_ids)
 
 
 async def forget_old(tx: Tx, *, now: datetime) -> None:

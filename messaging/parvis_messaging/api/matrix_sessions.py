@@ -2,12 +2,11 @@
 
 from base64 import b64encode
 
-from aiohttp import web
 from parvis_kit.http import DB
 from parvis_kit.problems import Unauthorized
 
 from parvis_messaging import actions
-from parvis_messaging.api.matrix_common import WHO, Call, Doors, answer
+from parvis_messaging.api.matrix_common import WHO, Call, Doors
 from parvis_messaging.queries import sessions
 from parvis_messaging.rules import JsonObject
 from parvis_messaging.rules.matrix import ROOM_VERSION, Refused, forbidden, list_in, object_in, text_in
@@ -23,12 +22,6 @@ BASE = "/_matrix/client"
 @DOORS.open("GET", "/versions", prefix=BASE, versions=("",), signed_in=False)
 async def versions(call: Call) -> JsonObject:
     return {"versions": SPECIFICATIONS, "unstable_features": {"org.matrix.msc3440.stable": True, "org.matrix.msc3773": False}}
-
-
-@DOORS.open("GET", "/.well-known/matrix/client", prefix="", versions=("",), signed_in=False)
-async def well_known(call: Call) -> JsonObject:
-    """Where a client finds the homeserver, and that it should not encrypt rooms by itself."""
-    return {"m.homeserver": {"base_url": call.home.public_url}, "io.element.e2ee": {"default": False, "force_disable": True}}
 
 
 @DOORS.open("GET", "/login", signed_in=False)
@@ -152,14 +145,3 @@ async def capabilities(call: Call) -> JsonObject:
             "m.3pid_changes": {"enabled": False},
         }
     }
-
-
-UNRECOGNIZED = Refused(404, "M_UNRECOGNIZED", "This homeserver has no such door.")
-
-
-@DOORS.open("*", "/{rest:.*}", prefix="/_matrix", versions=("",), signed_in=False)
-async def anything_else(call: Call) -> web.StreamResponse:
-    """What a browser asks before it asks, and what is not here."""
-    if call.request.method == "OPTIONS":
-        return answer({})
-    raise UNRECOGNIZED

@@ -16,6 +16,8 @@ class Home:
     public_url: str
     media_bytes_max: int
     media_account_bytes_max: int
+    is_here: bool = True
+    """False when the homeserver is another's, and only the names are the same."""
     noted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an agent has written in a linked room."""
 

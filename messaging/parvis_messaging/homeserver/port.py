@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
 
 
 class Failed(Exception):
@@ -37,8 +36,14 @@ class Homeserver(Protocol):
     def bot(self) -> str:
         """The user id that speaks for Parvis."""
 
-    async def user_of(self, agent_id: UUID) -> str | None:
-        """The account of an agent; None while there is none, or when it is closed."""
+    async def keep_account(self, user_id: str, display_name: str) -> None:
+        """There is such an account, open, and called so."""
+
+    async def close_account(self, user_id: str) -> int:
+        """Nobody signs in to it, its sessions are ended and its rooms left. How many rooms there were."""
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
+        """Whoever is signed in on this device is out."""
 
     async def ensure_room(self, wanted: RoomWanted) -> str:
         """The id of the room under this alias, made when there is none."""

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from parvis_kit.db import Connection
+from parvis_kit.db import Connection, Database
 
 from parvis_messaging.rules.notices import PREFERENCE_KINDS, PREFERENCE_OF, Notice, Words, words_of
 from parvis_messaging.store import deliveries, inbounds, notices
+from parvis_messaging.store.deliveries import Parked
 
 DEPTH_COUNTED_MAX = 10_000
+PARKED_SHOWN_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,20 @@ async def preferences_for(conn: Connection, agent_id: UUID) -> Mapping[str, tupl
     """Kind → by Matrix, on the portal; all of them, and yes where nothing was chosen."""
     chosen = await notices.preferences_of(conn, agent_id)
     return {kind: chosen.get(kind, (True, True)) for kind in PREFERENCE_KINDS}
+
+
+async def parked_deliveries(conn: Connection) -> list[Parked]:
+    """What the homeserver refused for good, the oldest first."""
+    return await deliveries.parked(conn, PARKED_SHOWN_MAX)
+
+
+async def refused_for_good(database: Database) -> str:
+    """For /readyz, `parvis doctor` and the page of health: empty when all have been told."""
+    async with database.read() as conn:
+        count = await deliveries.count_parked(conn)
+    return (
+        f"{count} messages were refused by the homeserver: `parvis messaging parked` says why, `replay` sends them again" if count else ""
+    )
 
 
 async def standing_of(conn: Connection) -> Standing:

@@ -14,7 +14,10 @@ account = sa.Table(
     sa.Column("avatar_url", sa.Text),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("closed_at", Moment),
+    sa.Column("ready_at", Moment),
+    sa.Column("left_at", Moment),
 )
+"""`ready_at`: since when the homeserver has it. `left_at`: when its agent left, until their sessions are ended and their rooms left."""
 device = sa.Table(
     "device",
     METADATA,

@@ -41,6 +41,9 @@ class Account:
     agent_id: UUID | None
     display_name: str
     avatar_url: str | None
+    closed_at: datetime | None = None
+    ready_at: datetime | None = None
+    left_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,25 @@ async def remove_devices(tx: Tx, user_id: str, device_ids: Collection[str] | Non
     if device_ids is not None:
         gone = gone.where(device.c.device_id.in_(list(device_ids)))
     return (await tx.execute(gone)).rowcount
+
+
+async def fallen_of(conn: Connection, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """User and device of sessions that let nobody in any more: left, suspended, revoked, expired or closed."""
+    fallen = device.outerjoin(_credential, _credential.c.id == device.c.credential_id)
+    fallen = fallen.outerjoin(_agent, _agent.c.id == device.c.agent_id).outerjoin(account, account.c.user_id == device.c.user_id)
+    wanted = sa.select(device.c.user_id, device.c.device_id).select_from(fallen).where(sa.not_(sa.func.coalesce(STANDS, sa.false())))
+    return [(row[0], row[1]) for row in await conn.execute(wanted.limit(limit), {"now": now})]
+
+
+async def settled(conn: Connection) -> list[tuple[str, str, bool, list[str]]]:
+    """User id, name, whether it is closed, and the devices signed in, of all that were once on the homeserver."""
+    columns = account.c
+    devices: dict[str, list[str]] = {}
+    for row in await conn.execute(sa.select(device.c.user_id, device.c.device_id)):
+        devices.setdefault(row[0], []).append(row[1])
+    wanted = sa.select(columns.user_id, columns.display_name, columns.closed_at.is_not(None)).where(columns.ready_at.is_not(None))
+    rows = await conn.execute(wanted.where(columns.agent_id.is_not(None)).order_by(columns.user_id))
+    return [(row[0], row[1], bool(row[2]), devices.get(row[0], [])) for row in rows]
 
 
 async def find_account(conn: Connection, user_id: str) -> Account | None:

@@ -1,5 +1,6 @@
 """What is still to be done on the homeserver, in the order of each room; and what was posted, about what."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -10,6 +11,7 @@ from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert
 
 from parvis_messaging.store import METADATA
 from parvis_messaging.store.links import link
+from parvis_messaging.store.notices import notice
 
 Act = Literal["room", "notice"]
 delivery = sa.Table(
@@ -35,6 +37,7 @@ posted = sa.Table(
     sa.Column("subject_id", sa.Uuid),
     sa.Column("is_root", sa.Boolean, nullable=False),
     sa.Column("at", Moment, nullable=False, index=True),
+    sa.Column("notice_id", sa.Uuid),
     sa.Index("ix_posted_subject", "lane", "subject_kind", "subject_id"),
 )
 """The bridge's own messages: what an answer in their thread, or a reaction to one of them, is about."""
@@ -54,6 +57,22 @@ class Delivery:
 class Subject:
     kind: str
     id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    id: int
+    lane: str
+    what: str
+    """The kind of the notice; `room` when it was about the room itself."""
+    errcode: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    event_id: str
+    notice_id: UUID | None
 
 
 DELIVERY = tuple(delivery.c[name] for name in Delivery.__slots__)
@@ -99,6 +118,30 @@ async def park(tx: Tx, delivery_id: int, errcode: str) -> None:
     await tx.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(state="parked", errcode=errcode))
 
 
+async def parked(conn: Connection, limit: int) -> list[Parked]:
+    """The oldest first."""
+    columns = delivery.c
+    what = sa.func.coalesce(notice.c.kind, columns.act)
+    wanted = sa.select(columns.id, columns.lane, what, columns.errcode, columns.created_at).where(columns.state == "parked")
+    wanted = wanted.outerjoin_from(delivery, notice, notice.c.id == columns.notice_id).order_by(columns.id).limit(limit)
+    return [Parked(*row) for row in await conn.execute(wanted)]
+
+
+async def replay(tx: Tx, delivery_ids: Collection[int]) -> None:
+    """Those among them that are parked; their rooms are in no more hurry to wait."""
+    columns = delivery.c
+    these = columns.state == "parked", columns.id.in_(list(delivery_ids))
+    lanes = sa.select(columns.lane).where(*these)
+    await tx.execute(sa.update(link).where(link.c.lane.in_(lanes)).values(attempts=0, not_before=None))
+    await tx.execute(sa.update(delivery).where(*these).values(state="waiting", errcode=None))
+
+
+async def unpark(tx: Tx, lane: str, after: datetime) -> int:
+    """Those of a room, since then. How many there were."""
+    these = delivery.c.state == "parked", delivery.c.lane == lane, delivery.c.created_at >= after
+    return (await tx.execute(sa.update(delivery).where(*these).values(state="waiting", errcode=None))).rowcount
+
+
 async def depth(conn: Connection, most: int) -> int:
     """How many are open, counted up to `most`."""
     counted = sa.select(delivery.c.id).where(OPEN).limit(most).subquery()
@@ -130,9 +173,21 @@ async def root_of(conn: Connection, lane: str, kind: str, subject_id: UUID | Non
     return (row[0], row[1]) if row is not None else None
 
 
-async def add_posted(tx: Tx, event_id: str, lane: str, subject: Subject, *, is_root: bool, now: datetime) -> None:
+async def add_posted(tx: Tx, event_id: str, lane: str, subject: Subject, notice_id: UUID | None, *, is_root: bool, now: datetime) -> None:
     values = {"event_id": event_id, "lane": lane, "subject_kind": subject.kind, "subject_id": subject.id, "is_root": is_root, "at": now}
+    values["notice_id"] = notice_id
     await tx.execute(upsert(tx, posted).values(**values).on_conflict_do_nothing())
+
+
+async def posted_since(conn: Connection, lane: str, after: datetime) -> list[Posted]:
+    """The oldest first."""
+    columns = posted.c
+    wanted = sa.select(columns.event_id, columns.notice_id).where(columns.lane == lane, columns.at >= after)
+    return [Posted(*row) for row in await conn.execute(wanted.order_by(columns.at, columns.event_id))]
+
+
+async def forget_events(tx: Tx, event_ids: Collection[str]) -> None:
+    await tx.execute(sa.delete(posted).where(posted.c.event_id.in_(list(event_ids))))
 
 
 async def subject_of(conn: Connection, lane: str, event_id: str) -> Subject | None:

@@ -60,9 +60,11 @@ async def find_linked(conn: Connection, room_id: str, user_id: str) -> tuple[str
     return (row[0], row[1]) if row is not None else None
 
 
-async def add_inbound(tx: Tx, one: Inbound) -> None:
+async def add_inbound(tx: Tx, one: Inbound) -> bool:
+    """False when it is there already."""
     values = {name: getattr(one, name) for name in Inbound.__slots__}
-    await tx.execute(upsert(tx, inbound).values(**values).on_conflict_do_nothing(index_elements=["event_id"]))
+    put = upsert(tx, inbound).values(**values).on_conflict_do_nothing(index_elements=["event_id"])
+    return (await tx.execute(put)).rowcount == 1
 
 
 async def lock_open(tx: Tx, limit: int) -> list[tuple[Inbound, UUID | None]]:

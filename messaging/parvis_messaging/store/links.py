@@ -25,8 +25,10 @@ link = sa.Table(
     sa.Column("not_before", Moment),
     sa.Column("leased_until", Moment),
     sa.Column("lease", BinaryText),
+    sa.Column("heard_event", BinaryText),
 )
-"""`name`: what the room is to be called; `named`: what it is called. The last four: who drives its lane, and not before when."""
+"""`name`: what the room is to be called; `named`: what it is called. The four before the last: who drives its lane, and not before when.
+`heard_event`: up to where all that a homeserver elsewhere has in the room was read back."""
 link_member = sa.Table(
     "link_member",
     METADATA,
@@ -47,6 +49,7 @@ class Link:
     named: str
     room_id: str | None
     attempts: int
+    heard_event: str | None
 
 
 LINK = tuple(link.c[name] for name in Link.__slots__)
@@ -107,6 +110,17 @@ async def forget_members(tx: Tx, lane: str, agent_ids: Collection[UUID]) -> None
     columns = link_member.c
     gone = sa.delete(link_member).where(columns.lane == lane, columns.agent_id.in_(list(agent_ids)), columns.wanted.is_(False))
     await tx.execute(gone)
+
+
+async def linked(conn: Connection) -> list[Link]:
+    """All that have a room."""
+    wanted = sa.select(*LINK).where(link.c.room_id.is_not(None)).order_by(link.c.lane)
+    return [Link(*row) for row in await conn.execute(wanted)]
+
+
+async def mark_all_absent(tx: Tx, lane: str) -> None:
+    """The room has lost its members; they are still wanted there."""
+    await tx.execute(sa.update(link_member).where(link_member.c.lane == lane).values(there=False))
 
 
 async def lanes_of(conn: Connection, agent_id: UUID) -> list[str]:
