@@ -141,6 +141,10 @@ class QuotaThresholdCrossed(Fact):
     kind: SpaceKind
     ministry_id: UUID
     owner_id: UUID | None = None
+    manager_ids: tuple[UUID, ...] = Field(default=(), max_length=50)
+    """Agents who manage a shared space, the first fifty."""
+    manager_team_ids: tuple[UUID, ...] = Field(default=(), max_length=50)
+    """Teams that do."""
     percent: int = Field(ge=1, le=100)
     used_bytes: int = Field(ge=0)
     limit_bytes: int = Field(ge=0)

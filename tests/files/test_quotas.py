@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from parvis_contracts.directory import AgentMoved
+from parvis_contracts.files import QuotaThresholdCrossed
 from parvis_files.settings import Settings
 
 from .conftest import MIB, Office
@@ -70,6 +71,18 @@ async def test_a_threshold_is_told_when_it_is_crossed_and_again_after_it_was_lef
     assert await office.quota("ada") == (850, 0)
     await office.store(root, "e.bin", b"x" * 100, by="ada")
     assert await crossed(office) == 3
+
+
+async def test_a_shared_space_s_managers_are_named_when_it_crosses_a_threshold(office: Office) -> None:
+    await office.team("Projet", "interieur", "bob")
+    space = await office.space("Projet", by="ada")
+    await office.share(space["root_id"], "team", "Projet", "manager", by="ada")
+    await office.share(space["root_id"], "agent", "bob", "editor", by="ada")
+    await office.store(space["root_id"], "a.bin", b"x" * 950, by="ada")
+    kept = "SELECT data FROM files.{} WHERE type = 'files.space.quota_crossed.v1'"
+    [(data,)] = await office.rows(f"{kept.format('log')} UNION ALL {kept.format('outbox')}")
+    fact = QuotaThresholdCrossed.model_validate_json(data)
+    assert (fact.owner_id, fact.manager_ids, fact.manager_team_ids) == (None, (office.ids["ada"],), (office.ids["Projet"],))
 
 
 async def test_agents_who_move_take_what_they_hold_to_the_other_ministry(office: Office) -> None:

@@ -241,6 +241,18 @@ async def test_a_quota_alert_is_quiet_and_is_edited_while_it_lasts(bridged: Town
     assert found[1]["content"]["m.new_content"]["body"].startswith("Votre espace est plein à 90 %")
 
 
+async def test_that_a_shared_space_is_nearly_full_is_told_to_those_who_manage_it(bridged: Town) -> None:
+    await bridged.team("Projet", "ada", "bob")
+    fact = nearly_full(bridged, "bob", 90, uuid4())
+    managed = {"kind": "shared", "owner_id": None, "manager_ids": (bridged.ids["bob"],), "manager_team_ids": (bridged.ids["Projet"],)}
+    await bridged.hears(fact.model_copy(update=managed))
+    await deliver(bridged)
+    assert (await told(bridged, "bob"))[1:] == ["Un espace partagé dont vous avez la gestion est plein à 90 %"]
+    in_team = await messages(bridged, "ada", await room_of(bridged, "Projet", "team"))
+    assert [one["content"]["msgtype"] for one in in_team] == ["m.notice"]
+    assert len(await told(bridged, "ada")) == 1
+
+
 async def out_of(bridged: Town, room_id: str, name: str) -> bool:
     return bridged.id_of(name) not in await members(bridged, "ada", room_id)
 

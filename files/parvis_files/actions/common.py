@@ -17,8 +17,10 @@ from parvis_files.rules import Asker, Item, Seen, Space
 from parvis_files.rules.names import numbered
 from parvis_files.rules.quotas import Limits, threshold_of
 from parvis_files.rules.rights import Action
-from parvis_files.store import items, spaces
+from parvis_files.store import items, shares, spaces
 
+MANAGERS_TOLD_MAX = 50
+"""Of a shared space that is nearly full; whoever manages one with more looks at its page."""
 NAMES_TRIED = 20
 """`report (2)` to `report (21)`; then a number that nobody has."""
 
@@ -73,8 +75,11 @@ async def settled(tx: Tx, space: Space, limits: Limits, now: datetime) -> None:
         return
     await spaces.change_space(tx, space.id, threshold=percent)
     if percent > space.threshold:
+        managers = await shares.shares_of(tx, space.root_id) if space.owner_id is None else []
+        of = {kind: [one.grantee_id for one in managers if (one.role, one.grantee_kind) == ("manager", kind)] for kind in ("agent", "team")}
         fact = QuotaThresholdCrossed(
             at=now, about=str(space.id), space_id=space.id, kind=space.kind, ministry_id=space.ministry_id, owner_id=space.owner_id,
+            manager_ids=tuple(of["agent"][:MANAGERS_TOLD_MAX]), manager_team_ids=tuple(of["team"][:MANAGERS_TOLD_MAX]),
             percent=percent, used_bytes=space.used_bytes, limit_bytes=limit,
         )  # fmt: skip
         publish(tx, fact)

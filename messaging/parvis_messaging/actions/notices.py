@@ -54,10 +54,17 @@ async def tell_share(tx: Tx, bridge: Bridge, fact: FileShared) -> None:
 
 
 async def tell_quota(tx: Tx, bridge: Bridge, fact: QuotaThresholdCrossed) -> None:
-    """To whom the space belongs; a shared one belongs to nobody whom the fact names."""
+    """To whom the space belongs, or to those who manage a shared one: agents in their own rooms, teams in theirs."""
+    details: dict[str, Any] = {"percent": fact.percent, "used_bytes": fact.used_bytes, "limit_bytes": fact.limit_bytes}
+    subject: tuple[SubjectKind, UUID | None] = "space", fact.space_id
     if fact.owner_id is not None:
-        details = {"percent": fact.percent, "used_bytes": fact.used_bytes, "limit_bytes": fact.limit_bytes}
-        await tell_agent(tx, bridge, id_of(fact, "owner"), fact.owner_id, "quota", ("space", fact.space_id), details, at=fact.at)
+        await tell_agent(tx, bridge, id_of(fact, "owner"), fact.owner_id, "quota", subject, details, at=fact.at)
+        return
+    details["shared"] = True
+    for one in fact.manager_ids:
+        await tell_agent(tx, bridge, id_of(fact, f"manager {one}"), one, "quota", subject, details, at=fact.at)
+    for one in fact.manager_team_ids:
+        await tell_team(tx, bridge, id_of(fact, f"team {one}"), one, "quota", subject, details, at=fact.at)
 
 
 async def tell_invitation(tx: Tx, bridge: Bridge, fact: MeetingInvited) -> None:

@@ -127,7 +127,8 @@ def _french(notice: Notice, names: Names) -> tuple[str, str]:
         case "answer_noted":
             return NOTED[details["answer"]][0], span_of(details, "fr")
         case "quota":
-            return f"Votre espace est plein à {details['percent']} %", f"{gib(details, 'fr')} : supprimez, ou videz la corbeille."
+            whose = "Un espace partagé dont vous avez la gestion" if details.get("shared") else "Votre espace"
+            return f"{whose} est plein à {details['percent']} %", f"{gib(details, 'fr')} : supprimez, ou videz la corbeille."
 
 
 def _english(notice: Notice, names: Names) -> tuple[str, str]:
@@ -150,7 +151,8 @@ def _english(notice: Notice, names: Names) -> tuple[str, str]:
         case "answer_noted":
             return NOTED[details["answer"]][1], span_of(details, "en")
         case "quota":
-            return f"Your space is {details['percent']}% full", f"{gib(details, 'en')}: delete something, or empty the trash."
+            whose = "A shared space that you manage" if details.get("shared") else "Your space"
+            return f"{whose} is {details['percent']}% full", f"{gib(details, 'en')}: delete something, or empty the trash."
 
 
 DAYS = {
