@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from parvis_messaging.api.matrix_common import Call, Doors, answer
+from parvis_messaging.api.matrix_common import Call, Doors, answer, refusal
 from parvis_messaging.rules import JsonObject
 from parvis_messaging.rules.matrix import Refused
 
@@ -20,9 +20,17 @@ async def well_known(call: Call) -> JsonObject:
 UNRECOGNIZED = Refused(404, "M_UNRECOGNIZED", "This homeserver has no such door.")
 
 
-@DOORS.open("*", "/{rest:.*}", prefix="/_matrix", versions=("",), signed_in=False)
+@DOORS.open("*", "/{rest:[\\s\\S]*}", prefix="/_matrix", versions=("",), signed_in=False)
 async def anything_else(call: Call) -> web.StreamResponse:
     """What a browser asks before it asks, and what is not here."""
     if call.request.method == "OPTIONS":
         return answer({})
-    raise UNRECOGNIZED
+    allowed: set[str] = set()
+    for resource in call.request.app.router.resources():
+        match, methods = await resource.resolve(call.request)
+        allowed |= methods if match is None else set()
+    if not allowed:
+        raise UNRECOGNIZED
+    response = refusal(Refused(405, "M_UNRECOGNIZED", f"This door takes {', '.join(sorted(allowed))}."))
+    response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response

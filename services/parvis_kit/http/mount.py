@@ -142,4 +142,4 @@ async def answer_unrouted(app: web.Application) -> None:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
         raise web.HTTPNotFound
 
-    app.router.add_route("*", "/{path:.*}", app[CHAINS][UNROUTED].around("*", UNROUTED, refuse), expect_handler=expect)
+    app.router.add_route("*", "/{path:[\\s\\S]*}", app[CHAINS][UNROUTED].around("*", UNROUTED, refuse), expect_handler=expect)

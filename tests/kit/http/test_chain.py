@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yarl
 from aiohttp import web
 from parvis_kit.context import CAUSE, acting_as
 from parvis_kit.http import Limits, Request, Routes
@@ -122,6 +123,8 @@ async def test_an_answer_that_breaks_half_way_is_cut_off_not_mended(odd: Knock) 
 async def test_what_no_route_matches_is_a_problem_too(odd: Knock) -> None:
     missing = await odd.get("/nowhere")
     assert (missing.status, (await missing.json(content_type="application/problem+json"))["type"]) == (404, "urn:parvis:problem:not-found")
+    broken = await odd.get(yarl.URL("/no%0Awhere", encoded=True))
+    assert (broken.status, broken.content_type) == (404, "application/problem+json")
     wrong = await odd.post("/cause")
     assert (wrong.status, wrong.content_type, wrong.headers["Allow"]) == (405, "application/problem+json", "GET,HEAD")
     unmet = await odd.get("/cause", headers={"Expect": "a miracle"})
