@@ -146,7 +146,8 @@ def test_every_process_says_figures_of_itself_and_is_listed_for_prometheus(distr
         listed
     )
     for process, address in listed.items():
-        wanted = b"haproxy_process" if process.startswith("proxy") else b"parvis_build_info"
+        others = {"proxy-1": b"haproxy_process", "prometheus-1": b"prometheus_build_info"}
+        wanted = others.get(process, b"parvis_build_info")
         assert wanted in asked(f"http://{address}/metrics")[1], process
 
 

@@ -19,6 +19,9 @@ WORKERS = {"files": 2, "calendar": 2}
 BUCKET = "blobs"
 """So that the blob store is reached at /blobs/… as in every shape."""
 PARTITIONS = 12
+SCRAPE_SECONDS = 5
+"""So that whoever starts it sees curves within a minute."""
+TARGETS_FILE = "metrics-targets.json"
 SERVERS = Path("infra/servers")
 
 
@@ -114,6 +117,13 @@ class Plan:
         made = self.starter("haproxy", *named)
         return Program("proxy", made.command, port=self.port, metrics=[f"127.0.0.1:{metrics}"], is_server=True, fds=[fd])
 
+    def prometheus(self) -> Program:
+        """It reads who there is from a file that the supervisor keeps."""
+        port, alerts = self.ports["prometheus"], self.ports["alertmanager"]
+        targets = ("--targets", str(self.folder / TARGETS_FILE), "--interval", f"{SCRAPE_SECONDS}s")
+        made = self.starter("prometheus", "--port", str(port), "--alertmanager-port", str(alerts), *targets)
+        return Program("prometheus", made.command, port=port, metrics=[f"127.0.0.1:{port}"], is_server=True)
+
     def starter(self, name: str, *arguments: str) -> Program:
         command = [sys.executable, str(self.root / SERVERS / f"{name}.py"), "--dir", str(self.folder / "servers" / name), *arguments]
         return Program(name, command, port=self.ports.get(name, 0), is_server=True)
@@ -121,7 +131,7 @@ class Plan:
 
 def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan:
     """Every port chosen, and the secrets made where there are none."""
-    wanted = ["postgres", "seaweedfs", "kafka", "proxy.metrics", *BUILDERS, *WITHOUT_TABLES]
+    wanted = ["postgres", "seaweedfs", "kafka", "proxy.metrics", "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
     ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     for name in (*BUILDERS, *WITHOUT_TABLES):
         ports[f"{name}.metrics"] = free_ports(1, WORKERS.get(name, 1), tuple(ports.values()))[0]

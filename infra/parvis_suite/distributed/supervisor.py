@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parvis_suite.distributed.keeping import Kept, opened
-from parvis_suite.distributed.plan import Plan, Program, inherited
+from parvis_suite.distributed.plan import TARGETS_FILE, Plan, Program, inherited
 
-STATE_FILE, ENVIRONMENT_FILE, TARGETS_FILE = "distributed.json", "environment", "metrics-targets.json"
+STATE_FILE, ENVIRONMENT_FILE = "distributed.json", "environment"
 BACKLOG = 1024
 """Connections that wait while the proxy is started again."""
 PAUSE_SECONDS = 1.0
@@ -59,7 +59,7 @@ class Supervisor:
         (self.plan.folder / "demo.json").unlink(missing_ok=True)
         await self.keep(*self.plan.servers())
         await self.once("migrate", "-m", "parvis_suite", "migrate")
-        await self.keep(*self.plan.services(), self.plan.proxy(front))
+        await self.keep(*self.plan.services(), self.plan.proxy(front), self.plan.prometheus())
         if demo:
             await self.once("demo", "-m", "parvis_suite.distributed", "seed", "--base-url", self.plan.base_url)
         self.is_complete = True
