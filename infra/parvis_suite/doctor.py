@@ -5,9 +5,11 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http.client import HTTPConnection, HTTPException
 
 import sqlalchemy as sa
+from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
@@ -23,6 +25,8 @@ from parvis_suite.assembly import flow_of, log_of, topics_of_all
 FREE_BYTES_MIN = 2**30
 CLOCK_SECONDS_MAX = 2.0
 LAG_SECONDS_MAX = 60.0
+CERTIFICATE_LIFE_MIN = timedelta(days=14)
+"""Time to renew it."""
 ANSWER_BYTES_MAX = 2**20
 """Of whoever listens on our port."""
 
@@ -45,6 +49,8 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
     for name, port, path in (("PARVIS_PORT", platform.port, "/livez"), ("PARVIS_METRICS_PORT", metrics_port, "/metrics")):
         well = not port or _is_free(platform.host, port) or _is_ours(platform.host, port, path)
         yield Finding(f"{name} {port or '(any)'} is free, or Parvis is running there", well, "stop what listens there, or set another port")
+    async for finding in _examine_certificates(platform):
+        yield finding
     if platform.is_kafka:
         async for finding in _examine_kafka(platform):
             yield finding
@@ -63,6 +69,17 @@ async def examine_service(service: Service, platform: Platform) -> AsyncIterator
     for name, check in service.outside.items():
         words = await check()
         yield Finding(f"{service.name}: {name} are in order", not words, words)
+
+
+async def _examine_certificates(platform: Platform) -> AsyncIterator[Finding]:
+    try:
+        found = await certificates.ends_of(platform)
+    except (OSError, ValueError) as error:
+        yield Finding("certificates can be read", False, f"{error}; see PARVIS_PUBLIC_URL and PARVIS_KAFKA_CA_FILE")
+        return
+    for name, at in found.items():
+        todo = "renew it: nobody who checks it will connect after that"
+        yield Finding(f"the certificate {name} counts until {at:%Y-%m-%d}", at - utc_now() >= CERTIFICATE_LIFE_MIN, todo)
 
 
 async def _examine_kafka(platform: Platform) -> AsyncIterator[Finding]:

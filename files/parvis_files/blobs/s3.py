@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
 from hashlib import md5, sha256
 from urllib.parse import urlsplit
 from xml.etree import ElementTree  # noqa: S405 (answers of our own store, cut at ANSWER_BYTES_MAX)
@@ -270,8 +271,13 @@ class S3Store:
             async with self._ask("GET", "", {"cors": ""}) as answer:
                 if answer.status == 404:
                     return f"{where} lets no page send to it (CORS): start Parvis with a key that may set this"
+            rules = await self._xml("GET", "", {"cors": ""})
         except Away as away:
             return f"{where}: {away}"
+        allowed = [str(one.text) for one in rules.iter() if one.tag.rpartition("}")[2] == "AllowedOrigin"]
+        if self.place.origin and not any(fnmatchcase(self.place.origin, one) for one in allowed):
+            others = ", ".join(allowed) or "nobody"
+            return f"{where} takes what pages of {others} send (CORS), not of {self.place.origin}: add it to the bucket's rule"
         return ""
 
     async def close(self) -> None:
