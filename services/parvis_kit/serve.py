@@ -33,6 +33,8 @@ BACKLOG = 1024
 SETTLE_SECONDS_MAX = 0.5
 """What a connection taken at the last moment has to send its request; every answer closes one, those that stay are idle."""
 SETTLE_LOOK_SECONDS = 0.01
+FRESH_SECONDS_MAX = 10.0
+"""Of waiting for the others' facts before the first request is taken: to join a group of Kafka's takes three."""
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ async def serve(serving: Serving) -> None:
                 if isinstance(service, Service):
                     meter_connections(service.database)
             keep_loaded()
+            await caught_up(serving.services, stopping)
             listening = listen(serving.platform.host, serving.platform.port, reuse_port=serving.reuse_port)
             addresses = await open_sites(serving.platform, runner, metrics, listening)
             log.info("serving at %s, metrics at %s", addresses.base_url, addresses.metrics_url)
@@ -112,6 +115,17 @@ async def serve(serving: Serving) -> None:
                 if isinstance(service, Service):
                     await service.database.close()
             log.info("stopped")
+
+
+async def caught_up(services: Sequence[Doors], stopping: asyncio.Event) -> None:
+    """Until each knows who may ask: before, it would refuse everybody whom a proxy then sends on instead of waiting for it. With the log
+    away it takes requests all the same, and says why it refuses them."""
+    until = asyncio.get_running_loop().time() + FRESH_SECONDS_MAX
+    while not all(one.is_fresh() for one in services) and not stopping.is_set():
+        if asyncio.get_running_loop().time() > until:
+            log.warning("taking requests, though what the others have said is not all there yet")
+            return
+        await asyncio.sleep(SETTLE_LOOK_SECONDS)
 
 
 def build(serving: Serving) -> tuple[web.Application, Run]:

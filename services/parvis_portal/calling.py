@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -21,6 +22,11 @@ ACT_SECONDS_MAX = 25.0
 """Below the 30 s after which a service gives a request up by itself."""
 ANSWER_BYTES_MAX = 8 * 2**20
 PROBLEM = "urn:parvis:problem:"
+
+
+LATE: ContextVar[dict[str, int] | None] = ContextVar("LATE", default=None)
+"""While a page is made: the services whose answers say that nothing of what others say has come in, and for how many seconds."""
+LATE_HEADER = "Parvis-Late-Seconds"
 
 
 class Away(Exception):
@@ -121,6 +127,8 @@ class Calling:
             raise Away(service) from None
         if answer.status == 503:
             raise Away(service)
+        if (said_late := answer.headers.get(LATE_HEADER, "")).isdecimal() and (late := LATE.get()) is not None:
+            late[service] = int(said_late)
         try:
             said = from_json(raw) if raw else None
         except ValueError:

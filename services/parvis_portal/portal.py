@@ -11,7 +11,7 @@ from aiohttp import web
 from parvis_kit.http import Handler, Limiter, Request
 from parvis_kit.problems import BadRequest, Forbidden, Problem, RequestTimeout, TooLarge
 
-from parvis_portal.calling import Away, Calling, Refused
+from parvis_portal.calling import LATE, Away, Calling, Refused
 from parvis_portal.looks import Looks, Mistake, said
 from parvis_portal.settings import Settings
 from parvis_portal.visitors import Language, SignedOut, Visitor, Visitors, language_of
@@ -55,8 +55,13 @@ class Portal:
         done = request.query.get("done", "")
         return self.looks.page(
             template, visitor.language, visitor, status=status, path=request.path, done=done if done in DONE else "",
-            mistake=values.pop("mistake", None), typed=values.pop("typed", {}), **values,
+            mistake=values.pop("mistake", None), typed=values.pop("typed", {}), late_services=late_services(), **values,
         )  # fmt: skip
+
+
+def late_services() -> list[tuple[str, int]]:
+    """The services that this page has asked and that have heard nothing of the others for a while, and for how many minutes."""
+    return [(service, max(1, seconds // 60)) for service, seconds in sorted((LATE.get() or {}).items())]
 
 
 PORTAL = web.RequestKey("PORTAL", Portal)
@@ -74,6 +79,7 @@ def page(door: Door) -> Handler:
     async def shown(request: Request) -> web.StreamResponse:
         portal = request[PORTAL]
         visitor: Visitor | None = None
+        LATE.set({})
         try:
             visitor = await portal.visitors.of(request)
             return await door(request, visitor)

@@ -19,7 +19,7 @@ from parvis_kit.access import Claims, UnknownKey, check_app_password, issuer_of,
 from parvis_kit.clock import Clock
 from parvis_kit.context import acting_as
 from parvis_kit.db import Connection
-from parvis_kit.http import DB, Limiter, Rate, Request, client_key
+from parvis_kit.http import DB, LATE, Limiter, Rate, Request, client_key
 from parvis_kit.problems import Forbidden, TooManyRequests, Unauthorized
 
 from parvis_roster.freshness import Freshness
@@ -139,6 +139,8 @@ class WhoAsks:
         """Raises Unauthorized, Forbidden without the scope, TooManyRequests, and Unavailable when the copy is too old to tell."""
         if self.freshness is not None:
             self.freshness.check()
+            if late_seconds := self.freshness.late_seconds():
+                request[LATE] = late_seconds
         kind, _, value = request.headers.get("Authorization", "").partition(" ")
         try:
             match kind.lower():

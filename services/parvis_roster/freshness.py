@@ -8,6 +8,8 @@ from parvis_kit.problems import Unavailable
 COPY_AGE_MAX = timedelta(minutes=15)
 """A revoked agent may act for so long while the log is away; longer away, and nobody may."""
 RETRY_SECONDS = 30
+LATE_SECONDS_MIN = 15
+"""Facts take less than a second; of an age above this, whoever reads is told."""
 
 
 class Freshness:
@@ -23,6 +25,11 @@ class Freshness:
     def is_complete(self) -> bool:
         """Whether it has caught up once since this process began: not ready before."""
         return self.reached_end_at is not None
+
+    def late_seconds(self) -> int:
+        """For how long nothing has come in, where that is worth telling; otherwise 0."""
+        age = (self.clock() - self.reached_end_at).total_seconds() if self.reached_end_at is not None else 0
+        return int(age) if age >= LATE_SECONDS_MIN else 0
 
     def check(self) -> None:
         """Raises Unavailable when the copy is too old to tell who was revoked."""

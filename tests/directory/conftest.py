@@ -201,6 +201,10 @@ class Desk:
         async with self.client.get("/api/desk/v1/who", headers={"Authorization": authorization}) as answer:
             return answer.status
 
+    async def late(self, authorization: str) -> str | None:
+        async with self.client.get("/api/desk/v1/who", headers={"Authorization": authorization}) as answer:
+            return answer.headers.get("Parvis-Late-Seconds")
+
     async def close(self) -> None:
         for task in self.tasks:
             task.cancel()

@@ -98,6 +98,10 @@ async def test_with_the_log_unreadable_agents_at_work_are_stopped_after_fifteen_
         await until(is_stalled(desk), "the roster's consumer has noticed")
         reached = desk.freshness.reached_end_at
         assert reached is not None
+        town.clock.now = reached + timedelta(seconds=14)
+        assert await desk.late(token) is None
+        town.clock.now = reached + timedelta(seconds=90)
+        assert await desk.late(token) == "90", "whoever reads is told how old this is"
         town.clock.now = reached + timedelta(minutes=15)
         assert await desk.who(token) == 200
         town.clock.now = reached + timedelta(minutes=15, seconds=1)

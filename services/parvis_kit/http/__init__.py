@@ -3,7 +3,7 @@
 from aiohttp.web import Request
 
 from parvis_kit.http.answers import empty_answer, json_answer, problem_answer
-from parvis_kit.http.chain import Authenticate, Handler, Limits
+from parvis_kit.http.chain import LATE, Authenticate, Handler, Limits
 from parvis_kit.http.health import Check, database_answers, is_fresh, mount_health
 from parvis_kit.http.models import (
     CLOCK,
@@ -31,6 +31,7 @@ __all__ = [
     "CLOCK",
     "DB",
     "ETAG",
+    "LATE",
     "LOCATION",
     "Authenticate",
     "Body",

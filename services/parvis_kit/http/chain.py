@@ -26,6 +26,9 @@ Authenticate = Callable[[Request, str], Awaitable[None]]
 """Sets who asks on the request. Raises Unauthorized for nobody known, Forbidden for somebody who lacks the scope."""
 
 REQUEST_ID_HEADER, TRACEPARENT_HEADER = istr("X-Request-Id"), istr("traceparent")
+LATE_HEADER = istr("Parvis-Late-Seconds")
+LATE = web.RequestKey("LATE", int)
+"""For how many seconds nothing of what other services say has come in, where that is worth telling: the answer carries it as a header."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,64}")
 LOOK_SECONDS_MAX = 1.0
 """How late a request may be found late."""
@@ -152,6 +155,8 @@ class Chain:
                     for name, text in GUARD.items():
                         response.headers.setdefault(name, text)
                 response.headers[REQUEST_ID_HEADER] = cause.request_id
+                if LATE in request:
+                    response.headers[LATE_HEADER] = str(request[LATE])
                 if process.draining:
                     response.force_close()
                 return response

@@ -48,6 +48,26 @@ WORDS = {
         "Le service {service} ne répond pas en ce moment. Le reste fonctionne ; réessayez dans un instant.",
         "The service {service} does not answer at this moment. The rest works; try again in a moment.",
     ),
+    "late": (
+        "Continuez : ce que vous faites est enregistré. Mais les services ne s’entendent pas en ce moment, et ceci est en retard :",
+        "Go on: what you do is kept. But the services do not hear each other at this moment, and this is late:",
+    ),
+    "late.files": (
+        "Fichiers : les nouveaux agents, équipes et droits d’il y a moins de {minutes} min environ n’y sont pas encore.",
+        "Files: agents, teams and rights that are new since about {minutes} min are not there yet.",
+    ),
+    "late.calendar": (
+        "Agenda : les nouveaux agents et les réponses données par messagerie depuis environ {minutes} min n’y sont pas encore.",
+        "Agenda: new agents, and answers given in messages since about {minutes} min, are not there yet.",
+    ),
+    "late.messaging": (
+        "Notifications : ce qui s’est passé depuis environ {minutes} min (partages, réunions) n’y est pas encore.",
+        "Notifications: what has happened since about {minutes} min (shares, meetings) is not there yet.",
+    ),
+    "late.billing": (
+        "Coûts : l’usage d’il y a moins de {minutes} min environ n’est pas encore compté.",
+        "Cost: use since about {minutes} min is not counted yet.",
+    ),
     "service.files": ("des fichiers", "files"),
     "service.billing": ("des coûts", "cost"),
     "service.directory": ("de l’annuaire", "directory"),
