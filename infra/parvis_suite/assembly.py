@@ -53,6 +53,10 @@ class CannotStart(Exception):
     """Something has to be done first; the message says what."""
 
 
+class LogAway(CannotStart):
+    """Whoever serves can go on without: facts wait in their outboxes."""
+
+
 def log_of(platform: Platform) -> Log:
     """The log of this process: Kafka where one is named, and otherwise the database's own."""
     if not platform.is_kafka:
@@ -110,13 +114,13 @@ def topics_of_all() -> list[str]:
 
 
 async def refuse_wrong_topics(platform: Platform) -> None:
-    """Raises CannotStart when a topic is missing, or not as the settings say."""
+    """Raises CannotStart when a topic is missing, or not as the settings say, and LogAway when Kafka does not tell."""
     from parvis_kit.events.kafka import topics
 
     try:
         wrong = await topics.wrong(platform, topics_of_all())
     except Gone as gone:
-        raise CannotStart(f"{gone}. See the settings PARVIS_KAFKA_…") from gone
+        raise LogAway(f"{gone}. See the settings PARVIS_KAFKA_…") from gone
     if wrong:
         raise CannotStart("; ".join(wrong))
 

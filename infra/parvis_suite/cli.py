@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command, trace_command
+from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command
 from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
@@ -93,12 +93,18 @@ async def _serve(name: str, platform: Platform, shared: bool) -> None:
 
 
 async def refuse_unready(services: Sequence[Service], platform: Platform) -> None:
-    """Raises CannotStart when what a service keeps, or where it speaks, is not as this version expects."""
-    from parvis_suite.assembly import refuse_behind_head, refuse_wrong_topics
+    """Raises CannotStart when what a service keeps, or where it speaks, is not as this version expects. A Kafka that is away is none of
+    it: whoever is started again meanwhile serves as those do that ran on."""
+    import logging
+
+    from parvis_suite.assembly import LogAway, refuse_behind_head, refuse_wrong_topics
 
     await refuse_behind_head(services)
     if services and platform.is_kafka:
-        await refuse_wrong_topics(platform)
+        try:
+            await refuse_wrong_topics(platform)
+        except LogAway as away:
+            logging.getLogger(__name__).warning("started without the log, facts wait until it is back: %s", away)
 
 
 def served(name: str, platform: Platform) -> tuple[list[Service], list[Doors]]:
@@ -226,4 +232,3 @@ main.add_command(audit_commands.audit)
 main.add_command(cost_commands.cost)
 main.add_command(onboard_command.onboard)
 main.add_command(messaging_commands.messaging)
-main.add_command(trace_command.trace)

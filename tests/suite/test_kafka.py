@@ -64,6 +64,14 @@ def test_a_service_does_not_serve_without_its_topics(on_kafka: Suite) -> None:
     assert result.exit_code == 2 and f"topic elsewhere.{TOPIC} is missing: run `parvis migrate`" in result.output
 
 
+def test_a_service_that_is_started_while_kafka_is_away_serves_and_its_facts_wait(on_kafka: Suite) -> None:
+    on_kafka("migrate")
+    on_kafka.environ["PARVIS_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
+    with running(on_kafka, "serve", "lantern") as (_, base):
+        assert asked(f"{base}/api/lantern/v1/wicks/dry", "POST")[0] == 201
+        assert asked(f"{base}/api/lantern/v1/light")[1] == {"wicks": []}, "nobody has heard of it"
+
+
 def test_a_kafka_that_is_away_is_named_with_its_settings(on_kafka: Suite) -> None:
     away = {"PARVIS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     result = on_kafka("migrate", **away)
