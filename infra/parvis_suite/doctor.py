@@ -67,7 +67,10 @@ async def examine_service(service: Service, platform: Platform) -> AsyncIterator
     async for finding in _examine(service, platform):
         yield finding
     for name, check in service.outside.items():
-        words = await check()
+        try:
+            words = await check()
+        except (Unavailable, DBAPIError) as away:  # it keeps what it needs to look in a database that is not there
+            words = f"cannot be looked at: {_why(away)}"
         yield Finding(f"{service.name}: {name} are in order", not words, words)
 
 
@@ -108,8 +111,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
             now = (await conn.execute(sa.select(sa.func.now()))).scalar_one() if not service.database.is_sqlite else utc_now()
             version = await conn.run_sync(lambda sync: versions.version_in(name, sync))
     except (Unavailable, DBAPIError) as away:
-        why = str(getattr(away, "orig", None) or away.__cause__ or away).partition("\n")[0]
-        yield Finding(f"{name}: the database answers", False, f"{why}; see PARVIS_DATABASE_URL and PARVIS_DATABASE_PASSWORD_FILE")
+        yield Finding(f"{name}: the database answers", False, f"{_why(away)}; see PARVIS_DATABASE_URL and PARVIS_DATABASE_PASSWORD_FILE")
         return
     yield Finding(f"{name}: the database answers", True)
     apart = abs((utc_now() - now).total_seconds())
@@ -128,6 +130,11 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
         yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stalled` in the logs and metrics")
     waiting = len(await parked(service.database))
     yield Finding(f"{name}: {waiting} facts are parked", not waiting, f"`parvis events parked {name}` tells why")
+
+
+def _why(away: Exception) -> str:
+    """What the database said, without the statement."""
+    return str(getattr(away, "orig", None) or away.__cause__ or away).partition("\n")[0]
 
 
 def _is_free(host: str, port: int) -> bool:
