@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import asyncpg
 import pytest
 from parvis_suite.demo import make_tokens, people_of
 from parvis_suite.services import build_all
@@ -90,11 +91,24 @@ def played(shape: Shape, file: Path, seconds: float, *options: str) -> dict[str,
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
         assert generator.stdout is not None
         assert generator.stdout.readline() == "begun\n"
-        before = cpu_seconds(shape)
+        before, kept = cpu_seconds(shape), asyncio.run(kept_in(shape))
         said: dict[str, Any] = json.loads(generator.stdout.readline())
     asyncio.run(patiently(lambda: all_told(shape)))  # type: ignore[arg-type]
-    after = cpu_seconds(shape)
-    return said | {"cpu": {name: after[name] - before[name] for name in after}}
+    after, keeps = cpu_seconds(shape), asyncio.run(kept_in(shape))
+    grown = {name: keeps[name] - kept[name] for name in keeps}
+    return said | {"cpu": {name: after[name] - before[name] for name in after}} | grown
+
+
+async def kept_in(shape: Shape) -> dict[str, int]:
+    """Bytes of the database, and how many facts were ever published."""
+    conn = await asyncpg.connect(shape.environ["PARVIS_DATABASE_ADMIN_URL"])
+    try:
+        await conn.execute("SELECT pg_stat_clear_snapshot()")
+        size = await conn.fetchval("SELECT pg_database_size(current_database())")
+        facts = await conn.fetchval("SELECT sum(n_tup_ins)::bigint FROM pg_stat_user_tables WHERE relname = 'outbox'")
+        return {"database_bytes": size, "facts": facts}
+    finally:
+        await conn.close()
 
 
 def cpu_seconds(shape: Shape) -> dict[str, float]:
@@ -125,6 +139,7 @@ def described(day: dict[str, Any], idle: dict[str, Any]) -> str:
         f"{megabytes:.1f} MB; the generator's own {day['generator_cpu_seconds'] / agents:.2f} s apart; "
         f"acts began up to {day['behind_seconds_max']:.1f} s late; {day['later']} times 'ask again later'",
         f"  CPU: {shares(day['cpu'], 1, '.3f')}",
+        f"  facts {day['facts'] / agents:.1f}, database {day['database_bytes'] / agents / 1000:.0f} kB",
         f"idle agent-day: {idle_megabytes:.2f} MB on the wire (goal {IDLE_BYTES_GOAL / 1e6:.0f}), {idle_cpu / agents:.2f} s of CPU",
         f"  kB: {shares(idle['bytes'], 1000, '.0f')}",
         "  p50 / p99 ms: " + ", ".join(f"{act} {day['p50_ms'][act]:.0f} / {day['p99_ms'][act]:.0f}" for act in sorted(day["p50_ms"])),
