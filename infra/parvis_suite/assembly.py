@@ -146,11 +146,17 @@ async def is_current(service: Service) -> bool:
         return versions.is_head(service.migrations, await conn.run_sync(partial(versions.version_in, service.name)))
 
 
+async def serves(service: Service) -> bool:
+    """Whether this version can work on its tables: they are those that it expects, or a newer one has added to them."""
+    async with service.database.read() as conn:
+        return versions.serves(service.migrations, await conn.run_sync(partial(versions.version_in, service.name)))
+
+
 async def refuse_behind_head(services: Sequence[Service]) -> None:
     """Raises CannotStart when the tables are not those that this version expects."""
     for service in services:
         try:
-            behind = not await is_current(service)
+            behind = not await serves(service)
         except sa.exc.DBAPIError as error:
             raise CannotStart(f"the database does not let {service.name} in: {_first_line(error)}. Has `parvis migrate` run?") from error
         if behind:
@@ -184,7 +190,7 @@ def checks_of(services: Sequence[Service]) -> Mapping[str, Check]:
 
     def at_head(service: Service) -> Check:
         async def check() -> str:
-            return "" if await is_current(service) else "behind this version: run `parvis migrate`"
+            return "" if await serves(service) else "behind this version: run `parvis migrate`"
 
         return check
 

@@ -24,18 +24,28 @@ def version_in(service: str, connection: sa.Connection) -> str | None:
 def heads(package: str) -> tuple[str, ...]:
     """The newest version that this code knows; more than one when two changes were merged without one following the other."""
     followed: set[str] = set()
-    known: set[str] = set()
-    for path in versions_of(package).glob("*.py"):
-        said = _assigned(path)
-        known.add(str(said["revision"]))
-        before = said.get("down_revision")
+    for before in known(package).values():
         followed.update(before if isinstance(before, tuple) else (str(before),))
-    return tuple(sorted(known - followed))
+    return tuple(sorted(set(known(package)) - followed))
+
+
+def known(package: str) -> dict[str, object]:
+    """Every version that this code knows, and what it follows."""
+    found = [_assigned(path) for path in versions_of(package).glob("*.py")]
+    return {str(said["revision"]): said.get("down_revision") for said in found}
 
 
 def is_head(package: str, version: str | None) -> bool:
     """Whether tables of this version are what this code expects."""
     return version == ",".join(heads(package))
+
+
+def serves(package: str, version: str | None) -> bool:
+    """Whether this code can work on tables of this version: what it expects, or what a newer one has added to.
+
+    A migration only adds what the version before it may leave alone, so that both serve while an upgrade rolls, or is taken back.
+    """
+    return is_head(package, version) or (version is not None and not set(version.split(",")) & set(known(package)))
 
 
 def versions_of(package: str) -> Path:
