@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from parvis_kit.password_files import with_password_file
+
 PREFIX = "PARVIS_"
 AROUND = ("PARVIS_TEST_", "PARVIS_CACHE")
 """How names begin that the tools around Parvis read, and Parvis itself does not."""
@@ -105,7 +107,7 @@ class Kafka(Settings):
     @cached_property
     def kafka_password(self) -> str:
         """Raises SettingsRefused when its file cannot be read."""
-        return _password_in(self.kafka_password_file, "PARVIS_KAFKA_PASSWORD_FILE")
+        return password_in(self.kafka_password_file, "PARVIS_KAFKA_PASSWORD_FILE")
 
     @model_validator(mode="after")
     def _says_who_we_are(self) -> Self:
@@ -133,6 +135,8 @@ class Platform(Kafka):
     """A file that holds the password of the services' roles, so that it stays out of the environment."""
     database_admin_url: SecretStr = SecretStr("")
     """For `parvis migrate` alone: who may make schemas, roles and grants. By default PARVIS_DATABASE_URL as it is."""
+    database_admin_password_file: Path | None = None
+    """A file that holds the password of whom PARVIS_DATABASE_ADMIN_URL names."""
     sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     """FULL keeps the very last commits through a power cut too, at one fsync each; NORMAL through a crash of Parvis."""
     trusted_proxies: tuple[str, ...] = ()
@@ -176,19 +180,26 @@ class Platform(Kafka):
     @property
     def admin_url(self) -> str:
         """Under which schemas, roles and grants are made on PostgreSQL."""
-        return self.database_admin_url.get_secret_value() or self.database_url.get_secret_value()
+        url = self.database_admin_url.get_secret_value() or self.database_url.get_secret_value()
+        password = password_in(self.database_admin_password_file, "PARVIS_DATABASE_ADMIN_PASSWORD_FILE")
+        parts = urlsplit(url)
+        user, _, host = parts.netloc.rpartition("@")
+        if not password or ":" in user:
+            return url
+        return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
     def postgresql_url_as(self, role: str) -> str:
         """PARVIS_DATABASE_URL for another role. A user written in it is the administrator's: roles derive from service names."""
         parts = urlsplit(self.database_url.get_secret_value())
-        host = parts.netloc.rpartition("@")[2]
-        password = f":{quote(self.password, safe='')}" if self.password else ""
-        return urlunsplit(parts._replace(netloc=f"{role}{password}@{host}"))
+        url = urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
+        if self.password and self.database_password_file is not None:  # that it cannot be read is told at once
+            return with_password_file(url, self.database_password_file)
+        return url
 
     @cached_property
     def password(self) -> str:
         """Of the services' roles. Raises SettingsRefused when its file cannot be read."""
-        return _password_in(self.database_password_file, "PARVIS_DATABASE_PASSWORD_FILE")
+        return password_in(self.database_password_file, "PARVIS_DATABASE_PASSWORD_FILE")
 
     @model_validator(mode="after")
     def _has_an_outbox(self) -> Self:
@@ -197,7 +208,7 @@ class Platform(Kafka):
         return self
 
 
-def _password_in(file: Path | None, name: str) -> str:
+def password_in(file: Path | None, name: str) -> str:
     if file is None:
         return ""
     try:

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from parvis_kit.db.connecting import opener
+from parvis_kit.password_files import without_password_file
+
 POOL_SIZE = 10
 """Connections per engine and process; PostgreSQL's default allows 100 in all."""
 POOL_WAIT_SECONDS_MAX = 2.0
@@ -60,8 +63,9 @@ def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
 
 def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
     settings = session_settings(f"parvis-{schema}", lease_seconds)
+    url, file = without_password_file(url)
     common: dict[str, Any] = {
-        "connect_args": {"server_settings": settings, "timeout": 5},
+        "connect_args": {"server_settings": settings, "timeout": 5, "async_creator_fn": opener(file)},
         "pool_size": POOL_SIZE,
         "max_overflow": 0,
         "pool_timeout": POOL_WAIT_SECONDS_MAX,

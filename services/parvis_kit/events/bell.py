@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from parvis_kit.db.connecting import connect
+
 CHANNEL = "parvis"
 NOTIFY_SECONDS_MIN = 0.01
 """At most a hundred notifications a second and process: one per commit would halve the commit rate."""
@@ -82,7 +84,7 @@ class Bell:
 
 @asynccontextmanager
 async def listening(url: str, bell: Bell) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(url, timeout=5, server_settings={"application_name": "parvis-bell"})
+    conn = await connect(url, timeout=5, server_settings={"application_name": "parvis-bell"})
     try:
         ours = conn.get_server_pid()
 

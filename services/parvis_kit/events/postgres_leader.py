@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
+from parvis_kit.db.connecting import connect
 from parvis_kit.db.engines import session_settings
 from parvis_kit.events import meters
 from parvis_kit.events.bell import Bell, outbox_of
@@ -43,9 +44,7 @@ async def open_leader(url: str, service: str, lease_seconds: float, **settings: 
     """One connection, one try at leading. Raises Gone when the database is away."""
     lease = {"idle_session_timeout": f"{int(lease_seconds * 1000)}ms"}
     with gone_when_away():
-        conn = await asyncpg.connect(
-            url, timeout=5, server_settings=session_settings(f"parvis-relay-{service}", lease_seconds) | lease | settings
-        )
+        conn = await connect(url, timeout=5, server_settings=session_settings(f"parvis-relay-{service}", lease_seconds) | lease | settings)
     try:
         yield Leader(conn, service)
     finally:

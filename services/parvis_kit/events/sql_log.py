@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from parvis_kit.db import Database
+from parvis_kit.db.connecting import opener
 from parvis_kit.db.engines import open_read_only, sqlite_path
 from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.facts import Envelope
@@ -23,6 +24,7 @@ from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
 from parvis_kit.events.resume import numbers_undone
+from parvis_kit.password_files import without_password_file
 
 FETCH_MAX = 500
 """Facts of one batch: more makes transactions long and saves nothing."""
@@ -239,8 +241,10 @@ class PostgresReaders:
     async def connection(self) -> AsyncIterator[Any]:
         async with self.opening:
             if self.pool is None:
+                url, file = without_password_file(self.url)
+                settings = {"application_name": "parvis-reader", "TimeZone": "UTC"}
                 self.pool = await asyncpg.create_pool(
-                    self.url, min_size=0, max_size=2, timeout=5, server_settings={"application_name": "parvis-reader", "TimeZone": "UTC"}
+                    url, min_size=0, max_size=2, timeout=5, server_settings=settings, connect=opener(file)
                 )
         async with self.pool.acquire(timeout=READ_SECONDS_MAX) as conn:
             yield conn
