@@ -6,7 +6,7 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_roster import Freshness, projection, who_asks
 
-from parvis_calendar import api, caldav, reactions, store
+from parvis_calendar import actions, api, caldav, reactions, store
 from parvis_calendar.caldav.common import AUTHENTICATE
 from parvis_calendar.sweeps import sweeps
 
@@ -28,4 +28,5 @@ def build(platform: Platform, clock: Clock = utc_now) -> Service:
         projections=[projection("calendar", freshness)],
         sweeps=sweeps(database, clock),
         is_fresh=freshness.is_complete,
+        renew={"homes' sync tokens": actions.renew_epochs},
     )

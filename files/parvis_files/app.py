@@ -1,6 +1,7 @@
 """Files, put together."""
 
 from datetime import timedelta
+from functools import partial
 
 from parvis_kit.clock import Clock, utc_now
 from parvis_kit.db import Database
@@ -8,7 +9,7 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_roster import Freshness, projection, who_asks
 
-from parvis_files import api, reactions, store
+from parvis_files import actions, api, reactions, store
 from parvis_files.api import blobs as blob_doors
 from parvis_files.api.blobs import STORE
 from parvis_files.api.common import BLOBS, TERMS, Configured
@@ -46,4 +47,6 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         after=[blobs.close],
         is_fresh=freshness.is_complete,
         settings=settings,
+        renew={"spaces' numbers of changes": actions.renew_changes},
+        compare={"blobs": partial(actions.compare_blobs, database, blobs)},
     )

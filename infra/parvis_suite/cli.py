@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command
-from parvis_suite.plainly import chosen, known, plainly, platform_of, run_here, with_port
+from parvis_suite.plainly import Refusal, chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parvis_kit.service import Doors, Service
     from parvis_kit.settings import Platform
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its offset from UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            self.fail(f"{value!r} is no moment with an offset from UTC, as 2026-11-25T09:30:00+01:00", param, ctx)
+        return found
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -158,11 +175,17 @@ def migrate(services: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--after-restore", "moment", type=Moment(), help="What was restored, up to this moment (2026-11-25T09:30:00+01:00)?")
+@click.option("--repair", is_flag=True, help="After a restore, with nothing running: put right what can be.")
 @plainly
-def doctor() -> None:
+def doctor(moment: datetime | None, repair: bool) -> None:
     """Say what is wrong with this installation, and what to do. Exit status 1 when something is."""
     from parvis_suite.doctor import examine
 
+    if moment is not None:
+        after_restore(moment, repair)
+    if repair:
+        raise click.UsageError("--repair goes with --after-restore")
     platform = platform_of()
     wrong = 0
 
@@ -173,6 +196,43 @@ def doctor() -> None:
             click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
 
     run_here(work())
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@plainly
+def backup(folder: Path) -> None:
+    """Copy an instance on SQLite, running or not, into a new FOLDER: a folder of data as of one moment, to start Parvis on."""
+    from parvis_suite.backup import CannotBackUp, back_up
+
+    try:
+        moment = back_up(platform_of().data, folder)
+    except CannotBackUp as error:
+        raise Refusal(str(error)) from None
+    at = moment.isoformat()
+    click.echo(f"{folder} is as of {at}; to go on from it: `PARVIS_DATA={folder} parvis doctor --after-restore {at} --repair`")
+
+
+def after_restore(moment: datetime, repair: bool) -> NoReturn:
+    """What a restore leaves to be done, and a last line that says whether Parvis may be started."""
+    import getpass
+    from contextlib import nullcontext
+
+    from parvis_suite import after_restore, assembly
+
+    platform, wrong = platform_of(), 0
+
+    async def work() -> None:
+        nonlocal wrong
+        who = f"operator {getpass.getuser()}"
+        async for finding in after_restore.examine(chosen((), platform), platform, moment, repair=repair, who=who):
+            wrong += not finding.well
+            click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
+
+    with assembly.own(platform.data) if platform.is_sqlite else nullcontext():
+        run_here(work())
+    click.echo("NOT YET: do what is said above, then run this again" if wrong else "READY: Parvis may be started")
     sys.exit(1 if wrong else 0)
 
 

@@ -69,6 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=a_port, help="by default a free one")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     parser.add_argument("--durable", action="store_true", help="write to the disk as in production, for tests that pull the plug")
+    parser.add_argument("--archive", type=Path, metavar="FOLDER", help="copy the WAL there, as it is done for restores to a moment")
     parser.add_argument("--connections", type=int, default=200, metavar="N")
     return parser.parse_args()
 
@@ -135,6 +136,11 @@ def run(binaries: Path, place: Path, port: int, asked: argparse.Namespace) -> It
         finish(initdb, place / "initdb.log", owner=owner)
     options = [f"max_connections={asked.connections}", "listen_addresses=127.0.0.1", "shared_buffers=64MB", "jit=off", "timezone=UTC"]
     options += ["wal_level=logical"] + ([] if asked.durable else list(TIDY))
+    if asked.archive:
+        asked.archive.mkdir(parents=True, exist_ok=True)
+        hand_over(asked.archive, owner)
+        copy = f"test ! -f {asked.archive.absolute()}/%f && cp %p {asked.archive.absolute()}/%f"
+        options += ["archive_mode=on", f"archive_command={copy}", "full_page_writes=on"]
     command = [binaries / "postgres", "-D", data, "-p", str(port), "-k", sockets]
     for option in options:
         command += ["-c", option]

@@ -16,7 +16,7 @@ from parvis_kit.settings import Platform, SettingsRefused
 from parvis_roster import Freshness, Guard, projection, who_asks
 from parvis_roster.asking import ACCOUNT_RATE
 
-from parvis_messaging import api, store
+from parvis_messaging import actions, api, store
 from parvis_messaging.actions import Bridge, Loopback, Sender, Watch
 from parvis_messaging.api.appservice import ELSEWHERE, REGISTRATION, THROUGH
 from parvis_messaging.api.matrix_common import HOME, WHO
@@ -88,6 +88,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         outside=outside,
         is_fresh=freshness.is_complete,
         settings=settings,
+        renew={"homeserver's positions": actions.renew_positions},
     )
 
 

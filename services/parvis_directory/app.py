@@ -16,7 +16,7 @@ from parvis_kit.settings import Platform, SettingsRefused
 from parvis_roster import Guard, WhoAsks
 from parvis_roster.asking import ACCOUNT_RATE, ADDRESS_RATE
 
-from parvis_directory import store
+from parvis_directory import actions, store
 from parvis_directory.api import ROUTES
 from parvis_directory.api.agents import ZONE
 from parvis_directory.api.departures import SETTLING
@@ -63,6 +63,7 @@ def build(
         sweeps=sweeps(database, clock, settings, settling, resolve),
         before=(partial(rotate, database, clock, settings),),
         settings=settings,
+        say_again=actions.say_again,
     )
 
 

@@ -63,6 +63,12 @@ class KeyReused(Conflict):
     code = "key-reused"
 
 
+class Outdated(Problem):
+    """What the caller remembers is of before a restore, and some of it never happened: begin again from nothing."""
+
+    status, code = 410, "outdated"
+
+
 class LengthRequired(Problem):
     """The length of the body has to be said first."""
 

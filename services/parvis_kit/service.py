@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from parvis_kit.clock import Clock
-from parvis_kit.db import Database
+from parvis_kit.db import Database, Tx
 from parvis_kit.events import Projection, Reactions
 from parvis_kit.http import Authenticate, Routes
 
@@ -58,3 +59,9 @@ class Service(Doors):
     """The package that holds its Alembic tree, as `parvis_directory.migrations`."""
     reactions: Reactions = field(default_factory=dict)
     projections: Sequence[Projection] = ()
+    renew: Mapping[str, Callable[[Tx, datetime], Awaitable[int]]] = field(default_factory=dict)
+    """What its clients remember and must not believe once its database was restored, by name: makes it so, and says of how many."""
+    compare: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """What lies outside of its database and has to agree with it after a restore, by name: what does not and what to do, or nothing."""
+    say_again: Callable[[Tx, str, Sequence[str], datetime], Awaitable[None]] | None = None
+    """Publishes how the things of a state topic stand, by key; what there is not any more, as erased."""

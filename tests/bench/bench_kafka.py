@@ -10,9 +10,10 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from bench_events import FACTS, bench_latency, cpu_us, fill_outbox, interleaved, say
 from parvis_kit.events.bell import Bell
+from parvis_kit.events.kafka.carrier import open_carrier
 from parvis_kit.events.kafka.client import options
 from parvis_kit.events.kafka.log import KafkaLog
-from parvis_kit.events.kafka.producer import BATCH_BYTES_MAX, open_carrier
+from parvis_kit.events.kafka.producer import BATCH_BYTES_MAX
 from parvis_kit.events.relay import RELAY_BATCH_MAX
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.kafka import KafkaServer, make_topics

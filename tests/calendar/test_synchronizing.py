@@ -74,7 +74,8 @@ async def test_after_a_restore_every_token_is_refused(desk: Desk) -> None:
     from parvis_calendar import actions
 
     [token] = (await desk.sync(desk.agenda())).texts("D:sync-token")
-    await actions.renew_epochs(desk.calendar.database)
+    async with desk.calendar.database.transaction() as tx:
+        await actions.renew_epochs(tx, desk.calendar.clock())
     assert (await desk.sync(desk.agenda(), token)).precondition == "valid-sync-token"
 
 

@@ -206,6 +206,8 @@ async def test_members_share_the_partitions_and_each_knows_when_all_is_read(stag
     ends = [asyncio.Event() for _ in range(PARTITIONS + 1)]
     for number in range(20):
         await stage.publish(state(f"k{number}", 1))
+    async with stage.running():
+        await until(lambda: outbox_is_empty(stage), "all have left")
     async with stage.running(*(stage.flow({}, copies(1, end.set)) for end in ends)):
         await asyncio.wait_for(asyncio.gather(*(end.wait() for end in ends)), 30)
         assert await stage.copied() == {f"k{number}": 1 for number in range(20)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from parvis_kit.db.engines import asyncpg_url
+from parvis_kit.password_files import without_password_file
 from parvis_kit.settings import Platform, Settings, SettingsRefused, described, masked, refuse_unknown, role_of
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -95,7 +96,8 @@ def test_the_password_of_the_roles_comes_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("p@ss/w:rd\n")
     platform = Platform(database_url=SecretStr("postgresql://admin@db/parvis"), database_password_file=file)
-    assert platform.database_url_of("files") == "postgresql://parvis_files:p%40ss%2Fw%3Ard@db/parvis"
+    url, named = without_password_file(platform.database_url_of("files"))
+    assert (url, named) == ("postgresql://parvis_files@db/parvis", str(file)) and platform.password == "p@ss/w:rd"
     assert platform.admin_url == "postgresql://admin@db/parvis"
 
 

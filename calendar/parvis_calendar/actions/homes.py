@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parvis_contracts.calendar import CalendarCreated
-from parvis_kit.db import Database, Tx
+from parvis_kit.db import Tx
 from parvis_kit.events import publish
 from parvis_kit.ids import new_id
 
@@ -52,7 +52,9 @@ async def follow_ministry(tx: Tx, ministry_id: UUID, into_ministry_id: UUID) -> 
     await agendas.move_homes(tx, ministry_id, into_ministry_id)
 
 
-async def renew_epochs(database: Database) -> int:
-    """After a restore of the database: clients compare anew, instead of believing what they remember of changes that are lost."""
-    async with database.transaction() as tx:
-        return await agendas.renew_epochs(tx)
+async def renew_epochs(tx: Tx, now: datetime) -> int:
+    """After a restore of the database: clients compare anew, instead of believing what they remember of changes that are lost.
+
+    By the clock, in milliseconds and so above all that were drawn: a database restored twice to the same moment has two epochs.
+    """
+    return await agendas.renew_epochs(tx, int(now.timestamp() * 1000))

@@ -137,9 +137,9 @@ async def forget_tombstones(tx: Tx, before: datetime, limit: int) -> int:
     return gone
 
 
-async def renew_epochs(tx: Tx) -> int:
+async def renew_epochs(tx: Tx, epoch: int) -> int:
     """After a restore: every client has to compare anew."""
-    return (await tx.execute(sa.update(home).values(epoch=home.c.epoch + 1))).rowcount
+    return (await tx.execute(sa.update(home).values(epoch=epoch))).rowcount
 
 
 async def move_homes(tx: Tx, ministry_id: UUID, into_ministry_id: UUID) -> None:

@@ -11,6 +11,8 @@ from parvis_files.store import uploads, versions
 
 PAGE = 500
 """Keys compared in one statement."""
+NAMED_MAX = 20
+"""Enough to see whose they are; what is missing by the thousand is a store that was not restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,30 @@ async def take_inventory(database: Database, blobs: BlobStore, grace: timedelta,
     missing += await _compare(database, page, after, None, clock() - grace, clock())
     async with database.read() as conn:
         return Inventory(await versions.orphans(conn), missing)
+
+
+async def compare_blobs(database: Database, blobs: BlobStore) -> str:
+    """After a restore, of either side: versions whose bytes are not there. Bytes without a version are no fault: they are collected."""
+    missing, after, page = list[str](), "", list[str]()
+
+    async def compare(last: str | None) -> None:
+        async with database.read() as conn:
+            wanted = await versions.keys_between(conn, after, last)
+        here = set(page)
+        missing.extend(key for key in wanted if key not in here)
+
+    async for blob in blobs.keys():
+        page.append(blob.key)
+        if len(page) == PAGE:
+            await compare(page[-1])
+            after, page = page[-1], []
+    await compare(None)
+    if not missing:
+        return ""
+    async with database.read() as conn:
+        named = [f"{file_id} ({key})" for file_id, key in await versions.files_of(conn, missing[:NAMED_MAX])]
+    more = f", and {len(missing) - len(named)} more" if len(missing) > len(named) else ""
+    return f"{len(missing)} versions have no bytes: bring them back from the store's backup. Files, and keys: {', '.join(named)}{more}"
 
 
 async def _compare(database: Database, page: list[Blob], after: str, last: str | None, before: datetime, now: datetime) -> int:

@@ -59,6 +59,11 @@ async def follow_agents(tx: Tx, moves: Mapping[UUID, UUID], *, now: datetime) ->
     await _hand_over(tx, {home.id: moves[home.owner_id] for home in homes if home.owner_id}, now)
 
 
+async def renew_changes(tx: Tx, now: datetime) -> int:
+    """After a restore of the database: whoever follows the changes of a space is told to begin again."""
+    return await spaces.renew_changes(tx, now)
+
+
 async def follow_ministry(tx: Tx, ministry_id: UUID, into_id: UUID, *, now: datetime) -> None:
     """The shared spaces of a ministry that has merged into another; personal ones go with their agents."""
     found = await spaces.shared_spaces_of_ministry(tx, ministry_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Query, Reply, Request, Routes
 from parvis_kit.idempotency import once
-from parvis_kit.problems import Conflict, NotFound
+from parvis_kit.problems import Conflict, NotFound, Outdated
 from pydantic import Field
 
 from parvis_files import actions, queries
@@ -101,7 +101,7 @@ async def search(request: Request, space_id: UUID, query: Search) -> list[Hit]:
         return await queries.search_in(conn, asker, root_id, query.name, query.limit)
 
 
-@ROUTES.get("/api/files/v1/spaces/{space_id}/changes", scope="files:read", problems=(NotFound,))
+@ROUTES.get("/api/files/v1/spaces/{space_id}/changes", scope="files:read", problems=(NotFound, Outdated))
 async def read_changes(request: Request, space_id: UUID, query: Since) -> Changes:
     """What has changed after a number, in order; what was trashed says so, what is gone for good has no item."""
     asker = asker_of(request)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from parvis_kit.db import Connection
+from parvis_kit.epochs import epoch_of
 from parvis_kit.http import Page
-from parvis_kit.problems import Conflict, Invalid, NotFound
+from parvis_kit.problems import Conflict, Invalid, NotFound, Outdated
 
 from parvis_files.rules import Asker, Entry, Item, Seen, Version
 from parvis_files.rules.cursors import place_of, read_place
@@ -111,9 +112,11 @@ async def search_in(conn: Connection, asker: Asker, root_id: UUID, text: str, li
 
 
 async def changes_for(conn: Connection, asker: Asker, root_id: UUID, since: int, limit: int) -> tuple[list[Change], int, bool]:
-    """What has changed in a space after a number, up to which number that reaches, and whether there is more."""
+    """What has changed in a space after a number, up to which number that reaches, and whether there is more. Raises Outdated."""
     seen = await folder_for(conn, asker, root_id)
     reached = seen.space.change_id  # read first: what is committed after it has a higher number, and waits for the next page
+    if since and (since > reached or epoch_of(since) != epoch_of(reached)):
+        raise Outdated("This number is of before a restore, or was never given out: ask from 0, and forget what does not come.")
     changed = {one.change_id: one for one in await items.changed_since(conn, seen.space.id, since, limit)}
     purged = dict(await items.purged_since(conn, seen.space.id, since, limit))
     numbers = sorted(number for number in {*changed, *purged} if number <= reached)

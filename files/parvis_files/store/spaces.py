@@ -6,10 +6,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.epochs import EPOCH, next_epoch
 
 from parvis_files.rules import Asker, Space
 from parvis_files.rules.quotas import Limits, Quota
-from parvis_files.store import ministry_quota, share, space
+from parvis_files.store import item, ministry_quota, purged_item, share, space
 from parvis_files.store.access import SPACE, held
 
 ONE_SPACE = sa.select(*SPACE).where(space.c.id == sa.bindparam("one"))
@@ -62,6 +63,15 @@ async def change_space(tx: Tx, space_id: UUID, **values: Any) -> None:
 async def next_change(tx: Tx, space_id: UUID, many: int = 1) -> int:
     """The number of the change that this transaction is, the last of as many; until it ends, no other changes the space."""
     return int((await tx.execute(NEXT_CHANGE, {"one": space_id, "many": many})).scalar_one())
+
+
+async def renew_changes(tx: Tx, now: datetime) -> int:
+    """Give every change the same number in an epoch of its own; in how many spaces."""
+    newest = (await tx.execute(sa.select(sa.func.coalesce(sa.func.max(space.c.change_id), 0)))).scalar_one()
+    first = next_epoch(newest, now) * EPOCH
+    for table in (item, purged_item):
+        await tx.execute(sa.update(table).values(change_id=table.c.change_id % EPOCH + first))
+    return (await tx.execute(sa.update(space).values(change_id=space.c.change_id % EPOCH + first))).rowcount
 
 
 def _within(table: sa.Table) -> sa.ColumnElement[bool]:

@@ -90,6 +90,12 @@ async def keys_between(conn: Connection, after: str, last: str | None) -> list[s
     return list((await conn.execute(found.order_by(version.c.blob_key))).scalars())
 
 
+async def files_of(conn: Connection, keys: Collection[str]) -> list[tuple[UUID, str]]:
+    """Whose bytes these are."""
+    found = sa.select(version.c.item_id, version.c.blob_key).where(version.c.blob_key.in_(list(keys))).order_by(version.c.blob_key)
+    return [(row[0], row[1]) for row in await conn.execute(found)]
+
+
 async def references(conn: Connection) -> set[str]:
     """Of the multipart uploads that are going on."""
     going = sa.select(upload.c.reference).where(upload.c.reference.is_not(None), upload.c.state.in_(OPEN))

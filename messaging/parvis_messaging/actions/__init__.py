@@ -15,7 +15,7 @@ from parvis_messaging.actions.bridging import Bridge
 from parvis_messaging.actions.inbounds import hear, publish_noted
 from parvis_messaging.actions.leavers import forget_account, settle_leaver, welcome_back
 from parvis_messaging.actions.links import bring_in, close_team, follow_team, forget_agent, note_departure
-from parvis_messaging.actions.loopback import Loopback
+from parvis_messaging.actions.loopback import Loopback, renew_positions
 from parvis_messaging.actions.medias import upload
 from parvis_messaging.actions.notices import (
     mark_all_read,
@@ -81,6 +81,7 @@ __all__ = [
     "remove_devices",
     "rename",
     "rename_device",
+    "renew_positions",
     "replay_parked",
     "send",
     "set_state",

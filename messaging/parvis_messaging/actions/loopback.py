@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from parvis_kit.clock import Clock
@@ -19,6 +20,11 @@ from parvis_messaging.store import events
 
 DEVICE = "PARVIS"
 """The device that the bot sends from: transaction ids count for each device."""
+
+
+async def renew_positions(tx: Tx, now: datetime) -> int:
+    """After a restore of the database: what clients remember of it is answered with all there is."""
+    return await events.renew_positions(tx, now)
 
 
 class Loopback:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from parvis_kit.db import Connection
+from parvis_kit.epochs import epoch_of
 
 from parvis_messaging.queries.rooms import position_in, shown, stripped, token_of, with_relations
 from parvis_messaging.rules import Event, JsonObject, Session
@@ -44,6 +45,8 @@ async def sync(
     """All that lies after `since` and before now. Raises Refused for a token of somebody else's."""
     now = await events.head(conn)
     after = min(position_in(since, 0), now)
+    if since is not None and epoch_of(after) != epoch_of(now):
+        since, after = None, 0  # it is of before a restore, and remembers what never happened: all is told anew
     memberships = [one for one in memberships if wanted.rooms is None or one[0] in wanted.rooms]
     joined = {room_id: stream for room_id, membership, stream in memberships if membership == "join"}
     invited = [room_id for room_id, membership, stream in memberships if membership == "invite" and stream > after]

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.epochs import EPOCH, next_epoch
 
 from parvis_messaging.rules import Event, JsonObject
 from parvis_messaging.store import event, member, room, room_alias, room_state, stream_head
@@ -26,6 +27,13 @@ async def take_positions(tx: Tx, count: int) -> int:
 async def head(conn: Connection) -> int:
     position: int = (await conn.execute(HEAD)).scalar_one()
     return position
+
+
+async def renew_positions(tx: Tx, now: datetime) -> int:
+    """Go on in an epoch of its own: what was given out before is known by its number."""
+    position = await head(tx)
+    await tx.execute(sa.update(stream_head).values(position=next_epoch(position, now) * EPOCH))
+    return 1
 
 
 async def add_room(tx: Tx, room_id: str, creator: str, now: datetime) -> None:

@@ -17,6 +17,7 @@ from parvis_directory.actions.onboarding_plans import (
     plan_onboarding,
 )
 from parvis_directory.actions.onboarding_runs import advance_onboarding, run_onboardings
+from parvis_directory.actions.restored import say_again
 from parvis_directory.actions.sessions import (
     HASHER,
     SignedIn,
@@ -80,6 +81,7 @@ __all__ = [
     "revoke_app_password",
     "rotate_signing_keys",
     "run_onboardings",
+    "say_again",
     "say_revoked",
     "set_hashed_password",
     "settle_departure",

@@ -310,6 +310,13 @@ async def app_passwords_of(conn: Connection, agent_id: UUID) -> list[KeptAppPass
     return [KeptAppPassword(*row) for row in await conn.execute(mine.order_by(app_password.c.id))]
 
 
+async def find_app_password(conn: Connection, password_id: UUID) -> tuple[KeptAppPassword, str] | None:
+    """With its digest, revoked or not."""
+    one = sa.select(*KEPT_APP_PASSWORD, app_password.c.digest).where(app_password.c.id == password_id)
+    row = (await conn.execute(one)).one_or_none()
+    return (KeptAppPassword(*row[:-1]), row[-1]) if row else None
+
+
 async def revoke_app_passwords(tx: Tx, agent_id: UUID, now: datetime, one: UUID | None = None) -> list[KeptAppPassword]:
     which = sa.and_(app_password.c.agent_id == agent_id, app_password.c.revoked_at.is_(None))
     which = which if one is None else sa.and_(which, app_password.c.id == one)

@@ -6,7 +6,7 @@ from functools import partial
 
 from parvis_kit.db import Database
 from parvis_kit.events.bell import Bell
-from parvis_kit.events.kafka.producer import open_carrier
+from parvis_kit.events.kafka.carrier import open_carrier
 from parvis_kit.events.kafka.reading import KafkaReading, open_reading
 from parvis_kit.events.kafka.source import KafkaSource, open_source
 from parvis_kit.events.ledger import stands_of

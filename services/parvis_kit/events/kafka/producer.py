@@ -3,25 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 
 from aiokafka import AIOKafkaProducer
 
 from parvis_kit.events.kafka.client import CLOSE_SECONDS_MAX, SAY_AGAIN_SECONDS, give_up, gone_when_away, options
-from parvis_kit.events.kafka.outbox import PostgresOutbox
 from parvis_kit.events.kafka.topics import MESSAGE_BYTES_MAX
 from parvis_kit.events.kafka.wire import Message, number_of, partition_name, partition_parts
 from parvis_kit.events.ports import Gone
-from parvis_kit.events.postgres_leader import Leader, open_leader
-from parvis_kit.events.relay import BrokerCarrier
 from parvis_kit.failpoints import reach
 from parvis_kit.settings import Kafka
 
 BATCH_BYTES_MAX = MESSAGE_BYTES_MAX - 4096
 """What Kafka counts against a topic's greatest message is the batch, with its frame."""
-SEND_SHARE = 0.75
-"""Of the lease. As long as may be: a producer that is not given up tries again without duplicates, a new one cannot know what arrived."""
 START_SECONDS_MAX = 5.0
 
 log = logging.getLogger(__name__)
@@ -36,6 +30,8 @@ class KafkaProducer:
         self.producer: AIOKafkaProducer | None = None
         self.counts: dict[str, int] = {}
         """Partitions of each topic, read once: the number never changes."""
+        self.reached: dict[str, int] = {}
+        """Behind the last fact that each partition has acknowledged."""
 
     @property
     def started(self) -> AIOKafkaProducer:
@@ -58,6 +54,11 @@ class KafkaProducer:
             raise Gone(f"topic {self.kafka.kafka_prefix + topic} is missing, and no fact leaves: run `parvis migrate`")
         return partition_name(topic, number_of(key, self.counts[topic]))
 
+    async def topics(self) -> Collection[str]:
+        """That there are."""
+        self.counts = self.counts or await self._read_counts()
+        return self.counts
+
     async def _read_counts(self) -> dict[str, int]:
         prefix = self.kafka.kafka_prefix
         with gone_when_away("the topics of Kafka cannot be listed"):
@@ -77,7 +78,10 @@ class KafkaProducer:
         with gone_when_away(f"{partition} does not take facts"):
             sent = await self.started.send_batch(batch, self.kafka.kafka_prefix + topic, partition=number)
             await reach("relay.after_send")
-            await sent
+            acknowledged = await sent
+        if acknowledged.offset < 0:  # it has them, from an attempt whose answer was lost, and no longer knows where
+            raise Gone(f"{partition} does not say where it has put facts")
+        self.reached[partition] = acknowledged.offset + taken
         return taken
 
     async def throw_away(self) -> None:
@@ -92,38 +96,6 @@ class KafkaProducer:
         if sender is not None:
             await asyncio.wait([sender], timeout=CLOSE_SECONDS_MAX)
         producer._closed = True
-
-
-class KafkaCarrier(BrokerCarrier):
-    """The leader of one service's relay. Only who leads has a producer."""
-
-    outbox: PostgresOutbox
-    producer: KafkaProducer
-
-    def __init__(self, leader: Leader, producer: KafkaProducer, lease_seconds: float) -> None:
-        outbox = PostgresOutbox(leader, producer.partition_of)
-        super().__init__(outbox, producer, send_seconds_max=SEND_SHARE * lease_seconds)
-
-    async def lead(self) -> bool:
-        leads = await super().lead()
-        if leads:
-            await self.producer.start()
-        return leads
-
-
-@asynccontextmanager
-async def open_carrier(kafka: Kafka, url: str, service: str, lease_seconds: float) -> AsyncIterator[KafkaCarrier]:
-    """One connection, one try at leading. Raises Gone when the database or Kafka is away."""
-    producer = KafkaProducer(kafka, service)
-    try:
-        async with open_leader(url, service, lease_seconds, synchronous_commit="off") as leader:
-            try:
-                yield KafkaCarrier(leader, producer, lease_seconds)
-            finally:
-                await producer.throw_away()
-    except (Gone, TimeoutError) as failure:
-        say(f"the relay of {service}", failure)
-        raise
 
 
 def say(who: str, failure: BaseException) -> None:

@@ -69,6 +69,10 @@ class KafkaReading:
         mine = {partition: stands[partition] for partition in self.partitions if stands.get(partition, 0) > 0}
         return {one: spans[one][0] for one, stand in mine.items() if not spans[one][0] <= stand <= spans[one][1]}
 
+    async def ends(self) -> dict[str, int]:
+        with gone_when_away("the log's ends cannot be read"):
+            return {partition: span[1] for partition, span in (await self._spans(self.partitions)).items()}
+
     async def _spans(self, partitions: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Where each begins and ends."""
         places = [self._place(partition) for partition in partitions]
