@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command
+from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command, trace_command
 from parvis_suite.plainly import Refusal, chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
@@ -292,3 +292,4 @@ main.add_command(audit_commands.audit)
 main.add_command(cost_commands.cost)
 main.add_command(onboard_command.onboard)
 main.add_command(messaging_commands.messaging)
+main.add_command(trace_command.trace)
