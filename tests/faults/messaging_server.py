@@ -79,7 +79,8 @@ async def serve(said: dict[str, Any]) -> None:
     for one in others:
         work |= tasks_of(Flow(one.database, utc_now, log, {}))
     sender = broken_sender(messaging.handles[SENDER], said.get("broken", ""))
-    messaging.sweeps = sweeps(messaging.database, messaging.handles[HOME], sender, utc_now)
+    of_another = [one for one in messaging.sweeps if one.name in ("watch", "sessions")]
+    messaging.sweeps = [*sweeps(messaging.database, messaging.handles[HOME], sender, utc_now), *of_another]
     background = Background()
     background.start({**work, **sweeps_of(messaging)})
     app = web.Application(client_max_size=LIMITS.body_bytes)

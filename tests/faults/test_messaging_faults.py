@@ -72,6 +72,16 @@ class Fire:
         return f"http://127.0.0.1:{self.said['port']}"
 
     @property
+    def homeserver(self) -> str:
+        """Where agents are signed in."""
+        return self.url
+
+    def revive(self) -> None:
+        """Whatever is dead."""
+        if self.is_dead:
+            self.start()
+
+    @property
     def platform(self) -> Platform:
         return Platform(data=Path(self.said["data"]), database_url=SecretStr(self.said["database_url"]))
 
@@ -80,6 +90,7 @@ class Fire:
         path.write_text(json.dumps(self.said))
         root = SCRIPT.parents[2]
         environ = {**os.environ, "PARVIS_FAIL": failpoint, "PYTHONPATH": os.pathsep.join(str(root / one) for one in PACKAGES)}
+        environ |= self.said.get("environ", {})
         self.process = subprocess.Popen([sys.executable, str(SCRIPT), str(path)], stdout=subprocess.PIPE, text=True, env=environ)
         out = self.process.stdout
         line = out.readline() if out and select.select([out], [], [], START_SECONDS_MAX)[0] else None
@@ -168,14 +179,13 @@ class Fire:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         while True:
             try:
-                async with session.request(method, f"{self.url}/_matrix/client/v3/{path}", json=body, headers=headers) as answer:
+                async with session.request(method, f"{self.homeserver}/_matrix/client/v3/{path}", json=body, headers=headers) as answer:
                     if answer.status == 200:
                         return await answer.json()
                     assert answer.status in (403, 429, 503), await answer.text()
             except (aiohttp.ClientError, TimeoutError, ConnectionError):
                 pass
-            if self.is_dead:
-                await asyncio.to_thread(self.start)
+            await asyncio.to_thread(self.revive)
             await asyncio.sleep(0.1)
 
 

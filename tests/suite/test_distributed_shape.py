@@ -41,7 +41,7 @@ def lines_of(log: Path, request_id: str) -> list[dict[str, Any]]:
 
 
 def test_each_service_is_a_process_of_its_own_and_files_and_calendar_have_two_workers(distributed: Shape) -> None:
-    names = {"postgres", "kafka", "seaweedfs", "directory", "files", "calendar", "messaging", "billing", "portal", "proxy"}
+    names = {"postgres", "kafka", "seaweedfs", "synapse", "directory", "files", "calendar", "messaging", "billing", "portal", "proxy"}
     assert names <= set(distributed.processes)
     assert distributed.is_well()
     pids = [pid for name in names for pid in distributed.pids_of(name)]
@@ -80,6 +80,7 @@ def test_the_demonstration_is_there(distributed: Shape) -> None:
         ("GET", "/api/billing/openapi.json", "billing"),
         ("GET", "/_matrix/client/versions", "homeserver"),
         ("GET", "/_matrix/media/v3/config", "homeserver"),
+        ("GET", "/.well-known/matrix/client", "messaging"),
         ("GET", "/blobs/nothing", "blobs"),
     ],
 )
@@ -119,6 +120,9 @@ def test_an_id_that_is_none_is_replaced(distributed: Shape) -> None:
         "/_matrix/client/../app/v1/transactions/1",
         "/_matrix/client/%2e%2e/app/v1/transactions/1",
         "/_matrix/client/..%2fapp/v1/transactions/1",
+        "/_synapse/admin/v2/users",
+        "/_synapse/client/parvis",
+        "/_matrix/client/..%2f..%2f_synapse/admin/v2/users",
         "/metrics",
         "/metrics/",
         "/api/files/../../metrics",

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parvis_messaging.homeserver import registration
+
 from parvis_suite.services import BUILDERS, WITHOUT_TABLES
 
 PORTS = range(20_000, 32_000)
@@ -22,6 +24,8 @@ PARTITIONS = 12
 SCRAPE_SECONDS = 5
 """So that whoever starts it sees curves within a minute."""
 TARGETS_FILE = "metrics-targets.json"
+SERVER_NAME = "127.0.0.1"
+"""What Matrix ids end in; the same whatever the port is."""
 SERVERS = Path("infra/servers")
 
 
@@ -58,6 +62,11 @@ class Plan:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def registration(self) -> Path:
+        """By which Synapse and messaging know each other."""
+        return self.folder / "registration.json"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
@@ -80,6 +89,9 @@ class Plan:
             "PARVIS_FILES_BLOBS_URL": f"http://parvis@127.0.0.1:{at['seaweedfs']}/{BUCKET}",
             "PARVIS_FILES_BLOBS_SECRET_FILE": str(self.folder / "blobs-secret"),
             "PARVIS_FILES_BLOBS_PUBLIC": self.base_url,
+            "PARVIS_MESSAGING_HOMESERVER_URL": f"http://127.0.0.1:{at['synapse']}",
+            "PARVIS_MESSAGING_REGISTRATION_FILE": str(self.registration),
+            "PARVIS_MESSAGING_SERVER_NAME": SERVER_NAME,
             "PARVIS_PORTAL_SERVICES": json.dumps(addresses),
             "PARVIS_DIRECTORY_LOCAL_SIGN_IN": "true",
             **(kafka if self.kafka else {}),
@@ -91,6 +103,9 @@ class Plan:
         return [
             self.starter("postgres", "--port", str(self.ports["postgres"]), "--connections", "300"),
             self.starter("seaweedfs", "--port", str(self.ports["seaweedfs"])),
+            self.starter(
+                "synapse", "--port", str(self.ports["synapse"]), "--server-name", SERVER_NAME, "--registration", str(self.registration)
+            ),
             *kafka,
         ]
 
@@ -110,7 +125,7 @@ class Plan:
     def proxy(self, fd: int) -> Program:
         """`fd`: the socket where agents come in, which outlives it."""
         where = {name: self.ports[name] for name in (*BUILDERS, *WITHOUT_TABLES)}
-        where |= {"homeserver": self.ports["messaging"], "blobs": self.ports["seaweedfs"]}
+        where |= {"homeserver": self.ports["synapse"], "blobs": self.ports["seaweedfs"]}
         upstreams = [part for name, port in where.items() for part in ("--upstream", f"{name}=127.0.0.1:{port}")]
         metrics = self.ports["proxy.metrics"]
         named = ["--port", str(self.port), "--fd", str(fd), "--metrics-port", str(metrics), *upstreams]
@@ -131,7 +146,7 @@ class Plan:
 
 def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan:
     """Every port chosen, and the secrets made where there are none."""
-    wanted = ["postgres", "seaweedfs", "kafka", "proxy.metrics", "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
+    wanted = ["postgres", "seaweedfs", "synapse", "kafka", "proxy.metrics", "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
     ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     for name in (*BUILDERS, *WITHOUT_TABLES):
         ports[f"{name}.metrics"] = free_ports(1, WORKERS.get(name, 1), tuple(ports.values()))[0]
@@ -141,7 +156,10 @@ def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan
         if not (folder / name).exists():
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(secret)
-    return Plan(root, folder, port, ports, kafka)
+    made = Plan(root, folder, port, ports, kafka)
+    made.registration.unlink(missing_ok=True)  # messaging listens elsewhere each time, and new tokens cost nothing
+    registration.write(made.registration, registration.made(SERVER_NAME, f"http://127.0.0.1:{ports['messaging']}"))
+    return made
 
 
 def free_ports(count: int, row: int = 1, taken: Sequence[int] = ()) -> list[int]:

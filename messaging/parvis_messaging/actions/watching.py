@@ -57,10 +57,13 @@ class Watch:
 
     async def check(self) -> str:
         """For /readyz and `parvis doctor`."""
+        asked = Synapse(self.server.url, self.server.server, self.server.registration)  # whoever asks may have no loop to come
         try:
-            await self.server.settle_bot()
+            await asked.settle_bot()
         except Failed as failed:
             return said_of(failed)
+        finally:
+            await asked.close()
         return ""
 
     async def look(self) -> None:
