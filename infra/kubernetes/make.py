@@ -1,0 +1,181 @@
+"""The manifests of infra/kubernetes, made from what differs between services: `python infra/kubernetes/make.py` writes parvis.yaml anew."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+IMAGE = "registry.example.org/parvis:0.1.0"
+PORT, METRICS_PORT = 8080, 9090
+WORKERS = {"files": 2, "calendar": 2}
+REPLICAS = 2
+"""So that one may go: a node is emptied, an upgrade rolls."""
+SERVICES = ("directory", "files", "calendar", "messaging", "billing", "portal")
+ENVIRONMENT = {
+    "PARVIS_PUBLIC_URL": "https://parvis.example.org",
+    "PARVIS_TRUSTED_PROXIES": '["10.0.0.0/8"]',
+    "PARVIS_AUDIT_ANCHORS": "/anchors",
+    "PARVIS_DATABASE_URL": "postgresql://postgres.example.org/parvis?sslmode=require",
+    "PARVIS_DATABASE_PASSWORD_FILE": "/run/secrets/parvis/database-password",
+    "PARVIS_KAFKA_BOOTSTRAP_SERVERS": "kafka-1.example.org:9093,kafka-2.example.org:9093,kafka-3.example.org:9093",
+    "PARVIS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "PARVIS_KAFKA_USERNAME": "parvis",
+    "PARVIS_KAFKA_PASSWORD_FILE": "/run/secrets/parvis/kafka-password",
+    "PARVIS_FILES_BLOBS_URL": "https://parvis@s3.example.org/parvis",
+    "PARVIS_FILES_BLOBS_SECRET_FILE": "/run/secrets/parvis/blobs-secret",
+    "PARVIS_PORTAL_SERVICES": "{" + ", ".join(f'"{name}": "http://{name}:{PORT}"' for name in SERVICES[:-1]) + "}",
+    "PARVIS_PORTAL_BLOBS_ORIGIN": "https://s3.example.org",
+}
+ADMINISTRATION = {
+    "PARVIS_DATABASE_ADMIN_URL": "postgresql://postgres@postgres.example.org/parvis?sslmode=require",
+    "PARVIS_DATABASE_ADMIN_PASSWORD_FILE": "/run/secrets/parvis-admin/postgres-password",
+}
+"""Of `parvis migrate` alone."""
+NOBODY = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+LOCKED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+UPSTREAMS = {name: f"{name}:{PORT}" for name in SERVICES} | {"homeserver": f"messaging:{PORT}", "blobs": "s3.example.org:443"}
+
+
+def labels(name: str) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": "parvis", "app.kubernetes.io/name": name}
+
+
+def thing(version: str, kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "labels": labels(name)} | ({} if kind == "Namespace" else {"namespace": "parvis"})
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
+
+
+def container(command: list[str], **more: Any) -> dict[str, Any]:
+    return {
+        "name": "parvis", "image": IMAGE, "args": command, "securityContext": LOCKED,
+        "envFrom": [{"configMapRef": {"name": "parvis"}}],
+        "resources": {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
+        **more,
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/data"}, {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            # the folder, not single files: what is mounted by `subPath` is never renewed
+            {"name": "secrets", "mountPath": "/run/secrets/parvis", "readOnly": True},
+            *more.get("volumeMounts", []),
+        ],
+    }  # fmt: skip
+
+
+def pod(name: str, one: dict[str, Any], volumes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    spec = {
+        "serviceAccountName": "parvis", "automountServiceAccountToken": False, "enableServiceLinks": False, "securityContext": NOBODY,
+        "containers": [one],
+        "volumes": [
+            {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            {"name": "secrets", "secret": {"secretName": "parvis", "defaultMode": 0o440}}, *volumes,
+        ],
+        **more,
+    }  # fmt: skip
+    return {"metadata": {"labels": labels(name)}, "spec": spec}
+
+
+def service_of(name: str) -> list[dict[str, Any]]:
+    workers = WORKERS.get(name, 1)
+    probe = {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5, "timeoutSeconds": 3}
+    one = container(
+        ["serve", name, *(["--workers", str(workers)] if workers > 1 else [])],
+        ports=[{"name": "http", "containerPort": PORT}, {"name": "metrics", "containerPort": METRICS_PORT}],
+        startupProbe=probe | {"failureThreshold": 60},
+        readinessProbe=probe,
+        livenessProbe={"httpGet": {"path": "/livez", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        # Endpoints are told of a pod's end while it ends already: wait until nobody sends anything here any more.
+        lifecycle={"preStop": {"exec": {"command": ["python", "-c", "import time; time.sleep(5)"]}}},
+        volumeMounts=[{"name": "anchors", "mountPath": "/anchors"}],
+    )
+    anchors = [{"name": "anchors", "persistentVolumeClaim": {"claimName": "anchors"}}]
+    apart = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+              "labelSelector": {"matchLabels": labels(name)}}]  # fmt: skip
+    spec = {
+        "replicas": REPLICAS, "revisionHistoryLimit": 3, "selector": {"matchLabels": labels(name)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": pod(name, one, anchors, terminationGracePeriodSeconds=60, topologySpreadConstraints=apart),
+    }  # fmt: skip
+    where = {"selector": labels(name), "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    return [
+        thing("apps/v1", "Deployment", name, spec=spec),
+        thing("v1", "Service", name, spec=where),
+        thing("policy/v1", "PodDisruptionBudget", name, spec={"maxUnavailable": 1, "selector": {"matchLabels": labels(name)}}),
+    ]
+
+
+def proxy() -> list[dict[str, Any]]:
+    """The same file as everywhere, from the ConfigMap that docs/operating-kubernetes.md makes of it."""
+    environment = {"PROXY_BIND": ":8080", "PROXY_METRICS_BIND": ":8404"} | {f"PROXY_{name.upper()}": at for name, at in UPSTREAMS.items()}
+    one = {
+        "name": "haproxy", "image": "registry.example.org/haproxy:2.6.12-alpine", "securityContext": LOCKED,
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 8404}],
+        "readinessProbe": {"httpGet": {"path": "/metrics", "port": "metrics"}, "periodSeconds": 5},
+        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 5; kill -USR1 1; sleep 55"]}}},
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "volumeMounts": [{"name": "configuration", "mountPath": "/usr/local/etc/haproxy", "readOnly": True}],
+    }  # fmt: skip
+    spec = {
+        "automountServiceAccountToken": False, "enableServiceLinks": False, "terminationGracePeriodSeconds": 75,
+        "securityContext": NOBODY | {"runAsUser": 99, "runAsGroup": 99, "fsGroup": 99}, "containers": [one],
+        "volumes": [{"name": "configuration", "configMap": {"name": "proxy"}}],
+    }  # fmt: skip
+    template = {"metadata": {"labels": labels("proxy")}, "spec": spec}
+    rule = {"host": "parvis.example.org", "http": {"paths": [
+        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "proxy", "port": {"name": "http"}}}},
+    ]}}  # fmt: skip
+    deployment = {
+        "replicas": REPLICAS, "selector": {"matchLabels": labels("proxy")}, "template": template,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+    }  # fmt: skip
+    where = {"selector": labels("proxy"), "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    tls = [{"hosts": ["parvis.example.org"], "secretName": "parvis-tls"}]
+    return [
+        thing("apps/v1", "Deployment", "proxy", spec=deployment),
+        thing("v1", "Service", "proxy", spec=where),
+        thing("policy/v1", "PodDisruptionBudget", "proxy", spec={"maxUnavailable": 1, "selector": {"matchLabels": labels("proxy")}}),
+        thing("networking.k8s.io/v1", "Ingress", "parvis", spec={"tls": tls, "rules": [rule]}),
+    ]
+
+
+def manifests() -> list[dict[str, Any]]:
+    admin = [{"name": "administration", "secret": {"secretName": "parvis-admin", "defaultMode": 0o440}}]
+    migrate = container(
+        ["migrate"],
+        env=[{"name": name, "value": value} for name, value in ADMINISTRATION.items()],
+        volumeMounts=[{"name": "administration", "mountPath": "/run/secrets/parvis-admin", "readOnly": True}],
+    )
+    inside = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
+    front = {"podSelector": {"matchLabels": labels("proxy")}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 8080}]}]}
+    anchors = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    return [
+        thing("v1", "Namespace", "parvis"),
+        thing("v1", "ServiceAccount", "parvis", automountServiceAccountToken=False),
+        thing("v1", "ConfigMap", "parvis", data=ENVIRONMENT),
+        thing("v1", "PersistentVolumeClaim", "anchors", spec=anchors),
+        thing("networking.k8s.io/v1", "NetworkPolicy", "inside", spec=inside),
+        thing("networking.k8s.io/v1", "NetworkPolicy", "front", spec=front),
+        thing("batch/v1", "Job", "migrate", spec={
+            "backoffLimit": 3, "ttlSecondsAfterFinished": 3600, "template": pod("migrate", migrate, admin, restartPolicy="OnFailure"),
+        }),
+        *(made for name in SERVICES for made in service_of(name)),
+        *proxy(),
+    ]  # fmt: skip
+
+
+class Plain(yaml.SafeDumper):
+    """Without anchors: what is the same twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def rendered() -> str:
+    head = "# Made by infra/kubernetes/make.py: change it there. How to use it: docs/operating-kubernetes.md\n"
+    return head + yaml.dump_all(manifests(), Dumper=Plain, sort_keys=False, allow_unicode=True, width=140)
+
+
+if __name__ == "__main__":
+    (HERE / "parvis.yaml").write_text(rendered())
+    sys.exit(0)
