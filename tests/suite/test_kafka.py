@@ -62,6 +62,8 @@ def test_a_service_does_not_serve_without_its_topics(on_kafka: Suite) -> None:
     on_kafka("migrate")
     result = on_kafka("serve", "lantern", PARVIS_KAFKA_PREFIX="elsewhere.")
     assert result.exit_code == 2 and f"topic elsewhere.{TOPIC} is missing: run `parvis migrate`" in result.output
+    found = on_kafka("doctor", PARVIS_KAFKA_PREFIX="elsewhere.")
+    assert found.exit_code == 1 and f"WRONG topic elsewhere.{TOPIC} is missing: run `parvis migrate`" in found.output
 
 
 def test_a_service_that_is_started_while_kafka_is_away_serves_and_its_facts_wait(on_kafka: Suite) -> None:
