@@ -1,11 +1,12 @@
 """Tables of what a service does when others' facts arrive, and how one batch of facts walks through them."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from parvis_kit.events.facts import UNREADABLE, Envelope, Erased, Fact, StateFac
 from parvis_kit.events.ports import Gone, Record
 
 F = TypeVar("F", bound=Fact)
+DONE = logging.getLogger("parvis.reaction")
 Handler = Callable[[Tx, Any], Awaitable[None]]
 
 
@@ -153,8 +155,21 @@ class Dispatcher:
                     with blamed_on([record]), because_of(record.fact, self.consumer):
                         await handler(tx, fact)
             self.meters.applied.inc(len(group))
+            if not self.is_projection and DONE.isEnabledFor(logging.INFO):
+                tx.after_commit.append(partial(self.say, [record.fact for record, _ in group]))
             for record, _ in group:
                 self.meters.delivery.observe(max(0.0, (now - record.fact.at).total_seconds()))
+
+    @cached_property
+    def is_projection(self) -> bool:
+        """Copies are computed anew by the million, and nobody asks when a row of them was written."""
+        return "@" in self.consumer
+
+    def say(self, facts: Sequence[Envelope]) -> None:
+        """A line for each, by which a request is followed to what came of it."""
+        for fact in facts:
+            with because_of(fact, self.consumer):
+                DONE.info("", extra={"fields": {"consumer": self.consumer, "type": fact.type, "about": fact.key}})
 
     def pass_by(self, envelope: Envelope) -> None:
         """Facts that nobody here waits for are skipped; a major version, or a head, that nobody here can read is not."""
