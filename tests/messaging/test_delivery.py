@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
@@ -14,7 +14,7 @@ from parvis_messaging.homeserver.registration import Registration
 from parvis_messaging.homeserver.synapse import Synapse
 from parvis_messaging.rules.delivery import txn_id_of, wait_of
 
-from .bridge import deliver, facts, joined, nearly_full, room_of, sender_of, shared, told
+from .bridge import deliver, facts, invited, joined, messages, nearly_full, room_of, sender_of, shared, thread, told
 from .conftest import Town
 
 
@@ -102,6 +102,22 @@ async def test_what_was_done_though_the_answer_was_lost_is_not_done_again(town: 
         town.later(10)
     assert len(await told(town, "bob")) == 2
     assert len(faulty.sent) == 3 and len(set(faulty.sent)) == 1
+
+
+async def test_an_answer_that_is_quicker_than_we_write_down_what_it_is_about_is_said_all_the_same(town: Town, faulty: Faulty) -> None:
+    faulty.failures, faulty.is_done_first = [Failed(504, "M_UNKNOWN")], True
+    meeting = uuid4()
+    await town.hears(invited(town, "ada", "bob", meeting))
+    await deliver(town)
+    room_id = await room_of(town, "bob")
+    root = (await messages(town, "bob", room_id))[-1]["event_id"]
+    await town.say("bob", room_id, "!oui", **thread(root))
+    await deliver(town)
+    assert await facts(town, "messaging.command.received.v1") == [], "it waits"
+    town.later(10)
+    await deliver(town)
+    [said] = await facts(town, "messaging.command.received.v1")
+    assert (said["command"], said["meeting_id"]) == ("accept", str(meeting))
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "forbidden"), (404, "not_found"), (413, "too_large"), (400, "refused")])

@@ -1,7 +1,7 @@
 """What agents write in linked rooms: noted with the event, said on the log after."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from parvis_messaging.store.deliveries import Subject
 from parvis_messaging.store.inbounds import Inbound
 
 BATCH_MAX = 100
+WRITTEN_WITHIN = timedelta(minutes=1)
+"""A process that died between sending a message and writing down what it is about has been followed by another long since."""
 NOTHING = Subject("none", None)
 UNKNOWN_MINISTRY = UUID(int=0)
 
@@ -62,7 +64,7 @@ def about(event: Event) -> str | None:
 async def publish_noted(database: Database, clock: Clock) -> int:
     """A batch of them. How many; the rows are settled in the transaction that says them."""
     async with database.transaction() as tx:
-        found = await inbounds.lock_open(tx, BATCH_MAX)
+        found = await inbounds.lock_open(tx, BATCH_MAX, clock() - WRITTEN_WITHIN)
         for one, ministry_id in found:
             await say(tx, one, ministry_id)
         if found:

@@ -11,6 +11,7 @@ from parvis_roster import tables_of
 
 from parvis_messaging.rules.commands import Command
 from parvis_messaging.store import METADATA, account
+from parvis_messaging.store.deliveries import delivery, posted
 from parvis_messaging.store.links import link
 
 _agent = tables_of("messaging")["agent"]
@@ -67,9 +68,13 @@ async def add_inbound(tx: Tx, one: Inbound) -> bool:
     return (await tx.execute(put)).rowcount == 1
 
 
-async def lock_open(tx: Tx, limit: int) -> list[tuple[Inbound, UUID | None]]:
-    """The oldest ones, each with the ministry of its agent as it is known here."""
-    wanted = sa.select(*INBOUND, _agent.c.ministry_id).outerjoin(_agent, _agent.c.id == inbound.c.agent_id).where(_open)
+async def lock_open(tx: Tx, limit: int, early: datetime) -> list[tuple[Inbound, UUID | None]]:
+    """The oldest ones, each with the ministry of its agent as it is known here. What answers a message of a room where one is being
+    delivered waits until it is written down what that one was about, unless it waits since before `early`."""
+    is_written = sa.exists().where(posted.c.event_id == inbound.c.about_event)
+    is_delivering = sa.exists().where(delivery.c.lane == inbound.c.lane, delivery.c.act == "notice", delivery.c.state != "parked")
+    ripe = sa.or_(inbound.c.about_event.is_(None), inbound.c.at < early, is_written, sa.not_(is_delivering))
+    wanted = sa.select(*INBOUND, _agent.c.ministry_id).outerjoin(_agent, _agent.c.id == inbound.c.agent_id).where(_open, ripe)
     rows = await tx.execute(wanted.order_by(inbound.c.number).limit(limit).with_for_update(skip_locked=True, of=inbound))
     return [(Inbound(*row[:-1]), row[-1]) for row in rows]
 
