@@ -1,14 +1,20 @@
 """The log in SQL keeps itself: what retention no longer wants goes, and nothing else."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from parvis_kit.events import Erased
+from parvis_kit.events import Erased, meters
+from parvis_kit.events.bell import Bell
 from parvis_kit.events.ledger import tables_of
+from parvis_kit.events.operate import gauge
+from parvis_kit.events.ports import Gone
+from parvis_kit.events.running import Flow
+from parvis_kit.events.sql_log import SqlLog
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.testing.databases import EVERY_DATABASE
-from parvis_kit.testing.stage import Stage, ThingState, changed, copies, state
+from parvis_kit.testing.stage import TOLD, Stage, ThingState, changed, copies, state
 from parvis_kit.testing.waiting import until
 
 pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
@@ -32,3 +38,22 @@ async def test_retention_keeps_the_last_state_of_each_key_and_young_facts(stage:
     async with stage.alpha.read() as conn:
         left = {(row.type, row.key, row.at) for row in await conn.execute(sa.select(tables_of("alpha")["log"]))}
     assert left == {("alpha.thing.changed.v1", "k", old), ("alpha.thing.state.v1", "k", old), ("alpha.thing.state.v1", "other", ancient)}
+
+
+async def test_what_waits_to_leave_is_told_while_the_log_is_away(stage: Stage) -> None:
+    """That is when somebody wants to know. On SQLite facts are in the log as soon as they are there at all."""
+    await stage.publish(changed("k", 1), changed("k", 2, stage.clock() - timedelta(minutes=5)))
+    before = meters.LOOKED_AT.labels("alpha")._value.get()
+    with pytest.raises(Gone):
+        await gauge(Flow(stage.alpha, stage.clock, Away(lambda service: stage.alpha.url, Bell()), TOLD))
+    pending, oldest_seconds = (one.labels("alpha")._value.get() for one in (meters.OUTBOX_PENDING, meters.OUTBOX_AGE))
+    assert (pending, oldest_seconds > 60) == ((0, False) if stage.alpha.is_sqlite else (2, True))
+    assert meters.PARKED_NOW.labels("alpha")._value.get() == 0
+    assert meters.LOOKED_AT.labels("alpha")._value.get() == before, "lag is what it was, and that is told"
+
+
+class Away(SqlLog):
+    """A broker that nobody reaches."""
+
+    def reading(self, *_: Any) -> Any:
+        raise Gone("the log is away")
