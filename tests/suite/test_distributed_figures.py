@@ -125,7 +125,7 @@ def test_every_process_is_scraped_each_worker_by_itself(prometheus: Prometheus, 
     assert {(one["metric"]["service"], one["value"][1]) for one in leaders} >= {("files", "1"), ("calendar", "1")}, "one, of two workers"
 
 
-def test_the_rules_are_judged_and_nobody_is_woken(prometheus: Prometheus, answers: dict[str, list[Any]]) -> None:
+def test_every_rule_can_be_judged(prometheus: Prometheus) -> None:
     groups = prometheus.ask("rules")["groups"]
     judged = [rule for group in groups for rule in group["rules"]]
     assert len(judged) > 60 and not [rule["name"] for rule in judged if rule["health"] == "err"]
