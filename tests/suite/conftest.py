@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 from parvis_kit.db.versions import heads
 from parvis_kit.testing.databases import Place
-from parvis_kit.testing.plugin import missing
+from parvis_kit.testing.plugin import ASKED, missing
 from parvis_kit.testing.servers import ServerMissing, started
 from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS
 
 from .running import Running, running_suite
-from .shape import Shape, started_shape
+from .shape import Shape, shape_in, started_shape
 
 NAME = "lantern"
 FILES = {
@@ -192,7 +192,10 @@ def suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]
 @pytest.fixture(scope="session")
 def distributed() -> Iterator[Shape]:
     """The distributed shape with its demonstration, started when the first test wants it: tests of files named test_distributed_*.py
-    share it, one after the other."""
+    share it, one after the other. PARVIS_TEST_SHAPE names the folder of one that already runs."""
+    if named := ASKED.get("PARVIS_TEST_SHAPE"):
+        yield shape_in(Path(named))
+        return
     with TemporaryDirectory(prefix="parvis-", ignore_cleanup_errors=True) as folder, started_shape(Path(folder)) as shape:
         yield shape
 

@@ -28,6 +28,10 @@ PATIENCE_SECONDS_MAX = 240.0
 """Of whoever asks again while the suite is started again, on a machine that has much else to do."""
 
 
+BROKEN_OFF = (502, 504)
+"""What a proxy says of a service that was killed or is frozen: as if the connection had been cut."""
+
+
 @dataclass
 class Running:
     """`parvis up --demo` on one folder and port, whatever becomes of the process."""
@@ -40,6 +44,8 @@ class Running:
     sent: dict[str, int] = field(default_factory=dict)
     dav_python: str = ""
     """Where the CalDAV client lies."""
+    walk: int = 0
+    """Which walk through the job this is: the next one has people of its own."""
 
     @property
     def base(self) -> str:
@@ -127,7 +133,7 @@ class Client:
         async def once() -> Any:
             async with self.session.request(method, f"{self.suite.base}{path}", json=body, headers=headers) as answer:
                 text = await answer.text()
-                if answer.status in early:
+                if answer.status in (*early, *BROKEN_OFF):
                     raise NotYet(f"{method} {path}: {answer.status} {text}")
                 assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
                 return json.loads(text) if text else None
@@ -139,6 +145,8 @@ class Client:
             url = URL(address["url"], encoded=True)
             async with self.session.request(address["method"], url, data=content, headers=address["headers"]) as answer:
                 await answer.read()
+                if answer.status >= 500:
+                    raise NotYet(f"the blob store: {answer.status}")
                 return answer.status
 
         return await patiently(once)
@@ -172,8 +180,13 @@ async def everybody(directory: Any) -> list[Any]:
     from parvis_directory.rules import Asker
 
     root = Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
+    found: list[Any] = []
     async with directory.database.read() as conn:
-        return list((await queries.agents_for(conn, root, None, 100, None)).items)
+        while True:
+            page = await queries.agents_for(conn, root, found[-1].id if found else None, 100, None)
+            found += page.items
+            if page.next is None:
+                return found
 
 
 async def rebuild(suite: Running, *names: str) -> None:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
 from parvis_kit.settings import Platform
 from parvis_kit.testing.plugin import missing
 from parvis_kit.workers import hold_port
+from parvis_suite.cli import main
 from parvis_suite.distributed.plan import inherited
+from yarl import URL
 
-from .running import Running
+from .running import PATIENCE_SECONDS_MAX, Running
 
 START_SECONDS_MAX = 600.0
 """The first time fetches the servers."""
@@ -39,6 +42,23 @@ class Shape(Running):
     @property
     def platform(self) -> Platform:
         return Platform.read(self.environ)
+
+    def command(self, *arguments: str, expected: int = 0) -> str:
+        """As an operator types it, in this process: a dozen of them in a process each are a minute's work for two cores."""
+        said = CliRunner().invoke(main, arguments, prog_name="parvis", env=self.environ)
+        assert said.exit_code == expected, f"{arguments}: {said.exit_code}\n{said.output}{said.exception!r}"
+        return said.stdout
+
+    def insist(self, *arguments: str) -> str:
+        """As often as it takes: what it needs may be away for a while."""
+        until = time.monotonic() + PATIENCE_SECONDS_MAX
+        while True:
+            try:
+                return self.command(*arguments)
+            except AssertionError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
 
     def pids_of(self, name: str) -> list[int]:
         """Who does its work: the server, not its starter; the service's workers before their parent."""
@@ -88,12 +108,20 @@ def started_shape(folder: Path, *options: str) -> Iterator[Shape]:
             if process.poll() is not None or time.monotonic() > until:
                 missing("the distributed shape", log.read_text()[-3000:] + last_words(folder))
             time.sleep(0.1)
-        environment = (line.partition("=") for line in (folder / "environment").read_text().splitlines())
-        shape.environ |= {name: value.strip("'") for name, _, value in environment}
-        yield shape
+        yield shape_in(folder)
     finally:
         process.terminate()
         process.wait(120)
+
+
+def shape_in(folder: Path) -> Shape:
+    """One that runs, with its settings for whoever works beside it."""
+    lines = (line.partition("=") for line in (folder / "environment").read_text().splitlines())
+    said = {name: value.strip("'") for name, _, value in lines}
+    path = os.pathsep.join(filter(None, sys.path))
+    port = URL(said["PARVIS_PUBLIC_URL"]).port
+    assert port is not None
+    return Shape(folder, {**inherited(), "PYTHONPATH": path, **said}, port)
 
 
 def is_complete(shape: Shape) -> bool:

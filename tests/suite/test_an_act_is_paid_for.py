@@ -27,25 +27,26 @@ MIB = 2**20
 SIZE_BYTES, SIZE_BYTES_UNDER_FIRE = 200 * MIB, 40 * MIB
 SIREN = "110068012"
 ROSTER = """Matricule;Nom;Prénom;Courriel;Direction
-E-901;Okafor;Ngozi;ngozi.okafor@ecologie.example.org;Direction du numérique
-E-902;Lindqvist;Åsa;asa.lindqvist@ecologie.example.org;Direction du numérique
-E-903;;Sans-Nom;sans.nom@ecologie.example.org;Direction du numérique
+E-901{walk};Okafor;Ngozi;ngozi.okafor{walk}@ecologie.example.org;Direction du numérique
+E-902{walk};Lindqvist;Åsa;asa.lindqvist{walk}@ecologie.example.org;Direction du numérique
+E-903{walk};;Sans-Nom;sans.nom{walk}@ecologie.example.org;Direction du numérique
 """
-"""Two agents, and a line without a family name."""
+"""Two agents, and a line without a family name; others in each walk."""
 
 
 async def come_aboard(suite: Running) -> dict[str, dict[str, str]]:
     """The file of the ministry, and a token for each who came by it: name → id, email, token."""
     file = suite.folder.parent / "effectif.csv"
-    file.write_text(ROSTER, "cp1252")
+    walk = str(suite.walk or "")
+    file.write_text(ROSTER.format(walk=walk), "cp1252")
     await patiently(lambda: ready(suite))
     dry = await asyncio.to_thread(suite.insist, "onboard", str(file), "--ministry", SIREN, "--partial", "--dry-run")
     assert "€" in dry, f"what it will cost is said before the act\n{dry}"
     await asyncio.to_thread(suite.insist, "onboard", str(file), "--ministry", SIREN, "--partial", "--yes")
     [directory] = build_all(suite.platform, ["directory"])
     try:
-        people = {one.family_name: one for one in await everybody(directory)}
-        chosen = [people[name] for name in ("Okafor", "Lindqvist", "Benali")]
+        people = {one.email.partition("@")[0]: one for one in await everybody(directory)}
+        chosen = [people[name] for name in (f"ngozi.okafor{walk}", f"asa.lindqvist{walk}", "karim.benali")]
         tokens = await make_tokens(directory, chosen, directory.clock)
     finally:
         await directory.database.close()
@@ -76,7 +77,7 @@ async def store_and_share(suite: Running, people: dict[str, dict[str, str]], siz
 
         done = await patiently(committed)
         members = [people["ngozi"]["id"], people["asa"]["id"]]
-        team = await chief.ask("POST", "/api/directory/v1/teams", {"name": "Relevés", "members": members}, "team")
+        team = await chief.ask("POST", "/api/directory/v1/teams", {"name": "Relevés", "members": members}, f"team{suite.walk}")
         share = {"grantee_kind": "team", "grantee_id": team["id"], "role": "reader"}
         await ngozi.ask("POST", f"/api/files/v1/items/{done['file_id']}/shares", share, "share", early=(404, 422, 503))
 

@@ -73,7 +73,6 @@ class Plan:
     def environment(self) -> dict[str, str]:
         """What all processes of the installation are told, and whoever runs `parvis` beside them."""
         at = self.ports
-        addresses = {name: f"http://127.0.0.1:{at[name]}" for name in BUILDERS}
         kafka = {
             "PARVIS_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{at['kafka']}",
             "PARVIS_KAFKA_REPLICATION_FACTOR": "1",
@@ -92,7 +91,8 @@ class Plan:
             "PARVIS_MESSAGING_HOMESERVER_URL": f"http://127.0.0.1:{at['synapse']}",
             "PARVIS_MESSAGING_REGISTRATION_FILE": str(self.registration),
             "PARVIS_MESSAGING_SERVER_NAME": SERVER_NAME,
-            "PARVIS_PORTAL_SERVICES": json.dumps(addresses),
+            # through the proxy, which waits for a service that is started again
+            "PARVIS_PORTAL_SERVICES": json.dumps(dict.fromkeys(BUILDERS, self.base_url)),
             "PARVIS_DIRECTORY_LOCAL_SIGN_IN": "true",
             **(kafka if self.kafka else {}),
         }
