@@ -7,8 +7,7 @@ from secrets import token_hex
 from typing import Any
 
 import yaml
-from synapse.module_api import ModuleApi
-from twisted.internet.defer import ensureDeferred
+from synapse.module_api import ModuleApi, run_in_background
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -77,7 +76,9 @@ class Standing(Resource):
         self.passwords, self.instance = passwords, token_hex(8)
 
     def render_GET(self, request: Request) -> int:  # noqa: N802 (as Twisted calls it)
-        ensureDeferred(self.answer(request))
+        # Not ensureDeferred: it would leave the request's logging context with the reactor, and Synapse throws away the next timed call
+        # that it finds it in. When that is the one that sends bodies, none is ever sent again.
+        run_in_background(self.answer, request)
         return NOT_DONE_YET
 
     async def answer(self, request: Request) -> None:

@@ -19,6 +19,7 @@ import aiohttp
 import sqlalchemy as sa
 from parvis_kit.events.ledger import tables_of
 from parvis_kit.events.operate import lag, parked
+from parvis_kit.events.ports import Gone
 from parvis_suite.assembly import flow_of, log_of
 from parvis_suite.services import build_all
 from yarl import URL
@@ -89,7 +90,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 async def waiting(shape: Shape) -> dict[str, int]:
-    """What is not where it should be yet: facts in outboxes, facts to be handled, facts that are parked."""
+    """What is not where it should be yet: facts in outboxes, facts to be handled, facts that are parked. Raises NotYet."""
     found: dict[str, int] = {}
     services = build_all(shape.platform)
     try:
@@ -101,6 +102,8 @@ async def waiting(shape: Shape) -> dict[str, int]:
             for one in await lag(flow):
                 found[f"{one.consumer} behind {one.publisher}"] = one.facts
             found[f"{service.name} parked"] = len(await parked(service.database))
+    except Gone as gone:
+        raise NotYet(str(gone)) from None
     finally:
         for service in services:
             await service.database.close()
@@ -203,7 +206,11 @@ async def signed_in(shape: Shape, session: aiohttp.ClientSession, agent: Any) ->
     nobody = Client(shape, session, "")
     nobody.headers = {}
     said = await nobody.ask("POST", f"{MATRIX}/login", body, early=(401, 403, 404, 429, 503))
-    return Client(shape, session, said["access_token"])
+    matrix = Client(shape, session, said["access_token"])
+    invited = (await matrix.ask("GET", f"{MATRIX}/sync?timeout=0"))["rooms"].get("invite", {})
+    for room in invited:
+        await matrix.ask("POST", f"{MATRIX}/join/{room}", {})
+    return matrix
 
 
 async def is_of_team(matrix: Client, room: str) -> bool:

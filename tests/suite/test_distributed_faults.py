@@ -19,7 +19,7 @@ from .overload import ask_for, memory_bytes
 from .running import NotYet, patiently
 from .shape import Shape
 
-AGENT, OTHER, PAGES = 12, 15, 18
+AGENT, OTHER, PAGES = 6, 9, 18
 """Of the demonstration's, who are nothing but agents."""
 STOPPED = ("directory", "files", "calendar", "messaging", "billing", "portal", "proxy", "kafka")
 """Those without which nothing that others know is lost. A database or a blob store without a second one is away when it is stopped."""

@@ -24,6 +24,8 @@ STUCK_SECONDS_MAX = 30.0
 
 def test_the_whole_main_job_on_the_distributed_shape(distributed: Shape, dav_python: str) -> None:
     asyncio.run(walk(distributed, dav_python))
+    said = (distributed.folder / "servers/synapse/synapse.log").read_text()
+    assert "STARTING SERVER" in said and "logcontext" not in said, "a lost logging context makes Synapse deaf sooner or later"
 
 
 def test_the_whole_main_job_while_every_process_is_killed_frozen_and_stopped(distributed: Shape, dav_python: str) -> None:
