@@ -1,5 +1,6 @@
 """What is the appservice driver's own: the homeserver's door, sign-in through it, sessions that end, pushes that were lost."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,9 @@ import sqlalchemy as sa
 from parvis_kit.testing.waiting import until
 from parvis_messaging.api.appservice import REGISTRATION
 from parvis_messaging.homeserver.port import Failed
+from parvis_messaging.store import deliveries
 from parvis_messaging.store.inbounds import inbound
+from parvis_messaging.store.links import lane_of
 
 from .bridge import deliver, facts, invited, joined, messages, room_of, sender_of, thread, told
 from .conftest import Town
@@ -167,6 +170,23 @@ async def test_what_was_not_pushed_is_read_back_once(bridged: Town) -> None:
     for _ in range(2):
         await bridged.watch.reconcile(is_new=False)
     assert await noted(bridged) == said
+
+
+async def test_what_is_missing_is_found_behind_what_was_told_since(bridged: Town) -> None:
+    """A homeserver that was restored is told new things before anybody has looked at it."""
+    watch, lane = bridged.watch, lane_of("direct", bridged.ids["bob"])
+    before = bridged.clock()
+    async with bridged.messaging.database.transaction() as tx:
+        await deliveries.add_posted(tx, "$gone", lane, deliveries.Subject("none", None), None, is_root=True, now=before)
+    bridged.later(minutes=2)
+    await bridged.hears(invited(bridged, "ada", "bob", uuid4()))
+    await deliver(bridged)
+    watch.instance, watch.up_at = "the run of before", before
+    bridged.later(1)
+    await watch.look()
+    async with bridged.messaging.database.read() as conn:
+        kept = [one.event_id for one in await deliveries.posted_since(conn, lane, before - timedelta(days=1))]
+    assert "$gone" not in kept and len(kept) == 2, "what is there is left in peace"
 
 
 async def test_a_homeserver_that_is_away_is_said_to_be_and_pinged_when_it_is_back(bridged: Town) -> None:

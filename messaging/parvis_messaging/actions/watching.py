@@ -25,6 +25,8 @@ from parvis_messaging.store.links import Link
 PING = timedelta(minutes=1)
 """Synapse waits longer and longer before it pushes again to whom it could not reach; a ping tells it that we are there."""
 RECONCILE = timedelta(hours=1)
+LOOKED_WITHIN = timedelta(seconds=30)
+"""So long may have passed since it was looked at, by the clocks of several machines."""
 ROOMS_AT_ONCE = 4
 """Read back beside what is delivered."""
 EVENTS_MAX = 5_000
@@ -51,6 +53,8 @@ class Watch:
     instance: str = ""
     wrong: str = "it has not answered yet"
     """Why it cannot be worked with; empty when it can."""
+    up_at: datetime | None = None
+    """When it was last seen to be there."""
     pinged_at: datetime | None = None
     reconciled_at: datetime | None = None
     missing: list[tuple[Link, Sequence[Posted]]] = field(default_factory=list)
@@ -80,7 +84,7 @@ class Watch:
             if is_new or self.is_due(self.reconciled_at, RECONCILE):
                 await self.reconcile(is_new=is_new)
                 self.reconciled_at = self.clock()
-            self.instance, self.wrong = instance, ""
+            self.instance, self.wrong, self.up_at = instance, "", self.clock()
         except Failed as failed:
             self.wrong = said_of(failed)
         for state in ("up", "away"):
@@ -137,14 +141,17 @@ class Watch:
             RECOVERED.inc(recovered)
 
     async def lost_in(self, link: Link, room_id: str) -> list[Posted]:
-        """What was told last and is not there: the homeserver is one of before."""
+        """What was told last and is not there: the homeserver is one of before. What was told to it since it is back says nothing about
+        what it had been told before."""
+        sure = (self.up_at or self.clock() - RECONCILE) - LOOKED_WITHIN
         async with self.database.read() as conn:
             posted = await deliveries.posted_since(conn, link.lane, self.clock() - TOLD_WITHIN)
         lost: list[Posted] = []
         for one in reversed(posted):
-            if await self.server.has_event(room_id, one.event_id):
+            if not await self.server.has_event(room_id, one.event_id):
+                lost.insert(0, one)
+            elif one.at < sure:
                 break
-            lost.insert(0, one)
         return lost
 
     async def restore(self, rooms: Sequence[Link]) -> None:

@@ -73,6 +73,7 @@ class Parked:
 class Posted:
     event_id: str
     notice_id: UUID | None
+    at: datetime
 
 
 DELIVERY = tuple(delivery.c[name] for name in Delivery.__slots__)
@@ -182,7 +183,7 @@ async def add_posted(tx: Tx, event_id: str, lane: str, subject: Subject, notice_
 async def posted_since(conn: Connection, lane: str, after: datetime) -> list[Posted]:
     """The oldest first."""
     columns = posted.c
-    wanted = sa.select(columns.event_id, columns.notice_id).where(columns.lane == lane, columns.at >= after)
+    wanted = sa.select(columns.event_id, columns.notice_id, columns.at).where(columns.lane == lane, columns.at >= after)
     return [Posted(*row) for row in await conn.execute(wanted.order_by(columns.at, columns.event_id))]
 
 
