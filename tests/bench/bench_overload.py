@@ -40,9 +40,9 @@ def main() -> int:
             normal = asyncio.run(ask_for(url, token, at_once=AT_WORK_MAX, seconds=SECONDS))
             print(f"as many as it carries ({AT_WORK_MAX} at once): {normal.told()}")
             before = sum(map(memory_bytes, workers))
-            over = asyncio.run(ask_for(url, token, at_once=5 * AT_WORK_MAX, seconds=OVERLOAD_SECONDS))
+            over = asyncio.run(ask_for(url, token, at_once=5 * AT_WORK_MAX, seconds=OVERLOAD_SECONDS, rate=5 * normal.rate))
             grown = (sum(map(memory_bytes, workers)) - before) / 2**20
-            print(f"five times as many ({5 * AT_WORK_MAX} at once, {OVERLOAD_SECONDS:.0f} s): {over.told()}")
+            print(f"five times as many ({5 * normal.rate:.0f}/s for {OVERLOAD_SECONDS:.0f} s): {over.told()}")
             ratio = over.percentile(0.99) / normal.percentile(0.99)
             print(f"p99 of the accepted: {ratio:.2f} times that of before (at most {RATIO_MAX})")
             print(f"memory: {grown:+.1f} MiB in {len(workers)} workers")
