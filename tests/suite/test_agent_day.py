@@ -22,7 +22,9 @@ from .running import Client, patiently
 from .shape import Shape
 from .test_an_act_is_paid_for import all_told
 
-AGENTS, SECONDS = (int(os.environ.get("AGENTS", "800")), 600.0) if os.environ.get("SOAK") else (6, 15.0)
+SOAK = bool(os.environ.get("SOAK"))
+AGENTS = int(os.environ.get("AGENTS", "800" if SOAK else "6"))
+SECONDS = float(os.environ.get("DAY_SECONDS", "600" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 5
 CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
 PROGRAM = Path(__file__).with_name("agent_day.py")
