@@ -36,6 +36,7 @@ CONNECTIONS_MAX = 200
 LATE = (429, 503)
 """Refused for now, with Retry-After: asked again, and counted."""
 TRIES_MAX = 5
+ROOM_LOOKS_MAX = 120
 SYNC = (
     '<?xml version="1.0" encoding="utf-8"?><D:sync-collection xmlns:D="DAV:"><D:sync-token>{token}</D:sync-token>'
     "<D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>"
@@ -131,13 +132,17 @@ class Agent:
         login = {"type": "m.login.password", "password": self.known["app_password"], "identifier": who}
         said = await self.ask("POST", "/_matrix/client/v3/login", {"Content-Type": "application/json"}, json.dumps(login).encode())
         self.matrix = json.loads(said)["access_token"]
-        rooms = (await self.matrix_poll())["rooms"]
-        for invited in rooms.get("invite", {}):
-            path = f"/_matrix/client/v3/join/{URL.build(path=invited).raw_path}"
-            await self.ask("POST", path, {"Authorization": f"Bearer {self.matrix}", "Content-Type": "application/json"}, b"{}")
-        there = [*rooms.get("join", {}), *rooms.get("invite", {})]
-        self.room = there[0] if there else ""
-        self.tally.acts["with_room"] += bool(self.room)
+        for _ in range(ROOM_LOOKS_MAX):
+            rooms = (await self.matrix_poll()).get("rooms", {})
+            for invited in rooms.get("invite", {}):
+                path = f"/_matrix/client/v3/join/{URL.build(path=invited).raw_path}"
+                await self.ask("POST", path, {"Authorization": f"Bearer {self.matrix}", "Content-Type": "application/json"}, b"{}")
+            if there := [*rooms.get("join", {}), *rooms.get("invite", {})]:
+                self.room = there[0]
+                self.tally.acts["with_room"] += 1
+                return
+            await asyncio.sleep(1)  # the suite's welcome is on its way
+        raise Refused("the suite has not written to this agent")
 
     async def calendar_poll(self) -> None:
         body = SYNC.format(token=self.sync_token).encode()
