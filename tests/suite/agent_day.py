@@ -130,7 +130,14 @@ class Agent:
         await self.calendar_poll()
         who = {"type": "m.id.user", "user": self.known["email"]}
         login = {"type": "m.login.password", "password": self.known["app_password"], "identifier": who}
-        said = await self.ask("POST", "/_matrix/client/v3/login", {"Content-Type": "application/json"}, json.dumps(login).encode())
+        for looks in range(ROOM_LOOKS_MAX):
+            try:
+                said = await self.ask("POST", "/_matrix/client/v3/login", {"Content-Type": "application/json"}, json.dumps(login).encode())
+                break
+            except Refused:  # the account is on its way to the homeserver
+                if looks == ROOM_LOOKS_MAX - 1:
+                    raise
+                await asyncio.sleep(1)
         self.matrix = json.loads(said)["access_token"]
         for _ in range(ROOM_LOOKS_MAX):
             rooms = (await self.matrix_poll()).get("rooms", {})

@@ -1,7 +1,7 @@
 """The life of a projection: kept, computed again beside the one that serves, and put in its place when it has caught up."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -35,8 +35,12 @@ async def prepare(database: Database, projection: Projection) -> None:
             await _begin(tx, projection, kept)
 
 
-async def rebuild(database: Database, projection: Projection) -> None:
-    """Have it computed again from the beginning of the log, beside what serves until then; by whoever runs it."""
+async def rebuild(database: Database, projection: Projection, gone: Collection[str] = ()) -> None:
+    """Have it computed again from the beginning of the log, beside what serves until then; by whoever runs it.
+
+    `gone`: partitions in which the one that serves stands where the log is no more. A topic that was made anew ends before that stand
+    perhaps for ever, and what is built would be waited for until it has come as far.
+    """
     async with database.transaction() as tx:
         kept = await _locked(tx, projection.name)
         await _locked(tx, projection.next_name)
@@ -44,6 +48,9 @@ async def rebuild(database: Database, projection: Projection) -> None:
             await _say(tx, projection.name, projection.version)
         else:
             await _begin(tx, projection, kept)
+            offsets = tables_of(database.service)["consumer_offset"]
+            where = sa.and_(offsets.c.consumer == projection.consumer, offsets.c.partition.in_(sorted(gone)))
+            await tx.execute(sa.delete(offsets).where(where))
 
 
 async def _begin(tx: Tx, projection: Projection, kept: Any) -> None:

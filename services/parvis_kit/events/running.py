@@ -93,10 +93,8 @@ async def unnoted(tx: Tx) -> None: ...
 
 async def step_over(flow: Flow, consumer: str, table: Reactions, note: Note = unnoted) -> Mapping[str, int]:
     """Go on where the log begins now; how many positions were skipped, by partition (below 0 where the log was made anew)."""
-    topics = Dispatcher(consumer, table, flow.clock).topics
     stands = await stands_of(flow.database, consumer)
-    async with flow.log.reading(flow.database, topics) as reading:
-        begins = await reading.lost(stands)
+    begins = await lost(flow, consumer, table, stands)
     skipped = {}
     ledger = SqlLedger(flow.database, consumer, flow.clock)
     async with ledger.transaction() as tx:
@@ -108,6 +106,12 @@ async def step_over(flow: Flow, consumer: str, table: Reactions, note: Note = un
         if skipped:
             await note(tx)
     return skipped
+
+
+async def lost(flow: Flow, consumer: str, table: Reactions, stands: Mapping[str, int]) -> Mapping[str, int]:
+    """Where the log begins now, of each partition that no longer holds what comes after this stand. Raises Gone."""
+    async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
+        return await reading.lost(stands)
 
 
 async def run_projection(flow: Flow, projection: Projection) -> None:
@@ -122,7 +126,7 @@ async def keep_projection(flow: Flow, projection: Projection) -> None:
     """Whatever takes it out of its place, it looks every second whether it is wanted again. Runs until cancelled."""
     behind = False
     while True:
-        with suppress(Unavailable):
+        with suppress(Gone, Unavailable):
             if behind:
                 behind = await projections.is_being_built(flow.database, projection)
             elif await projections.is_kept(flow.database, projection):
@@ -132,7 +136,9 @@ async def keep_projection(flow: Flow, projection: Projection) -> None:
                     log.info("%s", superseded)
                 except Behind as reason:
                     log.warning("%s: it is computed again", reason)
-                    await projections.rebuild(flow.database, projection)
+                    stands = await stands_of(flow.database, projection.consumer)
+                    gone = await lost(flow, projection.consumer, projection.on, stands)
+                    await projections.rebuild(flow.database, projection, gone)
                     behind = True
         await asyncio.sleep(LOOK_SECONDS)
 
