@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from parvis_suite import sizing
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs/reference"
 DOORS = ("api", "pages", "dav", "caldav", "scim", "appservice")
 NOTE = "_Made from the code by `python -m parvis_suite.reference`; change the code, not this page._"
@@ -17,6 +19,7 @@ TITLES = {
     "settings": "Every setting",
     "metrics": "Every metric",
     "commands": "Every command",
+    "sizing": "How large an installation is",
 }
 
 
@@ -42,6 +45,7 @@ def rendered() -> dict[str, str]:
         "facts": facts(),
         "settings": settings(modules),
         "commands": commands(),
+        "sizing": sizing.page(),
         "metrics": metrics(),  # last: what is imported by then has declared its own
     }
     pages = {f"{name}.md": f"# {TITLES[name]}\n{NOTE}\n\n{bodies[name]}" for name in TITLES}
