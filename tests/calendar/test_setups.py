@@ -1,4 +1,7 @@
-"""The requests by which Thunderbird, DAVx5 and iOS set an account up, as they send them, one after the other."""
+"""The requests by which Thunderbird, DAVx5 and iOS set an account up, one after the other.
+
+Written down from what is known of each client, and not recorded from a device: there was none here.
+"""
 
 import re
 from pathlib import Path

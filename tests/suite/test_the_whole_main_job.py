@@ -299,12 +299,10 @@ def test_the_whole_main_job_though_the_suite_is_killed_again_and_again(suite: Ru
     asyncio.run(patiently(lambda: ready(suite)))  # type: ignore[arg-type]
 
 
-def test_the_whole_main_job_without_any_network_but_loopback(dav_python: str) -> None:
-    """The suite, its database and its clients in a network namespace of their own, with no route anywhere.
-
-    On PostgreSQL: on SQLite there is a server less to reach, and nothing more.
-    """
-    inner = f"{Path(__file__).relative_to(ROOT)}::test_the_whole_main_job[postgresql]"
+def test_the_whole_main_job_without_any_network_but_loopback(database_kind: str, dav_python: str) -> None:
+    """The suite, its database and its clients in a network namespace of their own, with no route anywhere."""
+    kind = "sqlite" if database_kind == "sqlite" else "postgresql"
+    inner = f"{Path(__file__).relative_to(ROOT)}::test_the_whole_main_job[{kind}]"
     script = 'ip link set lo up && test -z "$(ip route)" && exec "$@"'
     command = ["unshare", "--net", "sh", "-c", script, "sh", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", inner]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
