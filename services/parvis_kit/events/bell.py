@@ -70,7 +70,7 @@ class Bell:
     async def bridge(self, url: str) -> None:
         """Tell the other processes and hear them, over one connection of its own. Runs until cancelled; losing it costs only speed."""
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 async with listening(url, self) as conn:
                     while True:
                         await self.has_news.wait()

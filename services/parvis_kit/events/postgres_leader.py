@@ -18,10 +18,13 @@ IDLE_LOOK_SECONDS = 0.5
 
 @contextmanager
 def gone_when_away() -> Iterator[None]:
-    """Whatever this connection says may be tried again, on another one."""
+    """Whatever this connection says may be tried again, on another one.
+
+    InternalClientError is what asyncpg says of an answer that comes in pieces because its backend was ended.
+    """
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Gone(str(error)) from error
 
 

@@ -274,7 +274,7 @@ class PostgresReader:
         try:
             async with self.readers.connection() as conn:
                 return list(await conn.fetch(query, *parameters, timeout=READ_SECONDS_MAX))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
 
     async def close(self) -> None:
