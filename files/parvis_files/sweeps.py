@@ -42,6 +42,8 @@ async def gauge(database: Database, limits: Limits) -> None:
         STATES.labels(state).set(found.get(state, 0))
     async with database.read() as conn:
         quotas = await quotas_of_ministries(conn, limits)
+    for one in (HELD, QUOTA):
+        one.clear()  # a ministry that went over to another one holds nothing any more
     for ministry, quota in quotas.items():
         HELD.labels(ministry).set(quota.used_bytes + quota.reserved_bytes)
         QUOTA.labels(ministry).set(quota.limit_bytes)

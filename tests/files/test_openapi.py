@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import ignored_auth
 from .conftest import Office
 
 COMMITTED = Path(__file__).resolve().parents[2] / "files/openapi.json"
-REFUSALS = ["2xx", "400", "403", "404", "409", "412", "422", "507"]
+REFUSALS = ["2xx", "400", "403", "404", "409", "410", "412", "422", "507"]
 CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": REFUSALS}}})
 CASES = 12
 ANSWER_SECONDS_MAX = 10
