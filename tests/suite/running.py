@@ -9,12 +9,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import aiohttp
 import sqlalchemy as sa
+from parvis_kit.problems import Unavailable
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import Place
 from parvis_kit.workers import hold_port
@@ -161,7 +163,7 @@ async def patiently(once: Callable[[], Awaitable[Any]]) -> Any:
     while True:
         try:
             return await once()
-        except (aiohttp.ClientError, TimeoutError, OSError, NotYet):
+        except (aiohttp.ClientError, TimeoutError, OSError, Unavailable, NotYet):
             if asyncio.get_running_loop().time() > until:
                 raise
             await asyncio.sleep(0.1)
@@ -195,9 +197,10 @@ async def rebuild(suite: Running, *names: str) -> None:
     try:
         for service in services:
             for projection in service.projections:
-                before = await rows_of(service, projection)
+                rows = partial(rows_of, service, projection)
+                before = await patiently(rows)
                 await asyncio.to_thread(suite.insist, "events", "rebuild", projection.name, "--watch")
-                assert before and await rows_of(service, projection) == before, projection.name
+                assert before and await patiently(rows) == before, projection.name
     finally:
         for service in services:
             await service.database.close()

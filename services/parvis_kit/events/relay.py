@@ -11,7 +11,7 @@ from parvis_kit.failpoints import reach
 
 RELAY_BATCH_MAX = 500
 """Facts of about 300 bytes: 150 kB, far under a broker's default 1 MiB request; larger claims were slower."""
-FIRST_BATCH_MAX = 16
+FIRST_BATCH_MAX = 8
 """What a new leader claims first, then twice as much each time: one that dies again and again sends little twice."""
 STANDBY_SECONDS = 0.5
 SEND_SECONDS_MAX = 1.5
