@@ -24,7 +24,7 @@ from parvis_suite.services import build_all
 from pydantic import SecretStr
 from yarl import URL
 
-KILLS = 30 if os.environ.get("SOAK") else 3
+KILLS = 30 if os.environ.get("SOAK") else 4
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
 PATIENCE_SECONDS_MAX = 240.0
 """Of whoever asks again while the suite is started again, on a machine that has much else to do."""
