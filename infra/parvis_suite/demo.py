@@ -168,7 +168,7 @@ async def ensure_people(directory: Service, ministries: Sequence[Ministry], base
         newcomers.append(
             Newcomer(f"D{number:04}", str(ministry.id), given, family, f"{plain(name)}@{demo.domain}", unit, language, roles, leaves_on)
         )
-    if any(one.email not in known for one in newcomers):
+    if any(one.email not in known or not set(one.roles) <= set(known[one.email].roles) for one in newcomers):
         first = next(one for one in newcomers if "operator" in one.roles)
         if first.email not in known:
             made = actions.NewPerson(

@@ -37,7 +37,7 @@ class Newcomer:
 
 
 async def come_aboard(base_url: str, token: str, newcomers: Sequence[Newcomer]) -> None:
-    """By the operator whose token it is. Raises Unexpected."""
+    """By the operator whose token it is; done again after an interruption, it does the rest. Raises Unexpected."""
     headers = {"Authorization": f"Bearer {token}"}
     limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
     async with aiohttp.ClientSession(base_url, headers=headers, timeout=limit) as session:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from parvis_kit import context
 from parvis_kit.db import Tx
@@ -312,6 +312,25 @@ async def test_a_topic_that_is_missing_or_has_other_partitions_is_told(kafka_set
     said = await topics.wrong(more, [THING, "parvis.alpha.unheard"])
     assert f"{THING} has 3 partitions and PARVIS_KAFKA_PARTITIONS is 5: set it to 3" in said[0]
     assert "parvis.alpha.unheard is missing: run `parvis migrate`" in said[1]
+
+
+async def test_topics_are_made_when_the_brokers_show_them(kafka_settings: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controller answers first; a suite that looked before the brokers knew refused to start."""
+    name, looks, counts = f"{kafka_settings.kafka_prefix}parvis.alpha.late", 0, topics.partition_counts
+
+    async def late(client: AIOKafkaAdminClient) -> dict[str, int]:
+        nonlocal looks
+        looks += 1
+        shown = await counts(client)
+        return shown if looks > 3 else {topic: count for topic, count in shown.items() if topic != name}
+
+    monkeypatch.setattr(topics, "partition_counts", late)
+    assert await topics.make(kafka_settings, ["parvis.alpha.late"]) == ["parvis.alpha.late"]
+    assert looks >= 4 and await topics.wrong(kafka_settings, ["parvis.alpha.late"]) == []
+    looks = 0
+    monkeypatch.setattr(topics, "SEEN_SECONDS_MAX", 0.0)
+    with pytest.raises(topics.CannotMake, match="shows no leader"):
+        await topics.make(kafka_settings, ["parvis.alpha.late"])
 
 
 async def test_a_kafka_that_is_away_is_named(stage: Stage, kafka_settings: Kafka) -> None:

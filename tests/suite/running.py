@@ -170,6 +170,9 @@ async def patiently(once: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def ready(suite: Running) -> None:
+    """A suite that gave up by itself has said why: nobody waits for it."""
+    gave_up = suite.process is not None and (suite.process.poll() or 0) > 0
+    assert not gave_up, suite.folder.with_suffix(".log").read_text()[-2000:]
     async with aiohttp.ClientSession() as session, session.get(f"{suite.base}/readyz") as answer:
         if answer.status != 200 or not (suite.folder / "demo.json").exists():
             raise NotYet("not ready")

@@ -22,9 +22,13 @@ import nio
 import psutil
 import pytest
 import schemathesis
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
+from parvis_directory import store
+from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import Place
-from parvis_suite.services import BUILDERS
+from parvis_suite.services import BUILDERS, build_all
+from pydantic import SecretStr
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import ignored_auth
 
@@ -250,3 +254,26 @@ def test_started_again_after_whatever_end_it_is_the_same(demonstration: Demonstr
         demonstration.start()
         assert known() == first
         assert asked(f"{demonstration.base}/readyz")[0] == 200
+
+
+def test_ended_before_its_roles_were_given_it_gives_them(demonstration: Demonstration) -> None:
+    """Its agents come by file, their roles after that: whoever died between the two was started again for ever."""
+    url = str(demonstration.environ.get("PARVIS_DATABASE_URL", ""))
+    first = {one["email"]: one["roles"] for one in demonstration.said["agents"]}
+    demonstration.stop(signal.SIGKILL)
+    (demonstration.folder / "demo.json").unlink()
+
+    async def take_back() -> int:
+        platform = Platform(data=demonstration.folder, database_url=SecretStr(url))
+        [directory] = build_all(platform, ["directory"])
+        administers = store.agent.c.email.in_([email for email, roles in first.items() if "ministry_administrator" in roles])
+        try:
+            async with directory.database.transaction() as tx:
+                done = await tx.execute(sa.update(store.agent).where(administers).values(roles=["agent"]))
+                return int(done.rowcount)
+        finally:
+            await directory.database.close()
+
+    assert asyncio.run(take_back()) == 3
+    demonstration.start()
+    assert {one["email"]: one["roles"] for one in demonstration.said["agents"]} == first

@@ -1,5 +1,6 @@
 """Topics as Parvis needs them: made once, by `parvis migrate`, and compared whenever something starts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,6 +17,9 @@ MESSAGE_BYTES_MAX = 2**20
 """Of a batch: four facts of the greatest size, or three thousand ordinary ones."""
 IN_SYNC_MIN = 2
 """Of three copies: one broker may be away and nothing acknowledged is lost when another one burns."""
+SEEN_SECONDS_MAX = 30.0
+"""Between the controller's word that a topic is made and the moment when the brokers show it: some milliseconds, seconds under load."""
+LOOK_SECONDS = 0.05
 
 
 class CannotMake(Exception):
@@ -58,7 +62,7 @@ async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 async def make(kafka: Kafka, topics: Iterable[str]) -> list[str]:
-    """Make those that are missing, and say which. What is there stays as it is. Raises CannotMake, or Gone."""
+    """Make those that are missing, and say which, once they can be used. What is there stays as it is. Raises CannotMake, or Gone."""
     async with admin(kafka) as client:
         there = await partition_counts(client)
         missing = [topic for topic in sorted(topics) if kafka.kafka_prefix + topic not in there]
@@ -67,7 +71,17 @@ async def make(kafka: Kafka, topics: Iterable[str]) -> list[str]:
             for name, code, why in answer.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):
                     raise CannotMake(f"topic {name}: {why or for_code(code).__name__}")
+            await _shown(client, {kafka.kafka_prefix + topic for topic in missing})
     return missing
+
+
+async def _shown(client: AIOKafkaAdminClient, names: set[str]) -> None:
+    """The controller answers before the brokers have heard: whoever looked at once was told that what is made is missing."""
+    until = asyncio.get_running_loop().time() + SEEN_SECONDS_MAX
+    while unseen := names - (await partition_counts(client)).keys():
+        if asyncio.get_running_loop().time() > until:
+            raise CannotMake(f"Kafka has made {', '.join(sorted(unseen))} and shows no leader: look at its controller, then run it again")
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _new(topic: str, kafka: Kafka) -> NewTopic:
