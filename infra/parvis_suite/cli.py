@@ -84,13 +84,14 @@ def _say_step(service: str, step: str) -> None:
 def serve(service: str, workers: int, shared: bool) -> None:
     """Run one service, as often as there are workers."""
     from parvis_kit.logs import set_up_logs
-    from parvis_kit.serve import run
 
     platform = platform_of()
     set_up_logs(platform.log_level)
     if workers > 1:
         run_here(_serve_workers(service, workers, platform))
     else:
+        from parvis_kit.serve import run
+
         run(_serve(service, with_port(platform), shared))
 
 
@@ -132,9 +133,9 @@ def served(name: str, platform: Platform) -> tuple[list[Service], list[Doors]]:
 
 
 async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
-    from parvis_kit.workers import hold_port, run_workers
+    """Each worker looks whether it can serve, and says why not."""
+    from parvis_kit.workers import WorkerRefused, hold_port, run_workers
 
-    await refuse_unready(served(name, platform)[0], platform)
     with hold_port(platform.host, platform.port) as held:
         port: int = held.getsockname()[1]
         first = platform.metrics_port if platform.metrics_port is not None else port + 1
@@ -142,7 +143,10 @@ async def _serve_workers(name: str, workers: int, platform: Platform) -> None:
         def environment_of(number: int) -> dict[str, str]:
             return {"PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": str(first and first + number)}
 
-        await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", "--shared", name], environment_of)
+        try:
+            await run_workers(workers, [sys.executable, "-m", "parvis_suite", "serve", "--shared", name], environment_of)
+        except WorkerRefused:
+            raise Refusal(f"{name} cannot be served as things are: its workers have said why") from None
 
 
 @main.command()

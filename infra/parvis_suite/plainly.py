@@ -27,18 +27,25 @@ class Refusal(click.ClickException):
 @contextmanager
 def plain_words() -> Iterator[None]:
     """Say in one line what has a name; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except Exception as error:
+        if isinstance(error, _named()):
+            raise Refusal(str(error)) from None
+        raise
+
+
+def _named() -> tuple[type[Exception], ...]:
+    """Imported once something has gone wrong: half of what a service loads comes with them."""
     from parvis_kit.events.ports import Gone
     from parvis_kit.problems import Problem
     from parvis_kit.settings import SettingsRefused
 
     from parvis_suite.assembly import CannotStart
 
-    try:
-        yield
-    except BrokenPipeError:  # whoever read the output has seen enough
-        raise
-    except (SettingsRefused, CannotStart, Problem, Gone, OSError) as error:
-        raise Refusal(str(error)) from None
+    return SettingsRefused, CannotStart, Problem, Gone, OSError
 
 
 def plainly(command: Callable[P, None]) -> Callable[P, None]:

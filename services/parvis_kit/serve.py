@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +21,7 @@ from parvis_kit.memory import give_back, keep_loaded
 from parvis_kit.metrics import meter_connections, metrics_app, watch_disk, watch_loop
 from parvis_kit.service import Doors, Service
 from parvis_kit.settings import Platform
+from parvis_kit.workers import stop_signals
 
 FIELD_BYTES_MAX = 4096
 """Of one header line; a cookie or a token fits."""
@@ -225,19 +224,6 @@ async def stop_listening(runner: web.AppRunner, listening: socket.socket) -> Non
     until = loop.time() + SETTLE_SECONDS_MAX
     while server is not None and server.connections and loop.time() < until:  # noqa: ASYNC110 (aiohttp tells nobody)
         await asyncio.sleep(SETTLE_LOOK_SECONDS)
-
-
-@contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield stopping
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

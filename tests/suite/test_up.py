@@ -105,6 +105,7 @@ def test_workers_share_a_port_and_end_with_their_parent(tmp_path: Path) -> None:
         assert len(bases) == 1
         workers = psutil.Process(parent.pid).children()
         assert len(workers) == 2
+        assert psutil.Process(parent.pid).memory_info().rss < min(one.memory_info().rss for one in workers) / 2, "it serves nothing itself"
         base = bases.pop()
         assert asked(f"{base}/livez")[0] == 200
     finally:
@@ -112,6 +113,15 @@ def test_workers_share_a_port_and_end_with_their_parent(tmp_path: Path) -> None:
         parent.communicate(timeout=SECONDS_MAX)
     assert parent.returncode == 0
     assert not [worker for worker in workers if worker.is_running()]
+
+
+def test_workers_that_cannot_serve_say_why_once_and_are_not_started_again(tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, sys.path))
+    environ = {**os.environ, "PARVIS_DATA": str(tmp_path), "PARVIS_PORT": "0", "PARVIS_METRICS_PORT": "0", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "parvis_suite", "serve", "directory", "--workers", "2"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    assert ended.returncode == 2 and ended.stderr.count("run `parvis migrate` first") <= 2, ended.stderr
+    assert ended.stderr.splitlines()[-1] == "Error: directory cannot be served as things are: its workers have said why"
 
 
 async def test_the_demonstration_s_file_is_written_last_and_for_its_owner_alone(anywhere: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
