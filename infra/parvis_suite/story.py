@@ -51,7 +51,7 @@ def lines_in(places: Sequence[Path | IO[str]], known: Known) -> list[Line]:
             if len(text) > LINE_CHARACTERS_MAX or not any(one in text for one in known.ids):
                 continue
             line = _read(text)
-            if line is not None and known.has(line.get("request_id"), line.get("trace"), line.get("fact_id")):
+            if line is not None and known.has(line.get("request_id"), line.get("trace"), *facts_of(line)):
                 known.add(line.get("trace"), line.get("request_id"))
                 found.append(line)
     return found
@@ -76,6 +76,11 @@ def _read(text: str) -> Line | None:
     return line if isinstance(line, dict) and "logger" in line else None
 
 
+def facts_of(line: Line) -> set[str]:
+    """The one that it follows from, or those that were dealt with in one act."""
+    return {*line.get("facts", ()), line.get("fact_id", "")} - {""}
+
+
 def belongs(fact: Envelope, head: dict[str, str], known: Known) -> bool:
     return known.has(str(fact.id), head.get("correlationid"), trace_of(head))
 
@@ -88,7 +93,7 @@ def told(story: Story) -> list[str]:
     others = [one for one in story.lines if one["logger"] not in (PROXY, ACCESS)]
     ids = {str(fact.id) for fact, _ in story.facts}
     text = [_request(one) for one in requests]
-    text += [_other(one, 1) for one in others if one.get("fact_id") not in ids]
+    text += [_other(one, 1) for one in others if not facts_of(one) & ids]
     roots = [one for one in story.facts if one[1].get("causationid") not in ids]
     for fact, head in sorted(roots, key=lambda one: (one[0].at, one[0].id)):
         text += list(_fact(story, others, fact, head, 1))
@@ -98,7 +103,7 @@ def told(story: Story) -> list[str]:
 def _fact(story: Story, others: Sequence[Line], fact: Envelope, head: dict[str, str], depth: int) -> Iterator[str]:
     publisher, about = head.get("source", "").rpartition("/")[2], "erased" if fact.data is None else "about"
     yield _row(fact.at.isoformat(timespec="milliseconds"), publisher, depth, f"said {fact.type} {about} {fact.key}  fact {fact.id}")
-    mine = [one for one in others if one.get("fact_id") == str(fact.id)]
+    mine = [one for one in others if str(fact.id) in facts_of(one)]
     for line in sorted(mine, key=lambda one: str(one["time"])):
         yield _other(line, depth + 1)
     for one in story.parked.get(str(fact.id), ()):

@@ -41,6 +41,7 @@ from parvis_kit.events.ports import Batch, Record  # noqa: E402
 from parvis_kit.events.publish import seal  # noqa: E402
 from parvis_kit.events.reactions import Dispatcher  # noqa: E402
 from parvis_kit.ids import new_id  # noqa: E402
+from parvis_kit.logs import set_up_logs  # noqa: E402
 from parvis_kit.settings import Platform  # noqa: E402
 from parvis_kit.testing.databases import PostgresServer  # noqa: E402
 from parvis_kit.testing.servers import started  # noqa: E402
@@ -232,6 +233,7 @@ async def bench(url: str) -> None:
 
 def main() -> None:
     with ExitStack() as stack:
+        set_up_logs("INFO", stack.enter_context(open(os.devnull, "w")))  # a consumer writes what it has done: that counts as well
         script = ROOT / "infra/servers/postgres.py"
         server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(script, "--durable"))["url"])
         url = server.create()

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -198,7 +200,8 @@ async def test_kinds_that_nobody_waits_for_are_passed_by(stage: Stage) -> None:
     assert await parked(stage.beta) == []
 
 
-async def test_a_batch_reaction_takes_many_and_keeps_the_order_of_each_key(stage: Stage) -> None:
+async def test_a_batch_reaction_takes_many_and_keeps_the_order_of_each_key(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "parvis.reaction")
     sizes: list[int] = []
 
     async def tell_all(tx: Tx, facts: list[ThingChanged]) -> None:
@@ -214,6 +217,9 @@ async def test_a_batch_reaction_takes_many_and_keeps_the_order_of_each_key(stage
         await stage.until_told("a", *range(1, 23))
         await stage.until_told("b", *range(1, 21), 22)
     assert max(sizes) >= 8
+    acts: list[dict[str, Any]] = [vars(line)["fields"] for line in caplog.records if line.name == "parvis.reaction"]
+    named = [fact for act in acts if act["consumer"] == "beta" for fact in act.get("facts", ())]
+    assert len(named) == len(set(named)) == sum(size for size in sizes if size > 1), "one line for an act, with the id of each fact"
 
 
 async def test_stopping_finishes_the_batch_in_hand(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+from uuid import UUID
 
 import pytest
 
@@ -82,6 +83,16 @@ def test_logs_are_where_they_are_said_to_be(anywhere: Suite, log: Path, tmp_path
     assert "POST" in anywhere("trace", REQUEST, "--logs", str(tmp_path / "elsewhere")).output
     nowhere = anywhere("trace", REQUEST, "--logs", str(tmp_path / "nowhere"))
     assert nowhere.exit_code == 2 and "there is no such file or folder" in nowhere.output
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_what_was_done_for_many_facts_at_once_is_told_of_each(anywhere: Suite, log: Path, tmp_path: Path) -> None:
+    lines = [json.loads(one) for one in log.read_text().splitlines() if one.startswith("{")]
+    act = next(one for one in lines if one["logger"] == "parvis.reaction")
+    together = {name: act[name] for name in ("time", "level", "logger", "service", "consumer", "type") if name in act}
+    (tmp_path / "many.log").write_text(json.dumps(together | {"facts": [str(UUID(int=1)), act["fact_id"]]}) + "\n")
+    told = anywhere("trace", REQUEST, "--logs", str(tmp_path / "many.log")).output.splitlines()
+    assert "said lantern.wick.lit.v1 about dry" in told[0] and "has done its part about lantern.wick.lit.v1" in told[1] and len(told) == 2
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

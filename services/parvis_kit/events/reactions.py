@@ -22,6 +22,8 @@ from parvis_kit.events.ports import Gone, Record
 
 F = TypeVar("F", bound=Fact)
 DONE = logging.getLogger("parvis.reaction")
+FACTS_A_LINE_MAX = 200
+"""Their ids take 8 KiB of the 16 that a line may have."""
 Handler = Callable[[Tx, Any], Awaitable[None]]
 
 
@@ -156,7 +158,7 @@ class Dispatcher:
                         await handler(tx, fact)
             self.meters.applied.inc(len(group))
             if not self.is_projection and DONE.isEnabledFor(logging.INFO):
-                tx.after_commit.append(partial(self.say, [record.fact for record, _ in group]))
+                tx.after_commit.append(partial(self.say, [record.fact for record, _ in group], isinstance(handler, Many)))
             for record, _ in group:
                 self.meters.delivery.observe(max(0.0, (now - record.fact.at).total_seconds()))
 
@@ -165,11 +167,16 @@ class Dispatcher:
         """Copies are computed anew by the million, and nobody asks when a row of them was written."""
         return "@" in self.consumer
 
-    def say(self, facts: Sequence[Envelope]) -> None:
-        """A line for each, by which a request is followed to what came of it."""
-        for fact in facts:
-            with because_of(fact, self.consumer):
-                DONE.info("", extra={"fields": {"consumer": self.consumer, "type": fact.type, "about": fact.key}})
+    def say(self, facts: Sequence[Envelope], together: bool) -> None:
+        """A line for each act, by which a request is followed to what came of it; where one act was for many facts, it names them."""
+        size = FACTS_A_LINE_MAX if together else 1
+        for some in (facts[first : first + size] for first in range(0, len(facts), size)):
+            fields = {"consumer": self.consumer, "type": some[0].type}
+            if len(some) > 1:
+                DONE.info("", extra={"fields": fields | {"facts": [str(fact.id) for fact in some]}})
+                continue
+            with because_of(some[0], self.consumer):
+                DONE.info("", extra={"fields": fields | {"about": some[0].key}})
 
     def pass_by(self, envelope: Envelope) -> None:
         """Facts that nobody here waits for are skipped; a major version, or a head, that nobody here can read is not."""
