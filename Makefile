@@ -31,7 +31,7 @@ check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabili
 bench: setup-dev ## each performance bar beside its floor, measured in the same run
 	@exec $(RUN) infra/run-benches.py $(T)
 
-soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill, a million facts that wait, a dump of ten minutes
+soak: setup-dev ## the long tests: 500,000 simulated histories, 20 rounds of every kill, a million facts that wait, half an hour of load
 	@SOAK=1 exec $(RUN) -m pytest -m soak -o faulthandler_timeout=14400 $(T)
 
 new-service: setup-dev ## NAME=x: a service that runs, publishes, reacts and is tested

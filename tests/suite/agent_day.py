@@ -1,6 +1,6 @@
 """The day of an agent ("journée d'agent"), played by many at once: a program of its own, so that what it costs itself is counted apart.
 
-    python tests/suite/agent_day.py --base URL --agents FILE --seconds 600 [--idle] [--seed 1]
+    python tests/suite/agent_day.py --base URL --agents FILE --seconds 600 [--days 1] [--idle] [--seed 1]
 
 FILE: a JSON list of `{id, token, email, app_password, calendar, root}`. The working day is pressed into `--seconds`; `--idle` plays only
 what clients do while nobody touches them. One line of JSON comes out: acts, failures, bytes, the generator's own CPU.
@@ -243,7 +243,7 @@ async def sessions() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def play(base: str, everybody: list[dict[str, Any]], seconds: float, idle: bool, seed: int) -> dict[str, Any]:
+async def play(base: str, everybody: list[dict[str, Any]], seconds: float, plan: dict[str, int], seed: int) -> dict[str, Any]:
     tally = Tally()
     async with sessions() as session:
         agents = [
@@ -260,7 +260,6 @@ async def play(base: str, everybody: list[dict[str, Any]], seconds: float, idle:
         print("begun", flush=True)  # whoever measures begins here
         own = time.process_time()
         began = time.monotonic()
-        plan = IDLE if idle else IDLE | ACTS
         await asyncio.gather(*(agent.live(seconds, plan) for agent in agents))
         took = time.monotonic() - began
     del tally.bytes["begin"]
@@ -279,11 +278,13 @@ def main() -> None:
     parser.add_argument("--base", required=True)
     parser.add_argument("--agents", required=True, type=Path)
     parser.add_argument("--seconds", type=float, default=600, help="of the day, pressed")
+    parser.add_argument("--days", type=int, default=1, help="of work in that time, for each agent")
     parser.add_argument("--idle", action="store_true", help="only what clients do by themselves")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     everybody = json.loads(options.agents.read_text())
-    print(json.dumps(asyncio.run(play(options.base, everybody, options.seconds, options.idle, options.seed))), flush=True)
+    plan = {act: times * options.days for act, times in (IDLE if options.idle else IDLE | ACTS).items()}
+    print(json.dumps(asyncio.run(play(options.base, everybody, options.seconds, plan, options.seed))), flush=True)
 
 
 if __name__ == "__main__":

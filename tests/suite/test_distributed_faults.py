@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 from parvis_suite.demo_agendas import Owner, basic_of
 
 from .fire import FILES, MATRIX, Traffic, waiting
@@ -151,6 +152,7 @@ def test_who_asks_a_process_past_the_proxy_does_notice_its_end(distributed: Shap
     asyncio.run(all_of_it())
 
 
+@pytest.mark.soak
 def test_five_times_what_a_service_takes_is_answered_or_told_when_to_come_again_in_flat_memory(distributed: Shape) -> None:
     """How long the accepted take is measured by tests/bench/bench_overload.py."""
     url, token = f"{distributed.base}{FILES}/spaces/personal", agents_of(distributed)[AGENT]["token"]
@@ -167,6 +169,7 @@ def test_five_times_what_a_service_takes_is_answered_or_told_when_to_come_again_
     assert after.accepted and not after.refused and not after.wrong
 
 
+@pytest.mark.soak
 def test_with_kafka_away_agents_go_on_and_each_page_says_what_is_late(distributed: Shape) -> None:
     """Frozen, so that it is away for as long as we want: nobody gets an answer from it, as from a broker behind a line that was cut."""
 

@@ -14,8 +14,9 @@ from .running import SEED, NotYet, patiently
 from .shape import Shape
 from .test_the_whole_main_job import whole_job
 
-ROUNDS, ROUNDS_A_WALK = 3, 3
-ROUNDS_SOAK = 30
+ROUNDS_A_WALK = 3
+WALKS = 10 if os.environ.get("SOAK") else 1
+"""Thirty rounds of faults, or three."""
 GIVER, TAKER = 6, 9
 """Of the demonstration's agents: two of one ministry and one team, who are nothing but agents."""
 STUCK_SECONDS_MAX = 30.0
@@ -28,15 +29,10 @@ def test_the_whole_main_job_on_the_distributed_shape(distributed: Shape, dav_pyt
     assert "STARTING SERVER" in said and "logcontext" not in said, "a lost logging context makes Synapse deaf sooner or later"
 
 
-def test_the_whole_main_job_while_every_process_is_killed_frozen_and_stopped(distributed: Shape, dav_python: str) -> None:
-    under_fire(distributed, dav_python, SEED, ROUNDS)
-
-
 @pytest.mark.soak
-def test_the_whole_main_job_under_thirty_rounds_of_it(distributed: Shape, dav_python: str) -> None:
-    if os.environ.get("SOAK"):
-        for number in range(ROUNDS_SOAK // ROUNDS_A_WALK):
-            under_fire(distributed, dav_python, SEED + number, ROUNDS_A_WALK)
+def test_the_whole_main_job_while_every_process_is_killed_frozen_and_stopped(distributed: Shape, dav_python: str) -> None:
+    for number in range(WALKS):
+        under_fire(distributed, dav_python, SEED + number, ROUNDS_A_WALK)
 
 
 async def walk(shape: Shape, dav_python: str) -> None:
