@@ -111,7 +111,7 @@ class Consumer:
             except CannotGoOn:
                 raise
             except Failed as failed:
-                suspects |= self.suspected(failed.records)
+                suspects |= self.suspected(failed)
             except Exception:  # a reaction's bug, and it does not say whose fact it is
                 suspects |= {record.fact.lane for batch in batches for record in batch.records}
             if self.stopping:
@@ -119,11 +119,11 @@ class Consumer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
-    def suspected(self, records: Sequence[Record]) -> set[Hashable]:
-        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt."""
-        if len(records) == 1:
-            self.attempts[records[0].fact.id] += 1
-        return {record.fact.lane for record in records}
+    def suspected(self, failed: Failed) -> set[Hashable]:
+        """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt; a refusal is none."""
+        if len(failed.records) == 1 and not isinstance(failed.__cause__, Refuse):
+            self.attempts[failed.records[0].fact.id] += 1
+        return {record.fact.lane for record in failed.records}
 
     async def apply(self, tx: AnyTx, batches: Sequence[Batch], suspects: Set[Hashable]) -> bool:
         offsets = await self.ledger.lock_offsets(tx, sorted(batch.partition for batch in batches))
