@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.events import Projection, Reactions
-from parvis_kit.http import Authenticate, Routes
+from parvis_kit.http import Authenticate, Handler, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Doors:
     """Done when requests and background have ended, before the database is closed."""
     is_fresh: Callable[[], bool] = lambda: True
     """Whether its copy of others' facts has been complete once: not ready before."""
+    lost: Handler | None = None
+    """What a browser is shown of an address where nothing is; others get a problem."""
     settings: Any = None
 
 

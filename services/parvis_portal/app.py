@@ -11,7 +11,7 @@ from parvis_kit.settings import Platform
 from parvis_portal.calling import Calling
 from parvis_portal.looks import looks_of
 from parvis_portal.pages import ROUTES
-from parvis_portal.portal import PORTAL, Portal
+from parvis_portal.portal import PORTAL, Portal, lost
 from parvis_portal.settings import Settings
 from parvis_portal.visitors import Visitors
 
@@ -44,5 +44,6 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         handles={PORTAL: portal},
         before=[calling.open],
         after=[calling.close],
+        lost=lost,
         settings=settings,
     )

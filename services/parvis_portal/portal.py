@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -195,6 +196,15 @@ def failed(request: Request, visitor: Visitor | None, status: int, words: str, d
     return request[PORTAL].looks.page(
         "failed.html", language(request, visitor), visitor, status=status, words=words, detail=detail, path=request.path, done=""
     )
+
+
+async def lost(request: Request) -> web.StreamResponse:
+    """An address where nothing is: told to whoever asks, signed in or not."""
+    visitor: Visitor | None = None
+    LATE.set({})
+    with suppress(SignedOut, Refused, Away):
+        visitor = await request[PORTAL].visitors.of(request)
+    return failed(request, visitor, 404, words_of(language(request, visitor), "not-found"))
 
 
 def words_for(language: Language, refused: Refused) -> str:

@@ -31,6 +31,7 @@ class Door:
     clock: Clock = utc_now
     routes: list[Routes] = field(default_factory=lambda: [door.ROUTES])
     authenticate: Any = None
+    lost: Any = None
 
 
 @asynccontextmanager

@@ -255,3 +255,17 @@ async def test_a_colleague_is_told_of_what_was_shared_reads_it_and_chooses_how_t
     assert not re.search(r'name="file_shared-matrix" value="1" checked', colleague.text)
     await colleague.post("/notices/preferences", chosen | {"file_shared-matrix": "1"})
     assert re.search(r'name="file_shared-matrix" value="1" checked', colleague.text)
+
+
+@pytest.mark.parametrize("role", [None, "agent"])
+async def test_an_address_where_nothing_is_shows_a_page_to_a_browser_and_a_problem_to_a_program(visit: Any, role: str | None) -> None:
+    visitor = await visit(role) if role else await visit()
+    url = f"{visitor.suite.base}/fichiers/nulle-part"
+    async with visitor.session.get(url, headers={"Accept": "text/html,*/*;q=0.8", "Accept-Language": "fr"}) as answer:
+        text = await answer.text()
+        assert answer.status == 404 and answer.content_type == "text/html" and "Ceci n’existe pas" in text and 'href="/"' in text
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert ("sign-out" in text) is bool(role)
+    for method, accept in (("GET", "*/*"), ("POST", "text/html")):
+        async with visitor.session.request(method, url, headers={"Accept": accept}) as answer:
+            assert (answer.status, answer.content_type) == (404, "application/problem+json")

@@ -22,6 +22,7 @@ from parvis_kit.settings import Platform
 
 PROCESS: web.AppKey[Process] = web.AppKey("PROCESS")
 CHAINS: web.AppKey[dict[str, Chain]] = web.AppKey("CHAINS")
+LOST: web.AppKey[Handler] = web.AppKey("LOST")
 UNROUTED = "unrouted"
 """Whose requests those are that no service has a route for."""
 UNROUTED_IN_FLIGHT_MAX = 1000
@@ -43,6 +44,8 @@ class Mounted(Protocol):
     def authenticate(self) -> Authenticate | None: ...
     @property
     def handles(self) -> Mapping[Any, Any]: ...
+    @property
+    def lost(self) -> Handler | None: ...
 
 
 @runtime_checkable
@@ -72,6 +75,8 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
 
     path = f"/api/{service.name}/openapi.json"
     add_route(app, "GET", path, chain.around("GET", path, read_openapi))
+    if service.lost is not None:
+        app[LOST] = chain.around("GET", UNROUTED, service.lost)
 
 
 def mount_raw(
@@ -142,4 +147,14 @@ async def answer_unrouted(app: web.Application) -> None:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
         raise web.HTTPNotFound
 
-    app.router.add_route("*", "/{path:[\\s\\S]*}", app[CHAINS][UNROUTED].around("*", UNROUTED, refuse), expect_handler=expect)
+    refused, lost = app[CHAINS][UNROUTED].around("*", UNROUTED, refuse), app.get(LOST)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (lost if lost is not None and asks_for_page(request) else refused)(request)
+
+    app.router.add_route("*", "/{path:[\\s\\S]*}", answer, expect_handler=expect)
+
+
+def asks_for_page(request: web.Request) -> bool:
+    """As browsers do when somebody types an address or follows a link."""
+    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "")

@@ -16,6 +16,7 @@ from parvis_kit.http import (
     LOCATION,
     Authenticate,
     Body,
+    Handler,
     IdempotencyKey,
     IfMatch,
     Limits,
@@ -111,6 +112,7 @@ class Things:
     clock: Clock = utc_now
     authenticate: Authenticate | None = authenticate
     handles: Mapping[Any, Any] = field(default_factory=lambda: {SHELF: {ONE: "one"}})
+    lost: Handler | None = None
 
 
 Open = Callable[..., Awaitable[Knock]]
