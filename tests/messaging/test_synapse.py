@@ -16,6 +16,7 @@ from parvis_messaging.store.links import lane_of
 
 from .bridge import deliver, facts, invited, joined, messages, room_of, sender_of, thread, told
 from .conftest import Town
+from .test_delivery import Faulty
 
 pytestmark = pytest.mark.parametrize(("database_kind", "homeserver"), [("postgresql", "synapse")], indirect=True)
 APP = "/_matrix/app/v1"
@@ -212,3 +213,34 @@ async def test_a_message_waits_for_a_homeserver_that_is_away_and_arrives_once(br
         bridged.later(10)
         await deliver(bridged)
     assert len(await told(bridged, "bob")) == 2
+
+
+@pytest.mark.parametrize("is_restart", [False, True], ids=["away", "restarted"])
+async def test_what_waited_for_a_homeserver_that_was_away_goes_on_as_soon_as_it_is_back(bridged: Town, is_restart: bool) -> None:
+    """But not where it has asked to be left alone."""
+    await joined(bridged, "ada")
+    await deliver(bridged)
+    await bridged.sign_in("ada")
+    asked_to_wait = Failed(429, "M_LIMIT_EXCEEDED", retry_after_ms=3_600_000)
+    faulty = Faulty(bridged.watch.server)
+    faulty.rooms, faulty.failures = {await room_of(bridged, "ada")}, [asked_to_wait]
+    sender_of(bridged).bridge.server = faulty
+    await bridged.hears(invited(bridged, "bob", "ada", uuid4()))
+    await deliver(bridged)
+    server = bridged.watch.server
+    server.url, there = "http://127.0.0.1:1", server.url
+    await bridged.hears(invited(bridged, "ada", "bob", uuid4()))
+    for _ in range(10):
+        bridged.later(300)
+        await sender_of(bridged).deliver()
+    if not is_restart:
+        await bridged.watch.look()
+    server.url = there
+    await sender_of(bridged).deliver()
+    assert len(await told(bridged, "bob")) == 1, "its room waits"
+    if is_restart:
+        bridged.watch.instance = bridged.watch.answering = "the run of before"
+    await bridged.watch.look()
+    await deliver(bridged)
+    assert len(await told(bridged, "bob")) == 2
+    assert len(await told(bridged, "ada")) == 1

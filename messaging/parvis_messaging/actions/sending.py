@@ -133,10 +133,10 @@ class Sender:
                 await deliveries.park(tx, one.id, failed.errcode[:100])
                 publish(tx, failure_of(link, failed, now))
             else:
-                wait = wait_of(link.attempts + 1, self.chance())
-                if failed.retry_after_ms is not None:
-                    wait = timedelta(milliseconds=failed.retry_after_ms)
-                await links.give_lease_back(tx, one.lane, lease, attempts=link.attempts + 1, not_before=now + wait)
+                is_asked = failed.status == 429 and failed.retry_after_ms is not None
+                attempts = 0 if is_asked else link.attempts + 1
+                wait = wait_of(attempts, self.chance()) if failed.retry_after_ms is None else timedelta(milliseconds=failed.retry_after_ms)
+                await links.give_lease_back(tx, one.lane, lease, attempts=attempts, not_before=now + wait)
         TOTAL.labels("parked" if final else "again", failed.errcode).inc()
         return final
 

@@ -51,6 +51,8 @@ class Watch:
     server: Synapse
     clock: Clock
     instance: str = ""
+    answering: str = ""
+    """The run of it that answered last time; empty when none did."""
     wrong: str = "it has not answered yet"
     """Why it cannot be worked with; empty when it can."""
     up_at: datetime | None = None
@@ -71,9 +73,13 @@ class Watch:
         return ""
 
     async def look(self) -> None:
-        """After a time away, and when it was started again, what it lost in between is read back."""
+        """After a time away, and when it was started again, rooms wait no longer for it, and what it lost in between is read back."""
+        before, self.answering = self.answering, ""
         try:
             instance = await self.server.settle_bot()
+            if instance != before:
+                await self.hurry()
+            self.answering = instance
             is_new = bool(self.wrong) or instance != self.instance
             if is_new:
                 self.server.is_settled = False
@@ -89,6 +95,12 @@ class Watch:
             self.wrong = said_of(failed)
         for state in ("up", "away"):
             STATE.labels(self.server.server, state).set((state == "away") is bool(self.wrong))
+
+    async def hurry(self) -> None:
+        """Rooms had waited longer and longer for a homeserver that was away: by now, for up to five minutes."""
+        async with self.database.transaction() as tx:
+            await links.hurry_all(tx)
+            tx.after_commit.append(self.bridge.due.set)
 
     def is_due(self, last: datetime | None, every: timedelta) -> bool:
         return last is None or self.clock() - last >= every

@@ -152,7 +152,7 @@ async def depth(conn: Connection, most: int) -> int:
 
 async def oldest(conn: Connection) -> datetime | None:
     """Of those whose room is not being waited for."""
-    wanted = sa.select(delivery.c.created_at).join(link, link.c.lane == delivery.c.lane).where(OPEN, link.c.attempts == 0)
+    wanted = sa.select(delivery.c.created_at).join(link, link.c.lane == delivery.c.lane).where(OPEN, link.c.not_before.is_(None))
     found: datetime | None = (await conn.execute(wanted.order_by(delivery.c.id).limit(1))).scalar()
     return found
 

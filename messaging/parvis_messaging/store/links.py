@@ -28,6 +28,7 @@ link = sa.Table(
     sa.Column("heard_event", BinaryText),
 )
 """`name`: what the room is to be called; `named`: what it is called. The four before the last: who drives its lane, and not before when.
+`attempts`: that failed, so that the lane waits longer and longer; 0 while it waits because the homeserver has asked it to.
 `heard_event`: up to where all that a homeserver elsewhere has in the room was read back."""
 link_member = sa.Table(
     "link_member",
@@ -147,6 +148,12 @@ async def give_lease_back(tx: Tx, lane: str, lease: str, **values: Any) -> None:
 async def hurry(tx: Tx, lane: str) -> None:
     """What it waited for may be there."""
     await tx.execute(sa.update(link).where(link.c.lane == lane, link.c.attempts > 0).values(attempts=0, not_before=None))
+
+
+async def hurry_all(tx: Tx) -> None:
+    """The same for every room; locked in the order in which others lock several."""
+    late = sa.select(link.c.lane).where(link.c.attempts > 0).order_by(link.c.lane).with_for_update()
+    await tx.execute(sa.update(link).where(link.c.lane.in_(late)).values(attempts=0, not_before=None))
 
 
 async def drop_leases(tx: Tx) -> None:
