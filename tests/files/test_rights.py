@@ -61,6 +61,15 @@ class World:
     def holds(self, agent: str, grantee: str) -> bool:
         return self.homes[grantee] == self.ministry and (grantee == agent or (agent, grantee) in self.members)
 
+    def holds_walls(self, agent: str, top: int, need: str) -> bool:
+        """Whether a restricted folder below is closed to the agent; what is in the trash by itself is not trashed once more."""
+        below = (number for number in range(len(self.restricted)) if top in self.above(number) and self.restricted[number])
+        if need == "trash":
+            below = (
+                number for number in below if not any(self.trashed[one] for one in (number, *self.above(number)) if top in self.above(one))
+            )
+        return any(need not in self.allowed(agent, number) for number in below)
+
     def in_trash(self, number: int) -> bool:
         return any(self.trashed[place] for place in (number, *self.above(number)))
 
@@ -133,4 +142,7 @@ async def test_what_the_statement_allows_is_what_the_oracle_allows(database: Dat
                 allowed = world.allowed(agent, number)
                 assert (seen.actions, seen.in_trash) == (allowed, world.in_trash(number)), (agent, number)
                 assert seen.depth == len(world.above(number))
+                for need in ("trash", "purge"):
+                    walls = await access.holds_walls(conn, asker, seen, need)
+                    assert walls == world.holds_walls(agent, number, need), (agent, number, need)
                 assert (named(number) in seen_at_once) == ("see" in allowed and not world.in_trash(number)), (agent, number)

@@ -194,3 +194,69 @@ async def test_a_right_that_was_taken_back_does_not_complete_an_upload(office: O
     await office.call("DELETE", f"items/{folder}/shares/{share['id']}", by="ada")
     assert (await office.call("POST", f"uploads/{upload['id']}/complete", by="bob", body={}))[0] == 409
     assert await office.names(folder, by="ada") == [] and await office.quota("ada") == (0, 0)
+
+
+async def walled(office: Office) -> tuple[str, str, dict[str, Any]]:
+    """Cai's restricted folder with a file, in a folder of the space that Ada manages and Bob may change."""
+    await office.add("cai", "interieur")
+    space = await office.space("Cabinet", by="ada")
+    folder = await office.folder(space["root_id"], "folder", by="ada")
+    await office.share(folder, "agent", "cai", "manager", by="ada")
+    middle = await office.folder(folder, "middle", by="cai")
+    closed = await office.folder(middle, "closed", by="cai")
+    assert (await office.call("PATCH", f"items/{closed}", by="cai", body={"restricted": True}, If_Match='"1"'))[0] == 200
+    done = await office.store(closed, "dossier.txt", b"cai's", by="cai")
+    await office.share(space["root_id"], "agent", "bob", "editor", by="ada")
+    return folder, closed, done
+
+
+@pytest.mark.parametrize("who", ["ada", "bob"])
+async def test_a_folder_does_not_take_into_the_trash_what_is_closed_to_who_puts_it_there(office: Office, who: str) -> None:
+    folder, closed, done = await walled(office)
+    before = await office.said()
+    status, problem, _ = await office.call("DELETE", f"items/{folder}", by=who)
+    assert (status, problem["type"]) == (409, "urn:parvis:problem:holds-restricted") and await office.said() == before
+    assert closed not in str(problem) and "move it out" in problem["detail"]
+    assert (await office.call("DELETE", f"items/{folder}?with_restricted=true", by="bob"))[0] == 409, "only who manages the space"
+    assert await office.content(done["file_id"], by="cai") == b"cai's"
+
+
+async def test_a_folder_goes_into_the_trash_with_what_is_closed_to_others(office: Office) -> None:
+    folder, closed, done = await walled(office)
+    await office.share(closed, "agent", "bob", "reader", by="cai")
+    assert (await office.call("DELETE", f"items/{folder}", by="bob"))[0] == 409, "who reads does not destroy"
+    await office.team("crise", "interieur", "bob")
+    await office.share(closed, "team", "crise", "editor", by="cai")
+    assert (await office.call("DELETE", f"items/{folder}", by="bob"))[0] == 204
+    await office.post(f"items/{folder}/restore", by="bob")
+    assert await office.content(done["file_id"], by="cai") == b"cai's"
+
+
+async def test_nothing_is_purged_that_is_closed_to_who_purges(office: Office) -> None:
+    folder, closed, done = await walled(office)
+    await office.share(closed, "agent", "bob", "editor", by="cai")
+    assert (await office.call("DELETE", f"items/{closed}", by="cai"))[0] == 204, "in the trash by itself, it stops nobody from trashing"
+    assert (await office.call("DELETE", f"items/{folder}", by="ada"))[0] == 204
+    status, problem, _ = await office.call("POST", f"items/{folder}/purge", by="ada")
+    assert (status, problem["type"]) == (409, "urn:parvis:problem:holds-restricted") and "file.purged.v1" not in await office.said()
+    await office.post(f"items/{folder}/restore", by="ada")
+    await office.post(f"items/{closed}/restore", by="cai")
+    assert await office.content(done["file_id"], by="cai") == b"cai's"
+
+
+async def test_who_manages_the_space_may_end_what_is_closed_to_them_by_saying_so_and_it_is_written_down(office: Office) -> None:
+    folder, _, done = await walled(office)
+    assert (await office.call("DELETE", f"items/{folder}?with_restricted=true", by="ada"))[0] == 204
+    assert (await office.call("POST", f"items/{folder}/purge", by="ada"))[0] == 409
+    assert (await office.call("POST", f"items/{folder}/purge?with_restricted=true", by="ada"))[0] == 204
+    assert (await office.call("GET", f"items/{done['file_id']}", by="cai"))[0] == 404
+    acts = {row[0] for row in await office.rows("SELECT what FROM files.audit WHERE what LIKE '%with-restricted'")}
+    assert acts == {"item.trash with-restricted", "item.purge with-restricted"}
+
+
+async def test_a_folder_that_moves_takes_along_what_is_closed_to_who_moves_it_and_it_stays_closed(office: Office) -> None:
+    folder, closed, done = await walled(office)
+    there = await office.folder((await office.get(f"items/{folder}", by="ada"))["parent_id"], "there", by="ada")
+    assert (await office.call("PATCH", f"items/{folder}", by="bob", body={"parent_id": there}, If_Match='"1"'))[0] == 200
+    assert await office.content(done["file_id"], by="cai") == b"cai's"
+    assert {(await office.call("GET", f"items/{closed}", by=who))[0] for who in ("ada", "bob")} == {404}

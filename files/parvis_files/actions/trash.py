@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from parvis_contracts.files import FilePurged, FileRestored, FileTrashed
@@ -13,20 +14,38 @@ from parvis_kit.problems import Conflict, NotFound
 from parvis_files import queries
 from parvis_files.actions.common import check_no_root, check_revision, free_name, locked, record, settled
 from parvis_files.actions.shares import withdraw_shares
-from parvis_files.rules import PURGE_PIECE, Asker, Item, Space, Version
+from parvis_files.rules import PURGE_PIECE, Asker, Item, Seen, Space, Version
 from parvis_files.rules.quotas import Limits
-from parvis_files.store import items, spaces, versions
+from parvis_files.rules.rights import HoldsRestricted
+from parvis_files.store import access, items, spaces, versions
 
 
-async def trash_item(tx: Tx, asker: Asker, item_id: UUID, *, if_match: str | None, now: datetime) -> None:
-    """One row says it for all that lies below. Raises NotFound, Forbidden, PreconditionFailed, Conflict."""
+async def trash_item(tx: Tx, asker: Asker, item_id: UUID, *, if_match: str | None, with_restricted: bool, now: datetime) -> None:
+    """One row says it for all that lies below. Raises NotFound, Forbidden, PreconditionFailed, Conflict, HoldsRestricted."""
     seen, change_id = await locked(tx, asker, item_id, "trash")
     if if_match is not None:
         check_revision(seen.item.revision, if_match)
     check_no_root(seen.item, "put into the trash")
+    act = "item.trash" + await _through_walls(tx, asker, seen, "trash", with_restricted)
     await items.change_item(tx, seen.item, change_id, trashed_at=now, trashed_by=asker.id)
-    await record(tx, asker.id, "item.trash", item_id, seen.space, now)
+    await record(tx, asker.id, act, item_id, seen.space, now)
     publish(tx, FileTrashed(at=now, about=str(item_id), file_id=item_id, space_id=seen.space.id, trashed_by=asker.id))
+
+
+async def _through_walls(tx: Tx, asker: Asker, seen: Seen, need: Literal["trash", "purge"], with_restricted: bool) -> str:
+    """What the audit is to say of folders in it that are closed to the asker. Whoever manages the space may go on, and has to say so.
+
+    Raises HoldsRestricted, which names none of them.
+    """
+    if not await access.holds_walls(tx, asker, seen, need):
+        return ""
+    root = await access.see(tx, asker, seen.space.root_id)
+    if with_restricted and root is not None and "purge" in root.actions:
+        return " with-restricted"
+    raise HoldsRestricted(
+        "In it lies a folder that is restricted, and not shared with you: ask those who put it there to move it out. "
+        "Whoever manages the space may send `with_restricted=true`."
+    )
 
 
 async def restore_item(tx: Tx, asker: Asker, item_id: UUID, *, now: datetime) -> UUID:
@@ -46,15 +65,16 @@ async def restore_item(tx: Tx, asker: Asker, item_id: UUID, *, now: datetime) ->
     return item_id
 
 
-async def purge_item(tx: Tx, asker: Asker, item_id: UUID, limits: Limits, *, now: datetime) -> None:
+async def purge_item(tx: Tx, asker: Asker, item_id: UUID, limits: Limits, *, with_restricted: bool, now: datetime) -> None:
     """For good: what is too much for one transaction is gone from sight at once, and goes by and by.
 
-    Raises NotFound, Forbidden, Conflict for what is not in the trash itself.
+    Raises NotFound, Forbidden, HoldsRestricted, Conflict for what is not in the trash itself.
     """
     seen, _ = await locked(tx, asker, item_id, "purge", trash=True)
     if seen.item.trashed_at is None:
         raise Conflict("It lies in a folder that is in the trash: purge that one, or restore it first.")
-    await record(tx, asker.id, "item.purge", item_id, seen.space, now)
+    act = "item.purge" + await _through_walls(tx, asker, seen, "purge", with_restricted)
+    await record(tx, asker.id, act, item_id, seen.space, now)
     await items.mark_purging(tx, item_id)
     await _purge_piece(tx, seen.item, limits, now)
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from parvis_files import actions, queries
 from parvis_files.api.common import MADE, TERMS, Conflicting, ItemShown, Name, asked, asker_of, show
 from parvis_files.rules import Entry
+from parvis_files.rules.rights import HoldsRestricted
 
 ROUTES = Routes("files", "1")
 
@@ -30,6 +31,12 @@ class ChangedItem(Body):
     parent_id: Annotated[UUID | None, Field(strict=False, description="The folder to move it into, in the same space.")] = None
     restricted: Annotated[bool | None, Field(description="Whether a folder lets nothing through of what is shared above it.")] = None
     conflict: Conflicting = "fail"
+
+
+class Ending(Query):
+    with_restricted: Annotated[
+        bool, Field(description="By whoever manages the space: also the restricted folders in it that are closed to them.")
+    ] = False
 
 
 @ROUTES.get("/api/files/v1/folders/{folder_id}/items", scope="files:read", problems=(NotFound, Conflict))
@@ -69,11 +76,11 @@ async def change_item(request: Request, item_id: UUID, body: ChangedItem, if_mat
         return show(await queries.item_for(tx, asker, item_id))
 
 
-@ROUTES.delete("/api/files/v1/items/{item_id}", scope="files:write", problems=(NotFound, Conflict))
-async def trash_item(request: Request, item_id: UUID) -> None:
+@ROUTES.delete("/api/files/v1/items/{item_id}", scope="files:write", problems=(NotFound, Conflict, HoldsRestricted))
+async def trash_item(request: Request, item_id: UUID, query: Ending) -> None:
     """Put it into the trash, with all that is in it."""
     async with request[DB].transaction() as tx:
-        await actions.trash_item(tx, asker_of(request), item_id, if_match=None, now=request[CLOCK]())
+        await actions.trash_item(tx, asker_of(request), item_id, if_match=None, with_restricted=query.with_restricted, now=request[CLOCK]())
 
 
 @ROUTES.post("/api/files/v1/items/{item_id}/restore", scope="files:write", status=200, problems=(NotFound, Conflict), headers=ETAG)
@@ -85,8 +92,9 @@ async def restore_item(request: Request, item_id: UUID) -> Reply[ItemShown]:
         return show(await queries.item_for(tx, asker, item_id))
 
 
-@ROUTES.post("/api/files/v1/items/{item_id}/purge", scope="files:write", status=204, problems=(NotFound, Conflict))
-async def purge_item(request: Request, item_id: UUID) -> None:
+@ROUTES.post("/api/files/v1/items/{item_id}/purge", scope="files:write", status=204, problems=(NotFound, Conflict, HoldsRestricted))
+async def purge_item(request: Request, item_id: UUID, query: Ending) -> None:
     """From the trash for good, with every version; its place is free."""
     async with request[DB].transaction() as tx:
-        await actions.purge_item(tx, asker_of(request), item_id, request[TERMS].limits, now=request[CLOCK]())
+        limits = request[TERMS].limits
+        await actions.purge_item(tx, asker_of(request), item_id, limits, with_restricted=query.with_restricted, now=request[CLOCK]())

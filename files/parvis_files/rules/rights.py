@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from parvis_kit.problems import Forbidden, NotFound
+from parvis_kit.problems import Conflict, Forbidden, NotFound
 
 Role = Literal["reader", "editor", "manager", "depositor"]
 Action = Literal["see", "read", "create", "write", "trash", "share", "purge"]
@@ -19,6 +19,12 @@ ROLES: Mapping[str, frozenset[Action]] = {
 }
 """A depositor hands in and sees the receipts, nothing else; and hands in at the shared folder itself: this role is not inherited."""
 NOT_INHERITED = "depositor"
+
+
+class HoldsRestricted(Conflict):
+    """A folder in it is restricted, and not to the caller: have it moved out, or whoever manages the space say `with_restricted`."""
+
+    code = "holds-restricted"
 
 
 def actions_of(roles: Iterable[str]) -> frozenset[Action]:

@@ -5,7 +5,7 @@ their own, a team by its, whoever its members are.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -75,7 +75,20 @@ def _many() -> sa.Select[Any]:
     return sa.select(*flags, up.c.origin, owning.c.owner_id).select_from(places).group_by(up.c.origin, owning.c.owner_id)
 
 
+def _walls(need: Action, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Restricted folders below one where the asker may not: what is shared above does not reach them, so their own shares say it all."""
+    start = sa.select(item.c.id, sa.false().label("restricted")).where(item.c.id == sa.bindparam("one", type_=sa.Uuid))
+    down = start.cte("down", recursive=True)
+    below = sa.select(item.c.id, item.c.restricted).join_from(down, item, item.c.parent_id == down.c.id)
+    down = down.union_all(below.where(sa.not_(item.c.is_file), which))
+    may = [role for role, actions in ROLES.items() if need in actions]
+    shared = sa.exists().where(share.c.item_id == down.c.id, share.c.role.in_(may), held(share, sa.bindparam("of_ministry", type_=sa.Uuid)))
+    return sa.select(down.c.id).where(down.c.restricted, sa.not_(shared)).limit(1)
+
+
 ONE, MANY = _one(), _many()
+WALLS: dict[Action, sa.Select[Any]] = {"trash": _walls("trash", item.c.trashed_at.is_(None)), "purge": _walls("purge", sa.true())}
+"""Into the trash goes what is not there yet; for good goes everything."""
 FLAGS = len(ROLES)
 
 
@@ -91,6 +104,14 @@ async def see(conn: Connection, asker: Asker, item_id: UUID) -> Seen | None:
     in_trash, depth, *columns = row[FLAGS + 1 :]
     found, owning = Item(*columns[: len(ITEM)]), Space(*columns[len(ITEM) :])
     return Seen(found, owning, bool(in_trash), depth, _allowed(row, owning.owner_id == asker.id))
+
+
+async def holds_walls(conn: Connection, asker: Asker, seen: Seen, need: Literal["trash", "purge"]) -> bool:
+    """Whether something in a folder is closed to the asker, so that what is done to the folder would be done to it too."""
+    if seen.item.is_file or seen.space.owner_id == asker.id:
+        return False
+    asked = {"one": seen.item.id, "of_ministry": seen.space.ministry_id, **_of(asker)}
+    return (await conn.execute(WALLS[need], asked)).one_or_none() is not None
 
 
 async def visible(

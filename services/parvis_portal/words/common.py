@@ -104,6 +104,10 @@ WORDS = {
         "Il n’y a plus assez de place : videz la corbeille ou demandez de l’espace.",
         "There is not enough room left: empty the trash, or ask for more.",
     ),
+    "problem.holds-restricted": (
+        "Ce dossier en contient un autre, réservé à d’autres personnes : demandez à qui l’a créé de le déplacer.",
+        "This folder holds another one that is restricted to other people: ask whoever made it to move it.",
+    ),
     "problem.other": ("Cela n’a pas pu être fait.", "This could not be done."),
     "home.hello": ("Bonjour, {name}", "Hello, {name}"),
     "home.answer": ("Répondre", "Answer"),
