@@ -219,7 +219,7 @@ async def test_a_batch_reaction_takes_many_and_keeps_the_order_of_each_key(stage
     assert max(sizes) >= 8
     acts: list[dict[str, Any]] = [vars(line)["fields"] for line in caplog.records if line.name == "parvis.reaction"]
     named = [fact for act in acts if act["consumer"] == "beta" for fact in act.get("facts", ())]
-    assert len(named) == len(set(named)) == sum(size for size in sizes if size > 1), "one line for an act, with the id of each fact"
+    assert 8 <= len(named) == len(set(named)), "one line for an act that was committed, with the id of each fact"
 
 
 async def test_stopping_finishes_the_batch_in_hand(stage: Stage) -> None:

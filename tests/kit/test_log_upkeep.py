@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from parvis_kit.events import Erased, meters
+from parvis_kit.db import Tx
+from parvis_kit.events import Erased, Fact, meters
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.ledger import tables_of
-from parvis_kit.events.operate import gauge
+from parvis_kit.events.operate import gauge, parked
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.running import Flow
-from parvis_kit.events.sql_log import SqlLog
+from parvis_kit.events.sql_log import FETCH_MAX, SqlLog
 from parvis_kit.events.upkeep import tidy
 from parvis_kit.testing.databases import EVERY_DATABASE
-from parvis_kit.testing.stage import TOLD, Stage, ThingState, changed, copies, state
+from parvis_kit.testing.stage import TOLD, Stage, ThingChanged, ThingState, changed, copies, state, tell
 from parvis_kit.testing.waiting import until
 
 pytestmark = pytest.mark.parametrize("database_kind", EVERY_DATABASE, indirect=True)
@@ -38,6 +39,43 @@ async def test_retention_keeps_the_last_state_of_each_key_and_young_facts(stage:
     async with stage.alpha.read() as conn:
         left = {(row.type, row.key, row.at) for row in await conn.execute(sa.select(tables_of("alpha")["log"]))}
     assert left == {("alpha.thing.changed.v1", "k", old), ("alpha.thing.state.v1", "k", old), ("alpha.thing.state.v1", "other", ancient)}
+
+
+async def test_whoever_begins_anew_reads_all_states_though_facts_before_them_are_gone(stage: Stage) -> None:
+    """More states than a batch takes lie before the log's beginning: in their midst nobody has missed a fact."""
+    now = datetime.now(UTC)
+    ancient, states = now - timedelta(days=401), FETCH_MAX + 100
+    await stage.publish(*(state(f"k{number}", 1, ancient) for number in range(states)))
+    await stage.publish(changed("gone", 1, ancient))
+    await stage.publish(changed("kept", 1, now))
+    async with stage.running(stage.flow({})):  # carries them into the log
+        await until_in_log(stage, states + 2)
+    assert (await tidy(stage.alpha, stage.clock)).facts == 1
+    seen: set[str] = set()
+
+    async def see(tx: Tx, fact: Fact | Erased) -> None:
+        seen.add(fact.about)
+
+    async with stage.running(stage.flow({ThingChanged: tell, ThingState: see, Erased(ThingState): see}, copies())):
+        await stage.until_told("kept", 1)
+
+        async def are_copied() -> bool:
+            return len(await stage.copied()) == states
+
+        async def are_seen() -> bool:
+            return len(seen) == states
+
+        await until(are_copied, "a projection is built from all states")
+        await until(are_seen, "a reaction to both has seen all states")
+    assert await stage.story("gone") == [] and await parked(stage.beta) == []
+
+
+async def until_in_log(stage: Stage, facts: int) -> None:
+    async def are_there() -> bool:
+        async with stage.alpha.read() as conn:
+            return bool((await conn.execute(sa.select(sa.func.count()).select_from(tables_of("alpha")["log"]))).scalar_one() == facts)
+
+    await until(are_there, "the facts are in the log")
 
 
 async def test_what_waits_to_leave_is_told_while_the_log_is_away(stage: Stage) -> None:

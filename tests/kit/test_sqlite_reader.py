@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from parvis_kit.events import sql_log
-from parvis_kit.events.sql_log import SqliteReader
+from parvis_kit.events.sql_log import Part, SqliteReader
 
 
 class Slow:
@@ -35,7 +35,7 @@ async def test_a_cancelled_read_is_waited_for_before_its_connection_is_closed(tm
     file.write_bytes(b"")
     monkeypatch.setattr(sql_log, "open_read_only", lambda path: slow)
     reader = SqliteReader("lantern", file)
-    reading = asyncio.create_task(reader.read(0, ["parvis.lantern.wick"], 1))
+    reading = asyncio.create_task(reader.read(Part("lantern", "lantern", ["parvis.lantern.wick"], True), 0, 1))
     await asyncio.to_thread(slow.asked.wait, 30)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)

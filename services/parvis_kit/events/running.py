@@ -174,11 +174,14 @@ async def build_projection(flow: Flow, projection: Projection) -> None:
                     await _build(flow, projection)
                 except Superseded as superseded:
                     log.info("%s", superseded)
+                except Behind as reason:
+                    log.warning("%s: it is begun again", reason)
+                    await projections.rebuild(flow.database, projection)
         await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _build(flow: Flow, projection: Projection) -> None:
-    """From the beginning of the log to its end, and then into the place of what serves. Raises Superseded."""
+    """From the beginning of the log to its end, and then into the place of what serves. Raises Superseded, or Behind."""
     reached_end = asyncio.Event()
     ledger = projections.BuildingLedger(flow.database, projection, flow.clock)
     async with (

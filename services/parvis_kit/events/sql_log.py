@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from parvis_kit.db import Database
 from parvis_kit.db.connecting import opener
 from parvis_kit.db.engines import open_read_only, sqlite_path
 from parvis_kit.events.bell import Bell, log_of
-from parvis_kit.events.facts import Envelope
+from parvis_kit.events.facts import Envelope, is_state
 from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.postgres_relay import open_carrier
@@ -33,13 +33,37 @@ LOOK_SECONDS = 1.0
 READ_SECONDS_MAX = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition of a reader's own: what it reads of one publisher's log in one order."""
+
+    name: str
+    publisher: str
+    topics: Sequence[str]
+    forgets: bool
+    """Whether some of it may be gone before the log's beginning. Retention takes facts; the last state of each key stays, however old."""
+
+
+def parts_of(topics: Topics) -> list[Part]:
+    """One a publisher; two where both facts and states are read: whoever begins anew reads states from before the log's beginning, and has
+    missed no fact in their midst."""
+    found = []
+    for publisher, wanted in topics.items():
+        facts, states = [one for one in wanted if not is_state(one)], [one for one in wanted if is_state(one)]
+        if facts and states:
+            found += [Part(publisher, publisher, facts, True), Part(f"{publisher}.state", publisher, states, False)]
+        else:
+            found.append(Part(publisher, publisher, wanted, bool(facts)))
+    return found
+
+
 class Reader(Protocol):
     """Reads the log of one publisher."""
 
-    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+    async def read(self, part: Part, start: int, limit: int) -> Batch:
         """Facts from `start` on. Raises Gone when the log cannot be read now."""
 
-    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
+    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
         """How many facts there are from `start` on, and when the oldest happened."""
 
     async def close(self) -> None: ...
@@ -63,7 +87,7 @@ class SqlLog:
     @asynccontextmanager
     async def source(self, database: Database, consumer: str, topics: Topics, lease_seconds: float) -> AsyncIterator["SqlSource"]:
         async with self.readers(database, topics) as readers:
-            yield SqlSource(readers, topics, self.bell)
+            yield SqlSource(readers, parts_of(topics), self.bell)
 
     @asynccontextmanager
     async def reading(self, database: Database, topics: Topics) -> AsyncIterator["SqlReading"]:
@@ -89,17 +113,23 @@ class SqlLog:
 
 
 class SqlReading:
-    """Every publisher is one partition, under its own name."""
+    """Every part is a partition."""
 
     def __init__(self, readers: Mapping[str, Reader], topics: Topics) -> None:
-        self.readers, self.topics = readers, topics
-        self.partitions = {publisher: publisher for publisher in topics}
+        self.readers, self.parts = readers, {part.name: part for part in parts_of(topics)}
+        self.partitions = {part.name: part.publisher for part in self.parts.values()}
 
     async def read(self, partition: str, start: int, limit: int) -> Batch:
-        return await self.readers[partition].read(start, self.topics[partition], limit)
+        part = self.parts[partition]
+        return await self.readers[part.publisher].read(part, start, limit)
 
     async def waiting(self, stands: Mapping[str, int]) -> dict[str, tuple[int, datetime | None]]:
-        return {one: await self.readers[one].waiting(stands.get(one, 0), self.topics[one]) for one in self.partitions}
+        found: dict[str, tuple[int, datetime | None]] = {}
+        for part in self.parts.values():
+            count, oldest = await self.readers[part.publisher].waiting(part, stands.get(part.name, 0))
+            before, since = found.get(part.publisher, (0, None))
+            found[part.publisher] = before + count, min(filter(None, (oldest, since)), default=None)
+        return found
 
     async def is_at_end(self, stands: Mapping[str, int]) -> bool:
         return not any(facts for facts, _ in (await self.waiting(stands)).values())
@@ -116,22 +146,23 @@ class SqlReading:
 
 
 class SqlSource:
-    """The Source of one consumer: every publisher it listens to, a partition each."""
+    """The Source of one consumer: every part of what it listens to, a partition each."""
 
-    def __init__(self, readers: Mapping[str, Reader], topics: Mapping[str, Sequence[str]], bell: Bell, limit: int = FETCH_MAX) -> None:
-        self.readers, self.topics, self.bell, self.limit = readers, topics, bell, limit
-        self.positions = dict.fromkeys(sorted(topics), 0)
-        self.names = frozenset(map(log_of, topics))
+    def __init__(self, readers: Mapping[str, Reader], parts: Sequence[Part], bell: Bell, limit: int = FETCH_MAX) -> None:
+        self.readers, self.bell, self.limit = readers, bell, limit
+        self.parts = {part.name: part for part in sorted(parts, key=lambda part: part.name)}
+        self.positions = dict.fromkeys(self.parts, 0)
+        self.names = frozenset(log_of(part.publisher) for part in parts)
         self.rings_heard = -1
 
     async def fetch(self) -> Sequence[Batch]:
-        """What is new; after a quiet second one empty batch per publisher. A log that is away holds up none of the others."""
+        """What is new; after a quiet second one empty batch per part. A log that is away holds up none of the others."""
         await self.bell.wait(self.names, self.rings_heard, LOOK_SECONDS)
         heard = self.bell.heard(self.names)
         batches, failure = [], None
-        for publisher, start in self.positions.items():
+        for part in self.parts.values():
             try:
-                batches.append(await self.readers[publisher].read(start, self.topics[publisher], self.limit))
+                batches.append(await self.readers[part.publisher].read(part, self.positions[part.name], self.limit))
             except Gone as gone:
                 failure = gone
         if failure is not None and not batches:
@@ -170,13 +201,14 @@ def count_statement(log: str, *, dialect: str) -> str:
     return f"SELECT count(*), min(at) FROM {log} WHERE seq >= {start} AND {wanted}"
 
 
-def batch_of(publisher: str, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
+def batch_of(part: Part, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
     end, beginning, resumed = rows[0][0] + 1, rows[0][1] or 0, rows[0][2] or 0
-    records = [Record(publisher, row[3], _envelope(row[4:], is_sqlite)) for row in rows if row[3] is not None]
+    records = [Record(part.name, row[3], _envelope(row[4:], is_sqlite)) for row in rows if row[3] is not None]
     at_end = len(records) < limit
     after = max(end, start) if at_end else records[-1].offset + 1
-    return Batch(publisher, start, after, records, beginning, at_end, numbers_undone(resumed) if is_sqlite else range(0))
+    undone = numbers_undone(resumed) if is_sqlite else range(0)
+    return Batch(part.name, start, after, records, beginning if part.forgets else 0, at_end, undone)
 
 
 def _envelope(row: Any, is_sqlite: bool) -> Envelope:
@@ -195,12 +227,12 @@ class SqliteReader:
         self.at_work = threading.RLock()
         """A cancelled read goes on in its thread; SQLite crashes when its connection is closed under it."""
 
-    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
-        rows = await self._call(statement("log", dialect="sqlite"), start, topics, limit)
-        return batch_of(self.publisher, start, limit, rows, is_sqlite=True)
+    async def read(self, part: Part, start: int, limit: int) -> Batch:
+        rows = await self._call(statement("log", dialect="sqlite"), start, part.topics, limit)
+        return batch_of(part, start, limit, rows, is_sqlite=True)
 
-    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
-        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, topics)
+    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
+        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, part.topics)
         return count, datetime.fromisoformat(oldest).replace(tzinfo=UTC) if oldest else None
 
     async def _call(self, query: str, start: int, topics: Sequence[str], *more: int) -> list[Any]:
@@ -262,12 +294,12 @@ class PostgresReader:
     def __init__(self, publisher: str, readers: PostgresReaders) -> None:
         self.publisher, self.readers = publisher, readers
 
-    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
-        rows = await self._call(statement(f"{self.publisher}.log", dialect="postgresql"), start, list(topics), limit)
-        return batch_of(self.publisher, start, limit, rows, is_sqlite=False)
+    async def read(self, part: Part, start: int, limit: int) -> Batch:
+        rows = await self._call(statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics), limit)
+        return batch_of(part, start, limit, rows, is_sqlite=False)
 
-    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
-        [(count, oldest)] = await self._call(count_statement(f"{self.publisher}.log", dialect="postgresql"), start, list(topics))
+    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
+        [(count, oldest)] = await self._call(count_statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics))
         return count, oldest
 
     async def _call(self, query: str, *parameters: object) -> list[Any]:

@@ -11,7 +11,7 @@ from parvis_kit.events import consumer, relay
 from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.consumer import Failed, Refuse, Retry
 from parvis_kit.events.ports import Gone, Record, Source
-from parvis_kit.events.sql_log import SqlSource
+from parvis_kit.events.sql_log import SqlSource, parts_of
 from parvis_kit.testing.simulation import log
 from parvis_kit.testing.simulation.adapters import ModelLedger, open_carrier
 from parvis_kit.testing.simulation.checker import Checker, Outcome
@@ -123,7 +123,7 @@ class History(World):
         else:
             bell = self.bells[process] = Bell()
             readers = {self.name_of(n): log.TableReader(self.name_of(n), one) for n, one in enumerate(self.publishers)}
-            source = SqlSource(readers, dict.fromkeys(readers, ("facts",)), bell, self.plan.fetch)
+            source = SqlSource(readers, parts_of(dict.fromkeys(readers, ("facts",))), bell, self.plan.fetch)
         member = consumer.Consumer("simulated", source, ModelLedger(self.reader, process), self.react)
         self.consumers[process] = member
         await member.run()

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from parvis_kit.events.ports import Batch, Gone, Record
+from parvis_kit.events.sql_log import Part
 from parvis_kit.testing.simulation.loop import OUTSIDE, Loop, Process
 from parvis_kit.testing.simulation.store import Fact, Store
 
@@ -211,7 +212,7 @@ class TableReader:
     def __init__(self, publisher: str, store: Store) -> None:
         self.publisher, self.store = publisher, store
 
-    async def read(self, start: int, topics: Sequence[str], limit: int) -> Batch:
+    async def read(self, part: Part, start: int, limit: int) -> Batch:
         batch: Batch = await self.store.ask(self.look, start, limit)
         return batch
 
@@ -222,7 +223,7 @@ class TableReader:
         at_end = len(records) < limit
         return Batch(self.publisher, start, max(end, start) if at_end else records[-1].offset + 1, records, beginning, at_end)
 
-    async def waiting(self, start: int, topics: Sequence[str]) -> tuple[int, datetime | None]:
+    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
         return sum(1 for seq in self.store.tables["log"] if seq >= start), None
 
     async def close(self) -> None:

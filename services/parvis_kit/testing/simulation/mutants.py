@@ -232,8 +232,8 @@ plain_read = TableReader.read
 
 
 @instead("end-read-apart", TableReader, "read")
-async def read_then_ask_for_the_end(self: Any, start: int, topics: Any, limit: int) -> Any:
-    batch = await plain_read(self, start, topics, limit)
+async def read_then_ask_for_the_end(self: Any, part: Any, start: int, limit: int) -> Any:
+    batch = await plain_read(self, part, start, limit)
     end = await self.store.ask(lambda: self.store.tables["head"][0] + 1)
     return replace(batch, next=max(end, batch.next)) if batch.at_end else batch
 
