@@ -186,6 +186,46 @@ async def test_who_has_moved_loses_what_was_shared_in_the_old_ministry_and_keeps
     assert (await office.call("GET", f"items/{folder}", by="bob"))[0] == 404 and await office.content(mine["file_id"], by="bob") == b"1"
 
 
+@pytest.mark.parametrize("how", ["completed", "by the clock", "a version"])
+async def test_who_has_moved_writes_nothing_into_the_old_ministry_by_an_upload_declared_before(office: Office, how: str) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    kept = await office.store(folder, "kept.txt", b"kept", by="ada")
+    await office.share(folder, "agent", "bob", "editor", by="ada")
+    _, upload, _ = await office.declare(folder, "kept.txt", b"late", by="bob", conflict="version" if how == "a version" else "rename")
+    await office.send(upload["put"], b"late")
+    await office.hears(office.state_of("bob", "ecologie"))
+    office.later(days=1, seconds=1)
+    if how == "by the clock":
+        await office.drive()
+    status, problem, _ = await office.call("POST", f"uploads/{upload['id']}/complete", by="bob", body={})
+    assert status == 409 and "gone" in problem["detail"] and await office.names(folder, by="ada") == ["kept.txt"]
+    assert await office.content(kept["file_id"], by="ada") == b"kept" and await office.quota("ada") == (4, 0)
+
+
+async def test_who_may_not_write_any_more_gets_no_further_part_and_no_more_time(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    share = await office.share(folder, "agent", "bob", "editor", by="ada")
+    body = {"name": "film.mp4", "size_bytes": 17 * 2**20}
+    upload = await office.post(f"folders/{folder}/uploads", body, by="bob", Idempotency_Key="k")
+    assert (await office.call("POST", f"uploads/{upload['id']}/parts", by="bob", body={"parts": []}))[0] == 200
+    await office.call("DELETE", f"items/{folder}/shares/{share['id']}", by="ada")
+    office.later(60)
+    status, problem, _ = await office.call("POST", f"uploads/{upload['id']}/parts", by="bob", body={"parts": []})
+    assert status == 409 and "abort this upload" in problem["detail"]
+    assert (await office.call("POST", f"folders/{folder}/uploads", by="bob", body=body, Idempotency_Key="k"))[0] == 409
+    assert (await office.get(f"uploads/{upload['id']}", by="bob"))["deadline"] == upload["deadline"]
+
+
+async def test_the_clock_commits_nothing_of_who_is_suspended(office: Office) -> None:
+    _, upload, _ = await office.declare(office.root("bob"), "late.txt", b"late", by="bob")
+    await office.send(upload["put"], b"late")
+    await office.hears(office.state_of("bob", "interieur", state="suspended"))
+    office.later(days=1, seconds=1)
+    await office.drive()
+    await office.hears(office.state_of("bob", "interieur"))
+    assert await office.names(office.root("bob"), by="bob") == [] and await office.quota("bob") == (0, 0)
+
+
 async def test_a_right_that_was_taken_back_does_not_complete_an_upload(office: Office) -> None:
     folder = await office.folder(office.root("ada"), "folder", by="ada")
     share = await office.share(folder, "agent", "bob", "editor", by="ada")

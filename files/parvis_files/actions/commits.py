@@ -6,14 +6,14 @@ from typing import Literal
 from uuid import UUID
 
 from parvis_contracts.files import FileStored, UploadReason, UploadRejected
-from parvis_kit.db import Tx
+from parvis_kit.db import Connection, Tx
 from parvis_kit.events import publish
 from parvis_kit.ids import new_id
 from parvis_kit.problems import Conflict
 
 from parvis_files.actions.common import free_name, record, settled
 from parvis_files.actions.trash import remove_versions
-from parvis_files.rules import Asker, Item, Space, Version
+from parvis_files.rules import Item, Seen, Space, Version
 from parvis_files.rules.quotas import Limits
 from parvis_files.rules.rights import Action
 from parvis_files.rules.uploads import OPEN, ConflictRule, Upload
@@ -52,7 +52,7 @@ async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Uplo
         return upload
     size = upload.size_bytes
     space = await spaces.settle(tx, upload.space_id, used=size, reserved=-size, is_change=True)
-    target = await _target(tx, upload, space, terms)
+    target = await _target(tx, upload, terms)
     if target is None:
         await spaces.settle(tx, space.id, used=-size, reserved=size)
         return await reject(tx, upload, "gone", now=now)
@@ -80,16 +80,22 @@ async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Uplo
     return done
 
 
-async def _target(tx: Tx, upload: Upload, space: Space, terms: Terms) -> Item | str | None:
+async def place_of(conn: Connection, upload: Upload) -> Seen | None:
+    """Where it goes, as far as its sender may still write there by what is known of them now; None when not, or when it is gone."""
+    asker = await access.at_work(conn, upload.agent_id)
+    need: Action = "create" if upload.file_id is None else "write"
+    seen = None if asker is None else await access.see(conn, asker, upload.file_id or upload.parent_id)
+    return seen if seen is not None and need in seen.actions and seen.space.frozen_at is None else None
+
+
+async def _target(tx: Tx, upload: Upload, terms: Terms) -> Item | str | None:
     """The file that gets a version, or the name of a new one; None when its sender may not any more, or its place is gone."""
     conflict = terms.conflict or upload.conflict
-    asker = Asker(upload.agent_id, upload.ministry_id)
-    if upload.file_id is not None:
-        seen = await access.see(tx, asker, upload.file_id)
-        return seen.item if seen and "write" in seen.actions and not space.frozen_at else None
-    seen = await access.see(tx, asker, upload.parent_id)
-    if seen is None or "create" not in seen.actions or space.frozen_at:
+    seen = await place_of(tx, upload)
+    if seen is None:
         return None
+    if upload.file_id is not None:
+        return seen.item
     if "see" not in seen.actions or conflict == "rename":
         return await free_name(tx, upload.parent_id, upload.name, upload.id.hex[-8:])
     taken = await items.find_named(tx, upload.parent_id, upload.name)

@@ -12,7 +12,7 @@ from parvis_kit.ids import new_id
 from parvis_kit.problems import Conflict
 
 from parvis_files import queries, rules
-from parvis_files.actions.commits import release
+from parvis_files.actions.commits import place_of, release
 from parvis_files.actions.common import unless_away
 from parvis_files.blobs import Away, BlobStore, Part, PartsMissing, Signed, new_key
 from parvis_files.rules import Asker, Seen
@@ -118,8 +118,15 @@ async def open_again(database: Database, blobs: BlobStore, asker: Asker, upload_
         found = await queries.upload_for(tx, asker, upload_id, lock=True)
         check_going_on(found)
         if found.state == "uploading":
+            await _check_may_go_on(tx, found)
             await uploads.keep(tx, upload_id, max(found.deadline, clock() + min(life, URL_LIFE)))
     return await open_upload(database, blobs, found, life=life, clock=clock)
+
+
+async def _check_may_go_on(tx: Tx, upload: Upload) -> None:
+    """Nobody gets more time, or addresses, for what could not be committed. Raises Conflict."""
+    if await place_of(tx, upload) is None:
+        raise Conflict("You may not write there any more, or it is gone: abort this upload, and send it to where you may.")
 
 
 def _addressed(blobs: BlobStore, upload: Upload, life: timedelta, clock: Clock) -> Opened:
@@ -148,6 +155,7 @@ async def sign_parts(
         sizes = [size_of_part(found, number) for number, _ in asked]
         if found.state != "uploading" or found.reference is None:
             raise Conflict("No part can be sent: the upload is complete, or has no address yet.")
+        await _check_may_go_on(tx, found)
         await uploads.keep(tx, upload_id, clock() + life)
     try:
         with unless_away():

@@ -52,7 +52,7 @@ class Upload:
     version_id: UUID | None
     agent_id: UUID
     ministry_id: UUID
-    """The agent's, when it was declared."""
+    """The agent's, when it was declared: what they may do is asked of who they are at the end."""
     state: State
     reason: str
     deadline: datetime

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection
+from parvis_roster.asking import REFUSED_STATES
 from parvis_roster.tables import tables_of
 
 from parvis_files.rules import Asker, Item, Seen, Space
@@ -19,7 +20,9 @@ from parvis_files.store import item, share, space
 ITEM = tuple(item.c[name] for name in Item.__slots__)
 SPACE = tuple(space.c[name] for name in Space.__slots__)
 _AGENT, _MINISTRY = sa.bindparam("agent", type_=sa.Uuid), sa.bindparam("ministry", type_=sa.Uuid)
-_team, _member = tables_of("files")["team"], tables_of("files")["team_member"]
+_roster = tables_of("files")
+_team, _member, _agents = _roster["team"], _roster["team_member"], _roster["agent"]
+AT_WORK = sa.select(_agents.c.id, _agents.c.ministry_id).where(_agents.c.id == _AGENT, _agents.c.state.not_in(REFUSED_STATES))
 
 
 def held(of: Any, ministry_id: Any) -> sa.ColumnElement[bool]:
@@ -94,6 +97,12 @@ FLAGS = len(ROLES)
 
 def _of(asker: Asker) -> dict[str, Any]:
     return {"agent": asker.id, "ministry": asker.ministry_id}
+
+
+async def at_work(conn: Connection, agent_id: UUID) -> Asker | None:
+    """An agent as the copy of the directory knows them now; None for who may not sign in."""
+    row = (await conn.execute(AT_WORK, {"agent": agent_id})).one_or_none()
+    return Asker(*row) if row else None
 
 
 async def see(conn: Connection, asker: Asker, item_id: UUID) -> Seen | None:
