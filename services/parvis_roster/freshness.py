@@ -7,6 +7,8 @@ from parvis_kit.problems import Unavailable
 
 COPY_AGE_MAX = timedelta(minutes=15)
 """A revoked agent may act for so long while the log is away; longer away, and nobody may."""
+SET_BACK_MAX = timedelta(minutes=1)
+"""Of the clock: one that was set back further would let a copy be young for as long again."""
 RETRY_SECONDS = 30
 LATE_SECONDS_MIN = 15
 """Facts take less than a second; of an age above this, whoever reads is told."""
@@ -33,7 +35,7 @@ class Freshness:
 
     def check(self) -> None:
         """Raises Unavailable when the copy is too old to tell who was revoked."""
-        if self.reached_end_at is None or self.clock() - self.reached_end_at > self.age_max:
+        if self.reached_end_at is None or not -SET_BACK_MAX <= self.clock() - self.reached_end_at <= self.age_max:
             raise Unavailable(
                 "Facts of the directory have not come in for too long to know who is asking.", retry_after_seconds=RETRY_SECONDS
             )

@@ -106,6 +106,8 @@ async def test_with_the_log_unreadable_agents_at_work_are_stopped_after_fifteen_
         assert await desk.who(token) == 200
         town.clock.now = reached + timedelta(minutes=15, seconds=1)
         assert await desk.who(token) == 503
+        town.clock.now = reached - timedelta(minutes=40)
+        assert await desk.who(token) == 503, "a clock that is set back makes nothing young again"
 
 
 async def test_when_the_log_can_be_read_again_everybody_is_let_in_again(town: Town, desk: Desk, place: Place, tmp_path: Path) -> None:
