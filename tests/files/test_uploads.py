@@ -229,6 +229,50 @@ async def test_a_folder_that_is_gone_for_good_rejects_what_was_on_its_way(office
     assert status == 409 and "gone" in problem["detail"] and await office.quota("ada") == (0, 0)
 
 
+@pytest.mark.parametrize("trashed", ["folder", "file", "above"])
+async def test_what_was_trashed_meanwhile_takes_an_upload_when_it_is_restored(office: Office, trashed: str) -> None:
+    above = await office.folder(office.root("ada"), "above", by="ada")
+    folder = await office.folder(above, "folder", by="ada")
+    file = (await office.store(folder, "kept.txt", b"kept", by="ada"))["file_id"]
+    way = f"files/{file}/uploads" if trashed == "file" else f"folders/{folder}/uploads"
+    body = {"size_bytes": 4, "sha256": hashlib.sha256(b"late").hexdigest()} | ({} if trashed == "file" else {"name": "late.txt"})
+    upload = await office.post(way, body, by="ada")
+    await office.send(upload["put"], b"late")
+    one = {"folder": folder, "file": file, "above": above}[trashed]
+    assert (await office.call("DELETE", f"items/{one}", by="ada"))[0] == 204
+    status, problem, _ = await office.call("POST", f"uploads/{upload['id']}/complete", by="ada", body={})
+    assert (status, problem["type"]) == (409, "urn:parvis:problem:in-trash") and "restored by 2026-" in problem["detail"]
+    assert await office.quota("ada") == (4, 4)
+    await office.post(f"items/{one}/restore", by="ada")
+    done = await office.post(f"uploads/{upload['id']}/complete", by="ada")
+    assert done["state"] == "committed" and await office.content(done["file_id"], by="ada") == b"late"
+
+
+async def test_the_clock_puts_nothing_into_the_trash(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    _, upload, _ = await office.declare(folder, "late.txt", b"late", by="ada")
+    await office.send(upload["put"], b"late")
+    await office.call("DELETE", f"items/{folder}", by="ada")
+    office.later(days=1, seconds=1)
+    await office.drive()
+    found = await office.get(f"uploads/{upload['id']}", by="ada")
+    assert (found["state"], found["reason"], (await office.said())[-1]) == ("rejected", "gone", "upload.rejected.v1")
+    await office.post(f"items/{folder}/restore", by="ada")
+    assert await office.names(folder, by="ada") == [] and await office.quota("ada") == (0, 0)
+
+
+async def test_nothing_is_read_through_for_the_trash_and_no_part_is_sent_there(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    body = {"name": "film.mp4", "size_bytes": len(WHOLE), "sha256": DIGEST}
+    upload = await office.post(f"folders/{folder}/uploads", body, by="ada")
+    await send_parts(office, upload, [1, 2, 3])
+    await office.call("DELETE", f"items/{folder}", by="ada")
+    for way in ("parts", "complete"):
+        status, problem, _ = await office.call("POST", f"uploads/{upload['id']}/{way}", by="ada", body={})
+        assert (status, problem["type"]) == (409, "urn:parvis:problem:in-trash")
+    assert (await office.get(f"uploads/{upload['id']}", by="ada"))["state"] == "uploading"
+
+
 async def put_back(office: Office, upload_id: str, state: str) -> None:
     """As if the process had been killed when the upload stood there."""
     async with office.files.database.transaction() as tx:

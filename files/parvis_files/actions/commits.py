@@ -16,7 +16,7 @@ from parvis_files.actions.trash import remove_versions
 from parvis_files.rules import Item, Seen, Space, Version
 from parvis_files.rules.quotas import Limits
 from parvis_files.rules.rights import Action
-from parvis_files.rules.uploads import OPEN, ConflictRule, Upload
+from parvis_files.rules.uploads import OPEN, ConflictRule, InTrash, Upload
 from parvis_files.store import access, items, spaces, uploads, versions
 
 
@@ -29,7 +29,7 @@ class Terms:
     conflict: ConflictRule | None = None
     """Decided anew, since the name was taken meanwhile."""
     refuses: bool = False
-    """Whether somebody is there to be told that the name was taken; nobody is, when the clock commits."""
+    """Whether somebody is there to be told that the name was taken, or the place trashed; nobody is, when the clock commits."""
 
 
 async def receive(tx: Tx, upload: Upload, size_bytes: int, terms: Terms, *, now: datetime) -> Upload:
@@ -39,6 +39,8 @@ async def receive(tx: Tx, upload: Upload, size_bytes: int, terms: Terms, *, now:
     if size_bytes != upload.size_bytes:
         return await reject(tx, upload, "length", now=now)
     if upload.must_be_read:
+        if terms.refuses:
+            check_no_trash(await place_of(tx, upload), upload)
         return await uploads.change_upload(tx, upload, now, state="received", deadline=now)
     return await commit(tx, upload, terms, now=now)
 
@@ -46,7 +48,7 @@ async def receive(tx: Tx, upload: Upload, size_bytes: int, terms: Terms, *, now:
 async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Upload:
     """The version, the head of its file, the quota, the fact. The row is locked; done twice, it is done once.
 
-    Raises Conflict when the name was taken meanwhile and somebody is there to decide.
+    Raises Conflict when the name was taken meanwhile, InTrash when the place was trashed, and somebody is there to decide.
     """
     if upload.state not in OPEN:
         return upload
@@ -88,11 +90,26 @@ async def place_of(conn: Connection, upload: Upload) -> Seen | None:
     return seen if seen is not None and need in seen.actions and seen.space.frozen_at is None else None
 
 
+def check_no_trash(seen: Seen | None, upload: Upload) -> None:
+    """Raises InTrash, for somebody who can have it restored."""
+    if seen is not None and seen.in_trash:
+        what = "file" if upload.file_id else "folder"
+        raise InTrash(
+            f"The {what} that this was for is in the trash: have it restored by {upload.deadline.isoformat(timespec='seconds')} "
+            "and complete this then, or abort it and send it elsewhere."
+        )
+
+
 async def _target(tx: Tx, upload: Upload, terms: Terms) -> Item | str | None:
-    """The file that gets a version, or the name of a new one; None when its sender may not any more, or its place is gone."""
+    """The file that gets a version, or the name of a new one; None when its sender may not any more, or its place is gone or trashed.
+
+    Raises Conflict, InTrash.
+    """
     conflict = terms.conflict or upload.conflict
     seen = await place_of(tx, upload)
-    if seen is None:
+    if terms.refuses:
+        check_no_trash(seen, upload)
+    if seen is None or seen.in_trash:
         return None
     if upload.file_id is not None:
         return seen.item

@@ -12,7 +12,7 @@ from parvis_kit.ids import new_id
 from parvis_kit.problems import Conflict
 
 from parvis_files import queries, rules
-from parvis_files.actions.commits import place_of, release
+from parvis_files.actions.commits import check_no_trash, place_of, release
 from parvis_files.actions.common import unless_away
 from parvis_files.blobs import Away, BlobStore, Part, PartsMissing, Signed, new_key
 from parvis_files.rules import Asker, Seen
@@ -124,8 +124,10 @@ async def open_again(database: Database, blobs: BlobStore, asker: Asker, upload_
 
 
 async def _check_may_go_on(tx: Tx, upload: Upload) -> None:
-    """Nobody gets more time, or addresses, for what could not be committed. Raises Conflict."""
-    if await place_of(tx, upload) is None:
+    """Nobody gets more time, or addresses, for what could not be committed. Raises Conflict, InTrash."""
+    seen = await place_of(tx, upload)
+    check_no_trash(seen, upload)
+    if seen is None:
         raise Conflict("You may not write there any more, or it is gone: abort this upload, and send it to where you may.")
 
 

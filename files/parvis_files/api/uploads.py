@@ -16,7 +16,7 @@ from parvis_files import actions, queries
 from parvis_files.api.common import BLOBS, MADE, TERMS, Conflicting, Name, Paging, asked, asker_of
 from parvis_files.blobs import Signed
 from parvis_files.rules.quotas import QuotaExceeded
-from parvis_files.rules.uploads import PARTS_ASKED_MAX, PARTS_MAX, ConflictRule, Declared, State, Upload, parts_of
+from parvis_files.rules.uploads import PARTS_ASKED_MAX, PARTS_MAX, ConflictRule, Declared, InTrash, State, Upload, parts_of
 
 ROUTES = Routes("files", "1")
 Size = Annotated[int, Field(ge=0, le=2**52)]
@@ -190,7 +190,7 @@ async def get_upload(request: Request, upload_id: UUID) -> UploadShown:
         return shown(await queries.upload_for(conn, asker_of(request), upload_id))
 
 
-@ROUTES.post("/api/files/v1/uploads/{upload_id}/parts", scope="files:write", status=200, problems=(NotFound, Conflict))
+@ROUTES.post("/api/files/v1/uploads/{upload_id}/parts", scope="files:write", status=200, problems=(NotFound, Conflict, InTrash))
 async def sign_parts(request: Request, upload_id: UUID, body: AskedParts) -> PartsShown:
     """Addresses for parts, and which ones the store has already: after a break, ask for the others."""
     pairs = [(one.number, one.crc64nvme) for one in body.parts]
@@ -202,7 +202,7 @@ async def sign_parts(request: Request, upload_id: UUID, body: AskedParts) -> Par
     )
 
 
-@ROUTES.post("/api/files/v1/uploads/{upload_id}/complete", scope="files:write", status=(200, 202), problems=(NotFound, Conflict))
+@ROUTES.post("/api/files/v1/uploads/{upload_id}/complete", scope="files:write", status=(200, 202), problems=(NotFound, Conflict, InTrash))
 async def complete_upload(request: Request, upload_id: UUID, body: Completion) -> Reply[UploadShown]:
     """Say that all is sent: 200 when it is a file, 202 while it is being checked; said twice, it is done once."""
     terms = request[TERMS].terms(body.conflict, refuses=True)

@@ -31,6 +31,12 @@ RECEIPTS_KEPT = timedelta(days=30)
 """What has come to its end is shown to its sender for so long."""
 
 
+class InTrash(Conflict):
+    """The folder or file that it is for is in the trash: have that restored, or abort it and send it elsewhere."""
+
+    code = "in-trash"
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What somebody wants to store."""

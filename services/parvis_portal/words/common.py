@@ -108,6 +108,10 @@ WORDS = {
         "Ce dossier en contient un autre, réservé à d’autres personnes : demandez à qui l’a créé de le déplacer.",
         "This folder holds another one that is restricted to other people: ask whoever made it to move it.",
     ),
+    "problem.in-trash": (
+        "Le dossier ou le fichier de destination est à la corbeille : faites-le restaurer, ou envoyez ailleurs.",
+        "The folder or file that this goes to is in the trash: have it restored, or send it elsewhere.",
+    ),
     "problem.other": ("Cela n’a pas pu être fait.", "This could not be done."),
     "home.hello": ("Bonjour, {name}", "Hello, {name}"),
     "home.answer": ("Répondre", "Answer"),
