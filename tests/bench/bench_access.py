@@ -1,11 +1,13 @@
 """What it costs to check a token or an app password, beside the bare arithmetic.  python tests/bench/bench_access.py"""
 
+import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from hashlib import sha256
 from uuid import uuid4
 
+from _bars import exit_status, say
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -37,7 +39,7 @@ def cpu_us(act: Callable[[], object]) -> float:
     return min(found)
 
 
-def main() -> None:
+def main() -> int:
     private = make_key()
     public = public_key(public_jwk(private))
     now = utc_now()
@@ -71,8 +73,10 @@ def main() -> None:
         ("app password check", 100, lambda: check_app_password(read_app_password(text), digest), lambda: sha256(text.encode()).hexdigest()),
     ):
         ours, theirs = cpu_us(act), cpu_us(floor)
-        print(f"{name}: {ours:.1f} µs CPU (bar {bar}), bare arithmetic {theirs:.1f} µs, × {ours / theirs:.2f}")
+        figure = f"{ours:.1f} µs CPU, bare arithmetic {theirs:.1f} µs, × {ours / theirs:.2f}"
+        say(name, figure, f"≤ {bar} µs", ours <= bar)
+    return exit_status()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

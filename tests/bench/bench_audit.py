@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT / "services")]
 import asyncpg  # noqa: E402
 import psutil  # noqa: E402
 import sqlalchemy as sa  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from parvis_kit.audit import audit_tables  # noqa: E402
 from parvis_kit.audit.chain import LINKS_MAX, chain, chain_all  # noqa: E402
 from parvis_kit.audit.verify import verify  # noqa: E402
@@ -84,7 +85,7 @@ async def bare(conn: Any) -> None:
             await conn.execute(UPDATE, seqs, list(range(position, position + len(rows))), salts, hashes, hashes)
 
 
-async def measure(url: str) -> bool:
+async def measure(url: str) -> None:
     database, conn, backends = Database(url, "house"), await asyncpg.connect(url), Backends(url)
     found: dict[str, list[tuple[float, float]]] = {"floor": [], "ours": []}
 
@@ -105,16 +106,14 @@ async def measure(url: str) -> bool:
             await conn.execute("DELETE FROM house.audit WHERE position >= 1000000000")
         middle = {name: [statistics.median(part) for part in zip(*figures[1:], strict=True)] for name, figures in found.items()}
         ours, floor = sum(middle["ours"]), sum(middle["floor"])
-        met = ours <= BAR_US
         figure = f"{ours:.1f} µs ({middle['ours'][0]:.1f} ours + {middle['ours'][1]:.1f} PostgreSQL)"
-        print(f"{'met   ' if met else 'MISSED':7}{'a row of the audit chained, CPU':42}{figure:>48}   bar: ≤ {BAR_US:.0f} µs")
+        print(f"{verdict(ours <= BAR_US)}{'a row of the audit chained, CPU':42}{figure:>48}   bar: ≤ {BAR_US:.0f} µs")
         print(f"{'':7}{'floor: the same statements, nothing hashed':42}{f'{floor:.1f} µs, ours is {ours / floor:.2f} ×':>48}")
         began = time.process_time()
-        verdict = await verify(database, str(MINISTRIES[0]))
-        each = (time.process_time() - began) / verdict.rows * 1e6
-        print(f"{'':7}{'a row verified, our CPU':42}{f'{each:.1f} µs of {verdict.rows} rows':>48}")
-        assert verdict.broken is None and await chain(database) == 0
-        return met
+        checked = await verify(database, str(MINISTRIES[0]))
+        each = (time.process_time() - began) / checked.rows * 1e6
+        print(f"{'':7}{'a row verified, our CPU':42}{f'{each:.1f} µs of {checked.rows} rows':>48}")
+        assert checked.broken is None and await chain(database) == 0
     finally:
         await conn.close()
         await database.close()
@@ -126,7 +125,8 @@ def main() -> int:
         place = PostgresServer(str(server["url"]))
         url = place.create(METADATA)
         try:
-            return 0 if asyncio.run(measure(url)) else 1
+            asyncio.run(measure(url))
+            return exit_status()
         finally:
             place.drop(url)
 

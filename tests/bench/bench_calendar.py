@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "calendar")] + [str(Path(__file__).parent)]
 
+from _bars import exit_status, verdict  # noqa: E402
 from aiohttp import web  # noqa: E402
 from bench_directory import postgres  # noqa: E402
 from bench_http import CONNECTIONS, Server, on_cpu_nanoseconds  # noqa: E402
@@ -231,8 +232,8 @@ def main() -> int:
     median = {name: statistics.median(figures[1:]) for name, figures in found.items()}  # the first is a warm-up
     print(f"{SINGLE + WEEKLY} events; read and answered, and nothing done: {median['floor']:.3f} ms of CPU")
     for what, bar in BARS.items():
-        print(f"{'met' if median[what] <= bar else 'MISSED':7}{what:14}{median[what]:.3f} ms of CPU   bar: {bar} ms")
-    return 1 if any(median[what] > bar for what, bar in BARS.items()) else 0
+        print(f"{verdict(median[what] <= bar)}{what:14}{median[what]:.3f} ms of CPU   bar: {bar} ms")
+    return exit_status()
 
 
 if __name__ == "__main__":

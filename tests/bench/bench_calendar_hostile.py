@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "calendar", "tests/calendar")] + [str(Path(__file__).parent)]
 
 import hostile  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from bench_calendar import NAMESPACES, CalendarServer, octets, this_monday  # noqa: E402
 from bench_directory import postgres  # noqa: E402
 from bench_http import on_cpu_nanoseconds  # noqa: E402
@@ -63,7 +64,6 @@ def measure(victim: Victim) -> list[tuple[str, float, int]]:
 
 
 def main() -> int:
-    missed = 0
     with postgres() as url:
         place = PostgresServer(url)
         database = place.create()
@@ -77,10 +77,9 @@ def main() -> int:
         finally:
             place.drop(database)
     for what, spent, status in found:
-        missed += spent > BAR_MS
-        print(f"{'met' if spent <= BAR_MS else 'MISSED':7}{spent:7.1f} ms  {status}  {what}")
+        print(f"{verdict(spent <= BAR_MS)}{spent:7.1f} ms  {status}  {what}")
     print(f"bar: {BAR_MS:.0f} ms of CPU each; the most was {max(spent for _, spent, _ in found):.1f} ms")
-    return 1 if missed else 0
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "calendar
 
 import asyncpg  # noqa: E402
 import icalendar  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from aiohttp import web  # noqa: E402
 from bench_directory import postgres, request  # noqa: E402
 from bench_http import Server, on_cpu_nanoseconds  # noqa: E402
@@ -185,15 +186,13 @@ def main() -> int:
         finally:
             place.drop(database)
     median = {name: statistics.median(figures[1:]) for name, figures in found.items()}  # the first is a warm-up
-    missed = 0
     for what, unit, bar, beside in (
         ("read", "µs", READ_US, f"a full parser {median['full parser']:.0f} µs"),
         ("expand", "ms", EXPAND_MS, "twice a week, thirty months"),
         ("availability", "ms", AVAILABILITY_MS, f"{PEOPLE} people, a week, slots; of one person without slots {median['of one']:.2f} ms"),
     ):
-        missed += median[what] > bar
-        print(f"{'met' if median[what] <= bar else 'MISSED':7}{what:14}{median[what]:.2f} {unit} of CPU, {beside}   bar: {bar} {unit}")
-    return 1 if missed else 0
+        print(f"{verdict(median[what] <= bar)}{what:14}{median[what]:.2f} {unit} of CPU, {beside}   bar: {bar} {unit}")
+    return exit_status()
 
 
 if __name__ == "__main__":

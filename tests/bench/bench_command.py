@@ -11,10 +11,14 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+from _bars import exit_status, say
 
 TIMES = 7
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0
+"""Beyond the bar, so that a figure is told of a start that missed it."""
 HELP_BAR_MS, RSS_BAR_MB, SUITE_BAR_MB = 150, 90, 250
+FIRST_SECONDS, AGAIN_SECONDS = 60.0, 5.0
+"""The first one makes its tables and its people."""
 LIBRARIES = "aiohttp.web, sqlalchemy.ext.asyncio, pydantic_settings, joserfc.jws, asyncpg, aiosqlite, prometheus_client, click, uvloop"
 """What every service stands on, and nothing of ours."""
 
@@ -66,21 +70,24 @@ def libraries_mb() -> float:
     return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout) / 1e6
 
 
-def main() -> None:
+def main() -> int:
     bare, click = cpu_ms("-c", ""), cpu_ms("-c", "import click")
     said = cpu_ms("-m", "parvis_suite", "--help")
-    print(f"parvis --help              {said:6.0f} ms CPU   bar {HELP_BAR_MS}; floor: import click {click:.0f}, Python alone {bare:.0f}")
+    figure = f"{said:.0f} ms CPU (import click {click:.0f}, Python alone {bare:.0f})"
+    say("parvis --help", figure, f"≤ {HELP_BAR_MS} ms", said <= HELP_BAR_MS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "data"
         environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": "0"}
         (first, seeded), (then, again) = up(environ, folder), up(environ, folder)
         suite = max(seeded, again)
-        print(f"up --demo, until it stands {first:6.1f} s wall     bar 60 with its set-up; the next time {then:.1f} s, bar 5")
+        say("up --demo, until it stands the first time", f"{first:.1f} s wall", f"≤ {FIRST_SECONDS:g} s", first <= FIRST_SECONDS)
+        say("up --demo, until it stands the next time", f"{then:.1f} s wall", f"≤ {AGAIN_SECONDS:g} s", then <= AGAIN_SECONDS)
         served, libraries = memory_mb(environ), libraries_mb()
-        print(f"up --demo, once it stands  {suite:6.0f} MB RSS    bar {SUITE_BAR_MB}: {'met' if suite <= SUITE_BAR_MB else 'MISSED'}")
-        verdict = "met" if served <= RSS_BAR_MB else "MISSED"
-        print(f"serve directory            {served:6.0f} MB RSS    bar {RSS_BAR_MB}: {verdict}; its libraries alone {libraries:.0f}")
+        say("up --demo, once it stands", f"{suite:.0f} MB RSS", f"≤ {SUITE_BAR_MB} MB", suite <= SUITE_BAR_MB)
+        figure = f"{served:.0f} MB RSS (its libraries alone {libraries:.0f})"
+        say("serve directory", figure, f"≤ {RSS_BAR_MB} MB", served <= RSS_BAR_MB)
+    return exit_status()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

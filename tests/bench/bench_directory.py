@@ -16,6 +16,7 @@ sys.path[:0] = [str(ROOT / "services"), str(ROOT / "infra"), str(Path(__file__).
 
 import asyncpg  # noqa: E402
 import orjson  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from aiohttp import web  # noqa: E402
 from bench_http import Server  # noqa: E402
 from joserfc.jwk import RSAKey  # noqa: E402
@@ -206,14 +207,12 @@ def main() -> int:
                 server.stop()
         finally:
             place.drop(database)
-    missed = 0
     for what, bar, ratio_max in (("list", LIST_MS, LIST_RATIO), ("get", GET_MS, None), ("create", CREATE_MS, None)):
         ours, floor = found[f"kit {what}"], found[f"hand {what}"]
         met = ours <= bar and (ratio_max is None or ours / floor <= ratio_max)
-        missed += not met
         bars = f"{bar} ms" + (f" and × {ratio_max}" if ratio_max else "")
-        print(f"{'met' if met else 'MISSED':7}{what:8}{ours:.3f} ms of CPU, by hand {floor:.3f} ms, × {ours / floor:.2f}   bar: {bars}")
-    return 1 if missed else 0
+        print(f"{verdict(met)}{what:8}{ours:.3f} ms of CPU, by hand {floor:.3f} ms, × {ours / floor:.2f}   bar: {bars}")
+    return exit_status()
 
 
 if __name__ == "__main__":

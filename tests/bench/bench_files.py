@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "files")]
 
 import asyncpg  # noqa: E402
 import orjson  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from aiohttp import web  # noqa: E402
 from bench_directory import postgres, request  # noqa: E402
 from bench_http import CONNECTIONS, Server, on_cpu_nanoseconds  # noqa: E402
@@ -245,19 +246,14 @@ def main() -> int:
         finally:
             place.drop(database)
     median = {name: statistics.median(figures[1:]) for name, figures in found.items()}  # the first is a warm-up
-    missed = 0
     for what, bar in (("upload", UPLOAD_MS), ("list", LIST_MS), ("download", DOWNLOAD_MS)):
-        missed += median[what] > bar
         beside = f", by hand {median['by hand']:.3f} ms" if what == "list" else ""
-        print(f"{'met' if median[what] <= bar else 'MISSED':7}{what:10}{median[what]:.3f} ms of CPU{beside}   bar: {bar} ms")
+        print(f"{verdict(median[what] <= bar)}{what:10}{median[what]:.3f} ms of CPU{beside}   bar: {bar} ms")
     for what in ("list", "search"):
         small, large = (median[f"clock {what} {size}"] for size in ("small", "large"))
-        missed += large > GROWTH * small
-        verdict = "met" if large <= GROWTH * small else "MISSED"
-        print(
-            f"{verdict:7}{what:10}{small:.2f} ms with {SMALL} items, {large:.2f} ms with {LARGE}: × {large / small:.2f}   bar: × {GROWTH}"
-        )
-    return 1 if missed else 0
+        said = f"{small:.2f} ms with {SMALL} items, {large:.2f} ms with {LARGE}: × {large / small:.2f}"
+        print(f"{verdict(large <= GROWTH * small)}{what:10}{said}   bar: × {GROWTH}")
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
+from _bars import exit_status, say
 from aiokafka import AIOKafkaProducer
-from bench_events import FACTS, bench_latency, cpu_us, fill_outbox, interleaved, say
+from bench_events import FACTS, bench_latency, cpu_us, fill_outbox, interleaved
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.kafka.carrier import open_carrier
 from parvis_kit.events.kafka.client import options
@@ -77,13 +79,14 @@ async def bench_latency_on_kafka(stage: Stage, url: str, kafka: Kafka) -> None:
     await bench_latency(stage, "kafka")
 
 
-def main() -> None:
+def main() -> int:
     argparse.ArgumentParser(description=__doc__).parse_args()
     with ExitStack() as stack:
         url = stack.enter_context(started(SERVERS / "postgres.py"))["url"]
         bootstrap = stack.enter_context(started(SERVERS / "kafka.py"))["bootstrap"]
         asyncio.run(bench(url, bootstrap))
+    return exit_status()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

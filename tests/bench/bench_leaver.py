@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "services"), str(ROOT / "infra")]
 
 import aiohttp  # noqa: E402
+from _bars import exit_status, verdict  # noqa: E402
 from parvis_kit.settings import Platform  # noqa: E402
 from parvis_kit.testing.databases import PostgresServer  # noqa: E402
 from parvis_kit.testing.servers import started  # noqa: E402
@@ -188,11 +189,10 @@ def main() -> int:
         with suite(url) as (base, folder):
             found, settled = asyncio.run(measure(base, folder, url))
     p99 = sorted(found)[math.ceil(len(found) * 0.99) - 1]
-    met = p99 <= P99_SECONDS
-    print(f"{'met' if met else 'MISSED':7}out of every service, {LEAVERS} leavers: p50 {statistics.median(found) * 1000:.0f} ms, "
+    print(f"{verdict(p99 <= P99_SECONDS)}out of every service, {LEAVERS} leavers: p50 {statistics.median(found) * 1000:.0f} ms, "
           f"p99 {p99 * 1000:.0f} ms   bar: p99 ≤ {P99_SECONDS:g} s")  # fmt: skip
     print(f"       acknowledged by every service, after the last of them: {settled * 1000:.0f} ms")
-    return 0 if met else 1
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT / "services"), str(ROOT / "infra")]
 
 import asyncpg  # noqa: E402
 import psutil  # noqa: E402
+from _bars import exit_status, say  # noqa: E402
 from parvis_directory import actions  # noqa: E402
 from parvis_directory.app import build  # noqa: E402
 from parvis_directory.rules import Asker  # noqa: E402
@@ -109,22 +110,22 @@ async def bench(url: str) -> None:
     total += await carry(url, meter.of)
     facts = await conn.fetchval("SELECT count(*) FROM directory.log WHERE type = 'directory.agent.state.v1'") - before
     assert facts == AGENTS, f"{facts} states on the log"
-    met = "met   " if total <= MS_AN_AGENT else "MISSED"
-    print(f"{met} {AGENTS} agents aboard, all facts on the log: {total:.2f} ms CPU an agent   bar: ≤ {MS_AN_AGENT} ms")
+    say(f"{AGENTS} agents aboard, all facts on the log", f"{total:.2f} ms CPU an agent", f"≤ {MS_AN_AGENT} ms", total <= MS_AN_AGENT)
     await meter.of("the same file again, nothing new", lambda: bring(directory, ministry.id, file_of(AGENTS, "DUPONT")))
     await meter.of("every name changed", lambda: bring(directory, ministry.id, file_of(AGENTS, "DURAND")))
     await conn.close()
     await directory.database.close()
 
 
-def main() -> None:
+def main() -> int:
     with ExitStack() as stack:
         script = ROOT / "infra/servers/postgres.py"
         server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(script, "--durable"))["url"])
         url = server.create()
         stack.callback(server.drop, url)
         asyncio.run(bench(url))
+    return exit_status()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/suite")]
 
+from _bars import exit_status, verdict  # noqa: E402
 from overload import ask_for, memory_bytes  # noqa: E402
 
 AT_WORK_MAX = 64
@@ -44,9 +45,10 @@ def main() -> int:
             grown = (sum(map(memory_bytes, workers)) - before) / 2**20
             print(f"five times as many ({5 * normal.rate:.0f}/s for {OVERLOAD_SECONDS:.0f} s): {over.told()}")
             ratio = over.percentile(0.99) / normal.percentile(0.99)
-            print(f"p99 of the accepted: {ratio:.2f} times that of before (at most {RATIO_MAX})")
+            print(f"{verdict(ratio <= RATIO_MAX)}p99 of the accepted: {ratio:.2f} times that of before   bar: ≤ {RATIO_MAX}")
+            print(f"{verdict(not over.wrong and bool(over.refused))}the others are refused, and nothing is answered otherwise")
             print(f"memory: {grown:+.1f} MiB in {len(workers)} workers")
-            return 0 if ratio <= RATIO_MAX and not over.wrong and over.refused else 1
+            return exit_status()
         finally:
             parvis("down", "--data", folder)
 
