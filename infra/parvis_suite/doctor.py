@@ -13,7 +13,7 @@ from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.operate import lag, parked
+from parvis_kit.events.operate import lag, parked_numbers
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
@@ -128,7 +128,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
     for one in lags:
         what = f"{one.consumer}: {one.facts} facts of {one.publisher} to handle, the oldest {one.seconds:.0f} s old"
         yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stalled` in the logs and metrics")
-    waiting = len(await parked(service.database))
+    waiting = sum((await parked_numbers(service.database)).values())
     yield Finding(f"{name}: {waiting} facts are parked", not waiting, f"`parvis events parked {name}` tells why")
 
 

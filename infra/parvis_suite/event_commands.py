@@ -15,7 +15,6 @@ from parvis_suite.plainly import chosen, plain_words, platform_of, run_here
 if TYPE_CHECKING:
     from parvis_kit.events import Projection
     from parvis_kit.events.facts import Envelope
-    from parvis_kit.events.operate import ParkedFact
     from parvis_kit.events.running import Flow
 
 T = TypeVar("T")
@@ -167,30 +166,40 @@ def lag(most: timedelta | None) -> None:
 def parked(consumer: str | None, show: int | None) -> None:
     """List the facts that wait, and why; those behind a failed one wait for their turn."""
 
+    from parvis_kit.events import operate
+
     async def work(each: list[Flow]) -> None:
-        waiting = await waiting_facts(each, consumer)
-        if show is not None and show not in {one.seq for one in waiting}:
+        asked = each if consumer is None else [flow_of_consumer(each, consumer)]
+        if show is None:
+            await listed(asked, consumer)
+            return
+        found = [one for flow in asked for one in await operate.parked(flow.database, consumer, start=show, limit=1) if one.seq == show]
+        if not found:
             raise click.UsageError(f"nothing is parked under number {show}: `parvis events parked` lists what is")
-        for one in waiting:
-            if show is None:
-                click.echo(f"{one.seq:>6} {one.consumer:24} {one.fact.type:36} {one.fact.key:36} {one.reason}: {one.error[:80]}")
-            elif show == one.seq:  # each service counts its own: two may have the same
-                body = (one.fact.data or b"erased").decode(errors="replace")
-                click.echo(f"{one.reason} after {one.attempts} attempts, since {one.parked_at:%Y-%m-%d %H:%M:%S}\n{one.error}")
-                click.echo(f"{one.fact.type} about {one.fact.key}, {one.fact.id}\n{one.fact.head}\n{body}")
-        if not waiting:
-            click.echo("nothing is parked")
+        for one in found:  # each service counts its own: two may have the same
+            body = (one.fact.data or b"erased").decode(errors="replace")
+            click.echo(f"{one.reason} after {one.attempts} attempts, since {one.parked_at:%Y-%m-%d %H:%M:%S}\n{one.error}")
+            click.echo(f"{one.fact.type} about {one.fact.key}, {one.fact.id}\n{one.fact.head}\n{body}")
 
     on_flows(work)
 
 
-async def waiting_facts(each: Sequence[Flow], consumer: str | None) -> list[ParkedFact]:
+async def listed(asked: Sequence[Flow], consumer: str | None) -> None:
+    """What waits, a line each; of what is too much to be shown, how much it is."""
     from parvis_kit.events import operate
 
-    found = []
-    for flow in each if consumer is None else [flow_of_consumer(each, consumer)]:
-        found += await operate.parked(flow.database, consumer)
-    return found
+    nothing = True
+    for flow in asked:
+        numbers = await operate.parked_numbers(flow.database)
+        shown = await operate.parked(flow.database, consumer)
+        for one in shown:
+            click.echo(f"{one.seq:>6} {one.consumer:24} {one.fact.type:36} {one.fact.key:36} {one.reason}: {one.error[:80]}")
+        hidden = (sum(numbers.values()) if consumer is None else numbers.get(consumer, 0)) - len(shown)
+        if hidden > 0:
+            click.echo(f"and {hidden} more of {flow.service}, parked later: replay and discard take them too")
+        nothing = nothing and not shown
+    if nothing:
+        click.echo("nothing is parked")
 
 
 @events.command()
@@ -207,7 +216,7 @@ def replay(consumer: str, key: str | None, all_keys: bool, dry_run: bool) -> Non
 
     async def work(each: list[Flow]) -> int:
         flow, failed = flow_of_consumer(each, consumer), 0
-        for lane in operate.lanes_of(await operate.parked(flow.database, consumer), key):
+        for lane in await operate.parked_lanes(flow.database, consumer, key):
             if dry_run:
                 click.echo(f"would replay {lane[1]} of {lane[0]}")
                 continue
@@ -237,10 +246,9 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
     async def work(each: list[Flow]) -> None:
         flow = flow_of_consumer(each, consumer)
         note = noted(flow, f"events.discard {consumer}", key, reason)
-        waiting = await operate.parked(flow.database, consumer)
-        for lane in operate.lanes_of(waiting, key):
+        for lane, waiting in (await operate.parked_lanes(flow.database, consumer, key)).items():
             records = [] if dry_run else await operate.discard_lane(flow, consumer, lane, note)
-            number = len(records) or sum(one.fact.lane == lane for one in waiting)
+            number = waiting if dry_run else len(records)
             click.echo(f"{'would discard' if dry_run else 'discarded'} {number} facts of {lane[1]} on {lane[0]}: {reason}")
             for record in records:
                 click.echo(f"  {record.fact.id} {record.fact.type} {(record.fact.data or b'erased').decode(errors='replace')}")

@@ -5,7 +5,7 @@ from parvis_kit.db import Tx
 from parvis_kit.events import Refuse, Retry
 from parvis_kit.events.facts import Envelope, declared
 from parvis_kit.events.ledger import append
-from parvis_kit.events.operate import discard_lane, lanes_of, parked, replay_lane
+from parvis_kit.events.operate import discard_lane, parked, parked_lanes, replay_lane
 from parvis_kit.events.publish import seal
 from parvis_kit.testing.databases import EVERY_LOG
 from parvis_kit.testing.stage import Stage, ThingChanged, changed, tell
@@ -69,7 +69,7 @@ async def test_what_is_discarded_is_gone_and_its_key_goes_on(stage: Stage) -> No
     async with stage.running(stage.flow({ThingChanged: broken})):
         await stage.change("k", 1, 2)
         waiting = await stage.until_parked(2)
-        assert lanes_of(waiting, "k") == [LANE]
+        assert await parked_lanes(stage.beta, "beta", "k") == {LANE: 2}
         gone = await discard_lane(stage.flow({ThingChanged: broken}), "beta", LANE)
         assert [record.fact.id for record in gone] == [one.fact.id for one in waiting]
         await stage.change("k", 3)

@@ -170,6 +170,28 @@ def test_what_is_discarded_is_shown_and_later_facts_of_its_key_pass(lit: Suite) 
     assert live(lit, ["wet"]) == ["dry", "wet"]
 
 
+def test_what_is_parked_behind_more_than_is_shown_is_reached_all_the_same(lit: Suite) -> None:
+    """A thousand facts of one key lie before the only one of another."""
+
+    async def crowd() -> None:
+        service, table = build("lantern", Platform.read(lit.environ)), tables_of("lantern")["parked"]
+        async with service.database.transaction() as tx:
+            [first, _] = (await tx.execute(sa.select(table).order_by(table.c.seq))).mappings()
+            like = {name: value for name, value in first.items() if name != "seq"}
+            await tx.execute(sa.insert(table), [like | {"key": key} for key in ["hot"] * 1_000 + ["cold"]])
+        await service.database.close()
+
+    asyncio.run(crowd())
+    lines = lit("events", "parked").output.splitlines()
+    assert len(lines) == 1_001 and lines[-1] == "and 3 more of lantern, parked later: replay and discard take them too"
+    last = str(int(lines[-2].split()[0]) + 3)
+    assert "lantern.wick.lit.v1 about cold" in lit("events", "parked", "--show", last).output
+    would = lit("events", "replay", "lantern", "--all", "--dry-run").output.splitlines()
+    assert would == [f"would replay {key} of parvis.lantern.wick" for key in ("wet", "hot", "cold")]
+    assert lit("events", "replay", "lantern", "--key", "cold", "--dry-run").output == "would replay cold of parvis.lantern.wick\n"
+    assert lit("events", "discard", "lantern", "--key", "cold", "--reason", "rain").output.startswith("discarded 1 facts of cold")
+
+
 def test_what_has_effects_outside_is_never_rebuilt(lit: Suite) -> None:
     result = lit("events", "rebuild", "lantern")
     assert result.exit_code == 2

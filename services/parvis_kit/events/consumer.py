@@ -15,7 +15,8 @@ BACKOFF_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 30.0
 REPORT_SECONDS = 5.0
 PARKED_LANES_MAX = 1_000
-"""More is a bug in the reaction, not poison in the facts: stop rather than park the world."""
+PARKED_FACTS_MAX = 10_000
+"""Of a consumer. More is a bug in the reaction, not poison in the facts: stop rather than park the world."""
 ERROR_CHARACTERS_MAX = 2_000
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,6 @@ class Consumer:
         ready: list[Record] = []
         for record in records:
             if self.is_conflict(record, first, seen):
-                waiting.add(record.fact.lane)
                 await self.park(tx, Parked(record, "conflict", "the same id came before with other content"), waiting)
             elif not self.is_new(record, first, seen):
                 self.meters.duplicates.inc()
@@ -156,7 +156,6 @@ class Consumer:
             elif record.fact.lane not in suspects:
                 ready.append(record)
             elif (parked := await self.attempt(tx, record)) is not None:
-                waiting.add(record.fact.lane)
                 await self.park(tx, parked, waiting)
         if ready:
             await self.react(tx, ready)
@@ -195,13 +194,14 @@ class Consumer:
         begun = first[record.fact.id]
         return begun is not record and bool(begun.fact.digest != record.fact.digest)
 
-    async def waiting_lanes(self, tx: AnyTx) -> set[Hashable]:
+    async def waiting_lanes(self, tx: AnyTx) -> Counter[Hashable]:
         """Asked under the fence and never remembered: a replay holds the same lock."""
         return await self.ledger.parked(tx)
 
-    async def park(self, tx: AnyTx, parked: Parked, waiting: set[Hashable]) -> None:
-        if len(waiting) > PARKED_LANES_MAX:
-            raise Retry(f"{len(waiting)} keys are parked: {self.name} stops until somebody has looked")
+    async def park(self, tx: AnyTx, parked: Parked, waiting: Counter[Hashable]) -> None:
+        waiting[parked.record.fact.lane] += 1
+        if len(waiting) > PARKED_LANES_MAX or waiting.total() > PARKED_FACTS_MAX:
+            raise Retry(f"{waiting.total()} facts of {len(waiting)} keys are parked: {self.name} stops until somebody has looked")
         await self.ledger.park(tx, parked)
         self.meters.parked(parked.reason).inc()
 

@@ -1,6 +1,7 @@
 """The log's tables in SQL: one implementation for PostgreSQL and SQLite, whose differences stand side by side."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -133,7 +134,8 @@ class SqlLedger:
             .where(offsets.consumer == consumer, offsets.partition == sa.bindparam("at_partition"))
             .values(next=sa.bindparam("to"))
         )
-        self.select_lanes = sa.select(parked.topic, parked.key).where(parked.consumer == consumer).distinct()
+        lane = (parked.topic, parked.key)
+        self.count_lanes = sa.select(*lane, sa.func.count()).where(parked.consumer == consumer).group_by(*lane)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -178,8 +180,8 @@ class SqlLedger:
         )
         return {row[0]: row[1] for row in await tx.execute(seen)}
 
-    async def parked(self, tx: Tx) -> set[Hashable]:
-        return {(row[0], row[1]) for row in await tx.execute(self.select_lanes)}
+    async def parked(self, tx: Tx) -> Counter[Hashable]:
+        return Counter({(row[0], row[1]): row[2] for row in await tx.execute(self.count_lanes)})
 
     async def park(self, tx: Tx, parked: Parked) -> None:
         record = parked.record

@@ -18,6 +18,7 @@ from parvis_kit.events.running import LOOK_SECONDS, Flow, Note, step_over, unnot
 from parvis_kit.problems import Conflict, NotFound
 
 PARKED_SHOWN_MAX = 1_000
+"""Of a service; what is done about them is done with all."""
 OUTBOX_COUNTED_MAX = 100_000
 """A broker that is away for a day leaves millions, and to count them all would add to what is wrong."""
 READ_MAX = 500
@@ -106,18 +107,23 @@ async def outbox(database: Database) -> tuple[int, datetime | None]:
 
 
 async def gauge_parked(flow: Flow) -> None:
-    table = tables_of(flow.service)["parked"]
-    async with flow.database.read() as conn:
-        counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))
-        by_consumer = {row[0]: row[1] for row in counted}
+    by_consumer = await parked_numbers(flow.database)
     for consumer in tables_by_consumer(flow):
         meters.PARKED_NOW.labels(consumer).set(by_consumer.get(consumer, 0))
 
 
-async def parked(database: Database, consumer: str | None = None, limit: int = PARKED_SHOWN_MAX) -> list[ParkedFact]:
-    """What waits in this service, oldest first."""
+async def parked_numbers(database: Database) -> dict[str, int]:
+    """How many facts wait for each consumer for which any does."""
     table = tables_of(database.service)["parked"]
-    query = sa.select(table).order_by(table.c.seq).limit(limit)
+    async with database.read() as conn:
+        counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))
+        return {row[0]: row[1] for row in counted}
+
+
+async def parked(database: Database, consumer: str | None = None, *, start: int = 0, limit: int = PARKED_SHOWN_MAX) -> list[ParkedFact]:
+    """What waits in this service, oldest first, from a number on."""
+    table = tables_of(database.service)["parked"]
+    query = sa.select(table).where(table.c.seq >= start).order_by(table.c.seq).limit(limit)
     async with database.read() as conn:
         rows = await conn.execute(query if consumer is None else query.where(table.c.consumer == consumer))
         return [
@@ -126,9 +132,17 @@ async def parked(database: Database, consumer: str | None = None, limit: int = P
         ]
 
 
-def lanes_of(facts: Sequence[ParkedFact], key: str | None) -> list[Lane]:
-    """The lanes that wait, in the order in which they were parked; of one key, or all. Raises NotFound when there is none."""
-    lanes = list(dict.fromkeys(one.fact.lane for one in facts if key is None or one.fact.key == key))
+async def parked_lanes(database: Database, consumer: str, key: str | None = None) -> dict[Lane, int]:
+    """The lanes that wait, in the order in which they were parked, and how many facts in each; of one key, or all.
+
+    Raises NotFound when there is none.
+    """
+    table = tables_of(database.service)["parked"]
+    lane = (table.c.topic, table.c.key)
+    query = sa.select(*lane, sa.func.count()).where(table.c.consumer == consumer).group_by(*lane).order_by(sa.func.min(table.c.seq))
+    async with database.read() as conn:
+        rows = await conn.execute(query if key is None else query.where(table.c.key == key))
+        lanes = {(row[0], row[1]): row[2] for row in rows}
     if not lanes:
         raise NotFound(f"nothing is parked under key {key!r}" if key is not None else "nothing is parked")
     return lanes

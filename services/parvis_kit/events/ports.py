@@ -1,5 +1,6 @@
 """What the cores ask of a database and of a log: four small protocols, kept by SQL and by the model of the simulation."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -111,8 +112,8 @@ class Ledger(Protocol):
     async def admit(self, tx: AnyTx, facts: Sequence[Any]) -> Mapping[Hashable, Hashable]:
         """Enter distinct ids in the inbox. Returns the digest on record of those that were there before."""
 
-    async def parked(self, tx: AnyTx) -> set[Hashable]:
-        """The lanes that wait."""
+    async def parked(self, tx: AnyTx) -> Counter[Hashable]:
+        """The lanes that wait, and how many facts in each."""
 
     async def park(self, tx: AnyTx, parked: Parked) -> None: ...
     async def unpark(self, tx: AnyTx, lane: Hashable) -> Sequence[Parked]:

@@ -225,7 +225,7 @@ async def a_reaction_that_asks_for_later_leaves_nothing_behind_and_is_applied_th
     await bench.has_failed.wait()
     with suppress(Undone):
         async with bench.ledger.transaction() as tx:
-            assert await bench.ledger.parked(tx) == set() and await bench.story(7) == []
+            assert await bench.ledger.parked(tx) == Counter() and await bench.story(7) == []
             assert await bench.ledger.admit(tx, [bench.fact(1)]) == {}
             raise Undone
     bench.errors.clear()
@@ -264,7 +264,15 @@ async def a_consumer_that_is_asked_to_stop_gives_a_failing_batch_back(bench: Ben
 
 
 async def a_consumer_stops_rather_than_park_the_world(bench: Bench) -> None:
-    with patch.object(consumer, "PARKED_LANES_MAX", 1):
+    await it_stops_at(bench, "PARKED_LANES_MAX")
+
+
+async def a_consumer_stops_rather_than_park_facts_without_end(bench: Bench) -> None:
+    await it_stops_at(bench, "PARKED_FACTS_MAX")
+
+
+async def it_stops_at(bench: Bench, limit: str) -> None:
+    with patch.object(consumer, limit, 1):
         bench.errors = {1: Refuse("no"), 11: Refuse("no")}
         await bench.settle(bench.batch(1))
         settling = asyncio.create_task(bench.settle(bench.batch(bench.fact(11, lane=8), start=1)))
@@ -299,4 +307,5 @@ SCENARIOS: list[Scenario] = [
     other_content_under_the_same_id_is_seen_within_a_batch,
     a_consumer_that_is_asked_to_stop_gives_a_failing_batch_back,
     a_consumer_stops_rather_than_park_the_world,
+    a_consumer_stops_rather_than_park_facts_without_end,
 ]

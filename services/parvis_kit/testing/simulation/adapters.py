@@ -1,6 +1,7 @@
 """The four protocols of the cores, kept by the model for one process."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -67,8 +68,8 @@ class ModelLedger:
         seen: dict[Hashable, Hashable] = await self.store.call(tx, self.store.admit, facts)
         return seen
 
-    async def parked(self, tx: Session) -> set[Hashable]:
-        lanes: set[Hashable] = await self.store.call(tx, self.store.parked)
+    async def parked(self, tx: Session) -> Counter[Hashable]:
+        lanes: Counter[Hashable] = await self.store.call(tx, self.store.parked)
         return lanes
 
     async def park(self, tx: Session, parked: Parked) -> None:

@@ -1,6 +1,7 @@
 """Each protection taken away in turn; the simulation is worth what it catches of these."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -323,7 +324,7 @@ async def attempt_or_skip(self: Any, tx: Any, record: Any) -> None:
 
 @instead("followers-not-parked", Consumer, "waiting_lanes")
 async def nobody_waits(self: Any, tx: Any) -> Any:
-    return set()
+    return Counter()
 
 
 @instead("parked-lanes-remembered", Consumer, "waiting_lanes")

@@ -1,5 +1,6 @@
 """A database in memory with what matters of PostgreSQL: locks, commits apart from ids, sessions that servers end."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -355,8 +356,8 @@ class Store:
                 before[fact.id] = seen.digest
         return before
 
-    def parked(self, session: Session) -> set[Hashable]:
-        return {parked.record.fact.lane for _, parked in self.rows(session, "parked")}
+    def parked(self, session: Session) -> Counter[Hashable]:
+        return Counter(parked.record.fact.lane for _, parked in self.rows(session, "parked"))
 
     def park(self, session: Session, parked: Parked) -> None:
         self.last_seq += 1
