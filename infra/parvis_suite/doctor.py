@@ -13,7 +13,7 @@ from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.operate import lag, parked_numbers
+from parvis_kit.events.operate import lag, outbox, parked_numbers
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
@@ -25,6 +25,8 @@ from parvis_suite.assembly import flow_of, log_of, topics_of_all
 FREE_BYTES_MIN = 2**30
 CLOCK_SECONDS_MAX = 2.0
 LAG_SECONDS_MAX = 60.0
+OUTBOX_SECONDS_MAX = 60.0
+"""As long as before the alert OutboxOld: a relay takes what waits within a second."""
 CERTIFICATE_LIFE_MIN = timedelta(days=14)
 """Time to renew it."""
 ANSWER_BYTES_MAX = 2**20
@@ -120,16 +122,22 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
     yield Finding(f"{name}: its tables are of this version", at_head, "run `parvis migrate`")
     if not at_head:
         return
+    flow = flow_of(service, log_of(platform))
+    if flow.has_outbox:
+        waiting = await outbox(flow)
+        what = f"{name}: {waiting.facts} facts wait in its outbox, the oldest {waiting.seconds:.0f} s old"
+        todo = "no relay takes them to the log: is the service running, and the log there?"
+        yield Finding(what, waiting.seconds <= OUTBOX_SECONDS_MAX, todo)
     try:
-        lags = await lag(flow_of(service, log_of(platform)))
+        lags = await lag(flow)
     except Gone as gone:
         yield Finding(f"{name}: the log can be read", False, f"{gone}; `parvis migrate` makes the grants")
         return
     for one in lags:
         what = f"{one.consumer}: {one.facts} facts of {one.publisher} to handle, the oldest {one.seconds:.0f} s old"
         yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stalled` in the logs and metrics")
-    waiting = sum((await parked_numbers(service.database)).values())
-    yield Finding(f"{name}: {waiting} facts are parked", not waiting, f"`parvis events parked {name}` tells why")
+    parked = sum((await parked_numbers(service.database)).values())
+    yield Finding(f"{name}: {parked} facts are parked", not parked, f"`parvis events parked {name}` tells why")
 
 
 def _why(away: Exception) -> str:

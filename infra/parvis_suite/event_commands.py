@@ -143,14 +143,23 @@ def as_cloud_event(fact: Envelope) -> str:
 
 
 @events.command()
-@click.option("--max", "most", type=Age(), help="Exit with 1 when a consumer is further behind: a probe.")
-def lag(most: timedelta | None) -> None:
-    """Show how far each consumer is behind, in facts and in seconds."""
+@click.argument("service", required=False)
+@click.option("--max", "most", type=Age(), help="Exit with 1 when a consumer is further behind, or an outbox: a probe.")
+def lag(service: str | None, most: timedelta | None) -> None:
+    """Show what waits in each outbox and how far each consumer is behind, in facts and in seconds; of one SERVICE or of all."""
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> float:
+        asked = [flow for flow in each if service in (None, flow.service)]
+        if not asked:
+            raise click.UsageError(f"there is no service {service!r}; there is {', '.join(flow.service for flow in each)}")
         worst = 0.0
-        for flow in each:
+        for flow in asked:  # at first what is known though the log be away
+            waiting = await operate.outbox(flow)
+            worst = max(worst, waiting.seconds)
+            if flow.has_outbox:
+                click.echo(f"{flow.service:32} {'(outbox)':12} {waiting.facts:>9} facts {waiting.seconds:>10.1f} s")
+        for flow in asked:
             for one in await operate.lag(flow):
                 worst = max(worst, one.seconds)
                 click.echo(f"{one.consumer:32} {one.publisher:12} {one.facts:>9} facts {one.seconds:>10.1f} s")

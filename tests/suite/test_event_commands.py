@@ -127,10 +127,34 @@ def test_lag_is_a_probe(lit: Suite) -> None:
     live(lit, ["late"], consuming=False)
     behind = lit("events", "lag", "--max", "30s")
     assert behind.exit_code == 1
-    assert [line.split()[:4] for line in behind.output.splitlines()] == [
+    assert [line.split()[:4] for line in behind.output.splitlines() if "(outbox)" not in line] == [
         ["lantern", "lantern", "1", "facts"],
         ["lantern.times@1", "lantern", "1", "facts"],
     ]
+
+
+def test_facts_that_nobody_takes_from_the_outbox_are_seen_by_the_probe_and_by_the_doctor(lit: Suite) -> None:
+    """No consumer lags behind a log that they have not reached."""
+    if "PARVIS_DATABASE_URL" not in lit.environ:
+        assert "outbox" not in lit("events", "lag").output and "outbox" not in lit("doctor").output, "SQLite's facts need no relay"
+        return
+    assert "lantern: 0 facts wait in its outbox" in lit("doctor").output
+
+    async def strand() -> None:
+        service = build("lantern", Platform.read(lit.environ))
+        async with service.database.transaction() as tx:
+            publish(tx, *(stand_in().WickLit(at=AT, about="dry") for _ in range(50)))
+        await service.database.close()
+
+    asyncio.run(strand())
+    probe = lit("events", "lag", "lantern", "--max", "1h")
+    assert probe.exit_code == 1
+    [outbox, *consumers] = [line.split() for line in probe.output.splitlines()]
+    assert outbox[:4] == ["lantern", "(outbox)", "50", "facts"] and float(outbox[4]) > 3600
+    assert [line[2] for line in consumers] == ["0", "0"]
+    [said] = [line for line in lit("doctor").output.splitlines() if "outbox" in line]
+    assert said.startswith("WRONG lantern: 50 facts wait in its outbox, the oldest ") and "no relay takes them to the log" in said
+    assert "there is no service 'candle'; there is lantern" in lit("events", "lag", "candle").output
 
 
 def test_what_waits_is_listed_with_its_reason(lit: Suite) -> None:

@@ -34,7 +34,7 @@ def test_up_makes_its_topics_and_carries_facts_through_them(on_kafka: Suite) -> 
         [record] = asyncio.run(records_of(settings_of(on_kafka), TOPIC))
         assert record.key == b"dry" and dict(record.headers)["ce_type"] == b"lantern.wick.lit.v1"
         lag = on_kafka("events", "lag").output
-        assert "lantern.times@1" in lag and lag.count("0 facts") == 2
+        assert "lantern.times@1" in lag and lag.count("0 facts") == 3
         process.terminate()
         assert process.wait(30) == 0
 

@@ -40,6 +40,16 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """What waits in a service's outbox."""
+
+    facts: int
+    """Up to a limit."""
+    seconds: float
+    """Age of the oldest; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedFact:
     """A fact that waits, and why. Only the head of its key has failed: those behind it wait for their turn."""
 
@@ -86,9 +96,9 @@ async def building(flow: Flow) -> list[tuple[str, Reactions]]:
 async def gauge(flow: Flow) -> None:
     """Set the gauges that tell what waits to leave, what is parked, and who lags. The log is asked last: while it is away, the rest is
     known."""
-    pending, oldest = await outbox(flow.database)
-    meters.OUTBOX_PENDING.labels(flow.service).set(pending)
-    meters.OUTBOX_AGE.labels(flow.service).set(max(0.0, (flow.clock() - oldest).total_seconds()) if oldest else 0.0)
+    waiting = await outbox(flow)
+    meters.OUTBOX_PENDING.labels(flow.service).set(waiting.facts)
+    meters.OUTBOX_AGE.labels(flow.service).set(waiting.seconds)
     await gauge_parked(flow)
     for one in await lag(flow):
         meters.LAG_FACTS.labels(one.consumer, one.publisher).set(one.facts)
@@ -96,14 +106,14 @@ async def gauge(flow: Flow) -> None:
     meters.LOOKED_AT.labels(flow.service).set(flow.clock().timestamp())
 
 
-async def outbox(database: Database) -> tuple[int, datetime | None]:
-    """How many facts have not left yet, up to a limit, and since when the oldest waits."""
-    table = tables_of(database.service)["outbox"]
+async def outbox(flow: Flow) -> Unsent:
+    """What has not left yet. Always nothing on SQLite, whose transactions write into the log themselves."""
+    table = tables_of(flow.service)["outbox"]
     some = sa.select(table.c.id).limit(OUTBOX_COUNTED_MAX).subquery()
-    async with database.read() as conn:
-        pending = (await conn.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
+    async with flow.database.read() as conn:
+        facts = (await conn.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
         oldest = (await conn.execute(sa.select(table.c.at).order_by(table.c.id).limit(1))).scalar_one_or_none()
-    return pending, oldest
+    return Unsent(facts, max(0.0, (flow.clock() - oldest).total_seconds()) if oldest else 0.0)
 
 
 async def gauge_parked(flow: Flow) -> None:

@@ -52,7 +52,12 @@ class Flow:
     @property
     def news(self) -> str:
         """What rings when the service has published: its outbox, or its log where its transactions write there themselves."""
-        return (outbox_of if self.log.carriers(self.database, self.lease_seconds) else log_of)(self.service)
+        return (outbox_of if self.has_outbox else log_of)(self.service)
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether its facts wait there until a relay takes them to the log."""
+        return self.log.carriers(self.database, self.lease_seconds) is not None
 
 
 def tasks_of(flow: Flow) -> dict[str, Callable[[], Awaitable[None]]]:
