@@ -314,6 +314,26 @@ async def test_a_topic_that_is_missing_or_has_other_partitions_is_told(kafka_set
     assert "parvis.alpha.unheard is missing: run `parvis migrate`" in said[1]
 
 
+async def test_a_topic_that_would_not_keep_what_it_is_given_is_told_with_what_mends_it(kafka_settings: Kafka) -> None:
+    """Somebody made them beforehand, or a broker that makes what is asked for. What is more than needed was set on purpose."""
+    late, generous = "parvis.alpha.late", "parvis.alpha.generous"
+    given = {f"{late}.state": {"cleanup.policy": "delete"}, late: {"retention.ms": "60000"}, generous: {"retention.ms": "-1"}}
+    async with topics.admin(kafka_settings) as client:
+        made = [
+            NewTopic(
+                kafka_settings.kafka_prefix + topic, PARTITIONS, 1, topic_configs=topics.configuration_of(topic, kafka_settings) | other
+            )
+            for topic, other in given.items()
+        ]
+        await client.create_topics(made)
+    assert await topics.make(kafka_settings, given) == []
+    facts, states = await topics.wrong(kafka_settings, given)
+    prefix = kafka_settings.kafka_prefix
+    assert facts.startswith(f"topic {prefix}{late} has retention.ms=60000, and would not keep what it is given: run `kafka-configs.sh ")
+    assert facts.endswith(f"--entity-name {prefix}{late} --add-config retention.ms=34560000000`")
+    assert "has cleanup.policy=delete," in states and states.endswith("--add-config cleanup.policy=compact`")
+
+
 async def test_topics_are_made_when_the_brokers_show_them(kafka_settings: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     """The controller answers first; a suite that looked before the brokers knew refused to start."""
     name, looks, counts = f"{kafka_settings.kafka_prefix}parvis.alpha.late", 0, topics.partition_counts

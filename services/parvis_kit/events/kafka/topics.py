@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from parvis_kit.events.facts import is_state
@@ -49,7 +50,19 @@ def configuration_of(topic: str, kafka: Kafka) -> dict[str, str]:
     if is_state(topic):
         compact = {"min.compaction.lag.ms": milliseconds(STATES_SETTLE), "delete.retention.ms": milliseconds(TOMBSTONES_KEPT)}
         return {**kept, "cleanup.policy": "compact", **compact}
-    return {**kept, "cleanup.policy": "delete", "retention.ms": milliseconds(FACTS_KEPT)}
+    return {**kept, "cleanup.policy": "delete", "retention.ms": milliseconds(FACTS_KEPT), "retention.bytes": "-1"}
+
+
+def falls_short(found: str, needed: str) -> bool:
+    """Whether a topic may lose what it is trusted with, or refuse it. Of a size or a time, more than is needed was set on purpose."""
+    if not needed.lstrip("-").isdecimal():
+        return found != needed
+    return _at_least(found) < _at_least(needed)
+
+
+def _at_least(number: str) -> float:
+    """-1 is without end."""
+    return float("inf") if number == "-1" else float(number or 0)
 
 
 def milliseconds(time: timedelta) -> str:
@@ -92,12 +105,26 @@ def _new(topic: str, kafka: Kafka) -> NewTopic:
 
 async def wrong(kafka: Kafka, topics: Iterable[str]) -> list[str]:
     """What stands in the way of using these topics, each with what to do; nothing when all is well. Raises Gone."""
+    asked = sorted(topics)
     async with admin(kafka) as client:
         there = await partition_counts(client)
-    return [said for topic in sorted(topics) if (said := _wrong_with(kafka, topic, there))]
+        found = await _configurations(client, kafka, [topic for topic in asked if kafka.kafka_prefix + topic in there])
+    return [said for topic in asked if (said := _wrong_with(kafka, topic, there, found))]
 
 
-def _wrong_with(kafka: Kafka, topic: str, there: Mapping[str, int]) -> str:
+async def _configurations(client: AIOKafkaAdminClient, kafka: Kafka, topics: Iterable[str]) -> dict[str, dict[str, str] | str]:
+    """Of each topic, by its whole name: what is set, as far as it is Parvis's; or why Kafka does not say it."""
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, kafka.kafka_prefix + one, configuration_of(one, kafka)) for one in topics]
+    found: dict[str, dict[str, str] | str] = {}
+    for answer in await client.describe_configs(wanted) if wanted else ():
+        for code, why, _, name, entries in answer.resources:
+            if code and (error := for_code(code)).retriable:
+                raise error(f"the configuration of {name}: {why or error.__name__}")
+            found[name] = why or for_code(code).__name__ if code else {entry[0]: entry[1] or "" for entry in entries}
+    return found
+
+
+def _wrong_with(kafka: Kafka, topic: str, there: Mapping[str, int], found: Mapping[str, dict[str, str] | str]) -> str:
     name = kafka.kafka_prefix + topic
     if name not in there:
         return f"topic {name} is missing: run `parvis migrate`"
@@ -106,4 +133,18 @@ def _wrong_with(kafka: Kafka, topic: str, there: Mapping[str, int]) -> str:
             f"topic {name} has {there[name]} partitions and PARVIS_KAFKA_PARTITIONS is {kafka.kafka_partitions}: set it to {there[name]}; "
             "keys would lose their order if the number changed"
         )
-    return ""
+    kept = found[name]
+    if isinstance(kept, str):
+        return f"topic {name} does not show its configuration ({kept}): give {kafka.kafka_username or 'Parvis'} the right DescribeConfigs"
+    short = {one: needed for one, needed in configuration_of(topic, kafka).items() if falls_short(kept.get(one, ""), needed)}
+    if not short:
+        return ""
+    return (
+        f"topic {name} has {_written({one: kept.get(one, '') for one in short})}, and would not keep what it is given: run "
+        f"`kafka-configs.sh --bootstrap-server {kafka.kafka_bootstrap_servers} --alter --entity-type topics --entity-name {name} "
+        f"--add-config {_written(short)}`"
+    )
+
+
+def _written(configuration: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in configuration.items())
