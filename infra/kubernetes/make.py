@@ -8,7 +8,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 IMAGE = "registry.example.org/parvis:0.1.0"
-PORT, METRICS_PORT = 8080, 9090
+PORT, METRICS_PORT, PROXY_METRICS_PORT = 8080, 9090, 8404
 WORKERS = {"files": 2, "calendar": 2}
 REPLICAS = 2
 """So that one may go: a node is emptied, an upgrade rolls."""
@@ -33,6 +33,8 @@ ADMINISTRATION = {
     "PARVIS_DATABASE_ADMIN_PASSWORD_FILE": "/run/secrets/parvis-admin/postgres-password",
 }
 """Of `parvis migrate` alone."""
+WATCHER = {"parvis/scrapes": "true"}
+"""The label of the namespace from which Prometheus reads figures."""
 NOBODY = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
 LOCKED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 UPSTREAMS = {name: f"{name}:{PORT}" for name in SERVICES} | {"homeserver": f"messaging:{PORT}", "blobs": "s3.example.org:443"}
@@ -75,12 +77,22 @@ def pod(name: str, one: dict[str, Any], volumes: list[dict[str, Any]], **more: A
     return {"metadata": {"labels": labels(name)}, "spec": spec}
 
 
+def metrics_ports(workers: int) -> list[dict[str, Any]]:
+    """Each process says figures of its own, on the port that follows."""
+    return [{"name": f"metrics-{n + 1}" if n else "metrics", "containerPort": METRICS_PORT + n} for n in range(workers)]
+
+
+def scraped(port: int) -> dict[str, str]:
+    """As many a Prometheus finds pods; one that looks for ports called `metrics…` finds every process of them."""
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics"}
+
+
 def service_of(name: str) -> list[dict[str, Any]]:
     workers = WORKERS.get(name, 1)
     probe = {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5, "timeoutSeconds": 3}
     one = container(
         ["serve", name, *(["--workers", str(workers)] if workers > 1 else [])],
-        ports=[{"name": "http", "containerPort": PORT}, {"name": "metrics", "containerPort": METRICS_PORT}],
+        ports=[{"name": "http", "containerPort": PORT}, *metrics_ports(workers)],
         startupProbe=probe | {"failureThreshold": 60},
         readinessProbe=probe,
         livenessProbe={"httpGet": {"path": "/livez", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
@@ -91,10 +103,12 @@ def service_of(name: str) -> list[dict[str, Any]]:
     anchors = [{"name": "anchors", "persistentVolumeClaim": {"claimName": "anchors"}}]
     apart = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
               "labelSelector": {"matchLabels": labels(name)}}]  # fmt: skip
+    template = pod(name, one, anchors, terminationGracePeriodSeconds=60, topologySpreadConstraints=apart)
+    template["metadata"]["annotations"] = scraped(METRICS_PORT)
     spec = {
         "replicas": REPLICAS, "revisionHistoryLimit": 3, "selector": {"matchLabels": labels(name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": pod(name, one, anchors, terminationGracePeriodSeconds=60, topologySpreadConstraints=apart),
+        "template": template,
     }  # fmt: skip
     where = {"selector": labels(name), "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
     return [
@@ -110,7 +124,7 @@ def proxy() -> list[dict[str, Any]]:
     one = {
         "name": "haproxy", "image": "registry.example.org/haproxy:2.6.12-alpine", "securityContext": LOCKED,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 8404}],
+        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": PROXY_METRICS_PORT}],
         "readinessProbe": {"httpGet": {"path": "/metrics", "port": "metrics"}, "periodSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 5; kill -USR1 1; sleep 55"]}}},
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
@@ -121,7 +135,7 @@ def proxy() -> list[dict[str, Any]]:
         "securityContext": NOBODY | {"runAsUser": 99, "runAsGroup": 99, "fsGroup": 99}, "containers": [one],
         "volumes": [{"name": "configuration", "configMap": {"name": "proxy"}}],
     }  # fmt: skip
-    template = {"metadata": {"labels": labels("proxy")}, "spec": spec}
+    template = {"metadata": {"labels": labels("proxy"), "annotations": scraped(PROXY_METRICS_PORT)}, "spec": spec}
     rule = {"host": "parvis.example.org", "http": {"paths": [
         {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "proxy", "port": {"name": "http"}}}},
     ]}}  # fmt: skip
@@ -148,6 +162,9 @@ def manifests() -> list[dict[str, Any]]:
     )
     inside = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
     front = {"podSelector": {"matchLabels": labels("proxy")}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 8080}]}]}
+    processes = {"port": METRICS_PORT, "endPort": METRICS_PORT + max(WORKERS.values()) - 1}
+    watched = {"from": [{"namespaceSelector": {"matchLabels": WATCHER}}], "ports": [processes, {"port": PROXY_METRICS_PORT}]}
+    figures = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [watched]}
     anchors = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     return [
         thing("v1", "Namespace", "parvis"),
@@ -156,6 +173,7 @@ def manifests() -> list[dict[str, Any]]:
         thing("v1", "PersistentVolumeClaim", "anchors", spec=anchors),
         thing("networking.k8s.io/v1", "NetworkPolicy", "inside", spec=inside),
         thing("networking.k8s.io/v1", "NetworkPolicy", "front", spec=front),
+        thing("networking.k8s.io/v1", "NetworkPolicy", "figures", spec=figures),
         thing("batch/v1", "Job", "migrate", spec={
             "backoffLimit": 3, "ttlSecondsAfterFinished": 3600, "template": pod("migrate", migrate, admin, restartPolicy="OnFailure"),
         }),

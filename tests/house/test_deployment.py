@@ -133,6 +133,35 @@ def test_prometheus_scrapes_every_process_of_compose() -> None:
     assert targets == wanted
 
 
+def test_only_who_has_to_reach_something_outside_can_and_nobody_reaches_them_there() -> None:
+    shut = {name for name, one in COMPOSE["networks"].items() if one.get("internal")}
+    ways_out = {name: sorted(set(one["networks"]) - shut) for name, one in SERVICES.items() if set(one["networks"]) - shut}
+    assert ways_out == {"proxy": ["outside"], "grafana": ["outside"], "alertmanager": ["egress"], "directory": ["egress"]}
+    assert not any(SERVICES[name].get("ports") for name, ways in ways_out.items() if "egress" in ways)
+
+
+@pytest.mark.parametrize("url", ["https://pager.example.org/hook?a=1&b=2|3", "https://pager.example.org/\\1"])
+def test_alerts_go_where_a_secret_says(url: str, tmp_path: Path) -> None:
+    """By the very command of the container, on the very file of every shape."""
+    (tmp_path / "alerts-url").write_text(url)
+    one = SERVICES["alertmanager"]
+    assert one["secrets"] == ["alerts-url"] and one["entrypoint"] == ["/bin/sh", "-c"]
+    [command] = one["command"]
+    for there, here in (
+        ("$$", "$"), ("/tmp/", f"{tmp_path}/"), ("/run/secrets/", f"{tmp_path}/"), ("/etc/alertmanager/", f"{ROOT}/infra/prometheus/"),
+        ("exec /bin/alertmanager", "echo"),
+    ):  # fmt: skip
+        assert there in command
+        command = command.replace(there, here)
+    said = subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert f"--config.file={tmp_path}/alertmanager.yml" in said
+    made, shipped = (yaml.safe_load((folder / "alertmanager.yml").read_text()) for folder in (tmp_path, ROOT / "infra/prometheus"))
+    [webhook] = made["receivers"][0]["webhook_configs"]
+    assert webhook.pop("url") == url
+    shipped["receivers"][0]["webhook_configs"][0].pop("url")
+    assert made == shipped
+
+
 def test_the_secrets_that_are_made_are_those_that_are_taken() -> None:
     script = (ROOT / "infra/compose/make-secrets.sh").read_text()
     assert all(name in script for name in COMPOSE["secrets"])
@@ -212,6 +241,21 @@ def test_pods_are_nobody_and_what_they_refer_to_is_there() -> None:
         assert service["spec"]["selector"].items() <= labels.items()
         assert service["spec"]["selector"] == things("PodDisruptionBudget")[name]["spec"]["selector"]["matchLabels"]
     assert set(things("Deployment")) == {*BUILDERS, *WITHOUT_TABLES, "proxy"}
+
+
+def test_prometheus_finds_every_process_and_reaches_it_from_its_namespace() -> None:
+    [allowed] = things("NetworkPolicy")["figures"]["spec"]["ingress"]
+    reached = {port for one in allowed["ports"] for port in range(one["port"], one.get("endPort", one["port"]) + 1)}
+    for name, one in things("Deployment").items():
+        [container] = one["spec"]["template"]["spec"]["containers"]
+        ports = {each["name"]: each["containerPort"] for each in container["ports"] if each["name"].startswith("metrics")}
+        workers = int(container["args"][container["args"].index("--workers") + 1]) if "--workers" in container.get("args", ()) else 1
+        assert len(ports) == workers and set(ports.values()) <= reached, name
+        annotations = one["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/scrape"] == "true" and int(annotations["prometheus.io/port"]) == ports["metrics"]
+    [where] = allowed["from"]
+    [(label, value)] = where["namespaceSelector"]["matchLabels"].items()
+    assert f"{label}={value}" in (ROOT / "docs/operating-kubernetes.md").read_text()
 
 
 def test_what_pods_are_told_are_settings() -> None:
