@@ -213,6 +213,21 @@ async def test_a_search_finds_the_beginnings_of_words_without_accents(office: Of
     assert (await office.call("GET", f"spaces/{space}/search?name=%21", by="ada"))[0] == 422
 
 
+async def test_what_is_closed_to_the_asker_does_not_hide_what_is_found_behind_it(office: Office) -> None:
+    space = await office.space("Cabinet", by="ada")
+    closed = await office.folder(space["root_id"], "closed", by="ada")
+    for number in range(9):
+        await office.folder(closed, f"rapport {number}", by="ada")
+    assert (await change(office, closed, restricted=True))[0] == 200
+    await office.share(space["root_id"], "agent", "bob", "reader", by="ada")
+    visible = await office.folder(space["root_id"], "rapport visible", by="ada")
+
+    async def found(by: str, limit: int) -> list[str]:
+        return [hit["item"]["id"] for hit in await office.get(f"spaces/{space['id']}/search?name=rapport&limit={limit}", by=by)]
+
+    assert await found("bob", 1) == [visible] and await found("bob", 2) == [visible] and len(await found("ada", 2)) == 2
+
+
 async def test_the_changes_of_a_space_come_in_order_once_and_say_what_is_gone(office: Office) -> None:
     root, space = office.root("ada"), office.homes["ada"]["id"]
     folder = await office.folder(root, "folder", by="ada")

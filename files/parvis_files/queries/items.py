@@ -106,9 +106,15 @@ async def search_in(conn: Connection, asker: Asker, root_id: UUID, text: str, li
     words = words_of(text)
     if not words:
         raise Invalid("Search for a word: letters or digits, as they begin a word of the name.")
-    found = {one.id: one for one in await items.search(conn, seen.space.id, words, min(LOOKED_AT_MAX, 4 * limit))}
-    shown = await access.visible(conn, asker, list(found), in_trash=False)
-    return [Hit(one, seen.space.id) for one in found.values() if one.id in shown][:limit]
+    kept: dict[UUID, Hit] = {}
+    piece = min(LOOKED_AT_MAX, 4 * limit)
+    for passed in range(0, LOOKED_AT_MAX, piece):  # what is closed to the asker must not use up the places of what is not
+        found = await items.search(conn, seen.space.id, words, passed, min(piece, LOOKED_AT_MAX - passed))
+        shown = await access.visible(conn, asker, [one.id for one in found], in_trash=False)
+        kept |= {one.id: Hit(one, seen.space.id) for one in found if one.id in shown}
+        if len(kept) >= limit or len(found) < piece:
+            break
+    return list(kept.values())[:limit]
 
 
 async def changes_for(conn: Connection, asker: Asker, root_id: UUID, since: int, limit: int) -> tuple[list[Change], int, bool]:

@@ -166,7 +166,7 @@ def _search(words: int) -> sa.Select[Any]:
                 other.c.word >= sa.bindparam(f"from{number}"), other.c.word < sa.bindparam(f"to{number}"),
             )
         )  # fmt: skip
-    return found.order_by(first.word, first.item_id).limit(sa.bindparam("limit"))
+    return found.order_by(first.word, first.item_id).offset(sa.bindparam("passed")).limit(sa.bindparam("limit"))
 
 
 WORDS_SOUGHT_MAX = 4
@@ -175,10 +175,10 @@ LAST = "\U0010ffff"
 """Sorts behind every letter, in both databases."""
 
 
-async def search(conn: Connection, space_id: UUID, words: Sequence[str], limit: int) -> list[Entry]:
+async def search(conn: Connection, space_id: UUID, words: Sequence[str], passed: int, limit: int) -> list[Entry]:
     """The longest word first: it is the rarest. An item whose words begin alike may come more than once."""
     words = words[:WORDS_SOUGHT_MAX]
-    asked: dict[str, Any] = {"one": space_id, "limit": limit}
+    asked: dict[str, Any] = {"one": space_id, "passed": passed, "limit": limit}
     for number, word in enumerate(words):
         asked |= {f"from{number}": word, f"to{number}": word + LAST}
     return [Entry(*row) for row in await conn.execute(SEARCH[len(words)], asked)]
