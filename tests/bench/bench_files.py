@@ -55,7 +55,7 @@ SELECT gen_random_uuid(), $1, $2, true, $3::text || n, false, 7, 'text/plain', 1
 FROM generate_series($4::int, $5::int) n"""  # noqa: S608
 WORDS = """
 INSERT INTO files.item_word (space_id, word, item_id)
-SELECT space_id, split_part(name, ' ', part), id FROM files.item, generate_series(1, 2) part WHERE space_id = $1 AND is_file"""
+SELECT space_id, split_part(name, ' ', part), id FROM files.item, generate_series(1, 3) part WHERE space_id = $1 AND is_file"""
 BY_HAND = """
 SELECT session.state = 'revoked', key.not_after, agent.state, agent.ministry_id
 FROM files.roster_signing_key key JOIN files.roster_agent agent ON agent.id = $1
@@ -138,7 +138,7 @@ def token_of(key: RSAKey, agent_id: UUID, ministry_id: UUID) -> str:
 
 
 async def fill(pool: Any, name: str, space_id: UUID, size: int) -> dict[str, str]:
-    """A folder with as many files as are listed, the others beside it; some of all are found by one word."""
+    """A folder with as many files as are listed, the others beside it; some of all are found by one word; all have the longest."""
     async with pool.acquire() as conn:
         root = await conn.fetchval("SELECT root_id FROM files.space WHERE id = $1", space_id)
         folder, listed = uuid4(), LISTED - FOUND
@@ -146,10 +146,10 @@ async def fill(pool: Any, name: str, space_id: UUID, size: int) -> dict[str, str
             f"INSERT INTO files.item ({ITEM}) VALUES ($1, $2, $3, false, 'folder', false, NULL, NULL, 1, 1, now(), now(), 'folder')",  # noqa: S608
             folder, space_id, root,
         )  # fmt: skip
-        await conn.execute(FILL, space_id, folder, "needle ", 1, FOUND)
-        await conn.execute(FILL, space_id, folder, "report ", FOUND + 1, FOUND + listed)
+        await conn.execute(FILL, space_id, folder, "needle document ", 1, FOUND)
+        await conn.execute(FILL, space_id, folder, "report document ", FOUND + 1, FOUND + listed)
         if size > LISTED:
-            await conn.execute(FILL, space_id, root, "paper ", LISTED + 1, size)
+            await conn.execute(FILL, space_id, root, "paper document ", LISTED + 1, size)
         await conn.execute(WORDS, space_id)
         await conn.execute("ANALYZE files.item")
         await conn.execute("ANALYZE files.item_word")
@@ -219,6 +219,7 @@ def measure(server: FilesServer) -> Iterator[tuple[str, float]]:
         for what, path in (
             ("list", f"folders/{{{size}_folder}}/items?limit={LISTED}"),
             ("search", f"spaces/{{{size}_space}}/search?name=needle&limit={FOUND}"),
+            ("two words", f"spaces/{{{size}_space}}/search?name=needle+document&limit={FOUND}"),
         )
     }
     for _ in range(ROUNDS + 1):
@@ -249,7 +250,7 @@ def main() -> int:
     for what, bar in (("upload", UPLOAD_MS), ("list", LIST_MS), ("download", DOWNLOAD_MS)):
         beside = f", by hand {median['by hand']:.3f} ms" if what == "list" else ""
         print(f"{verdict(median[what] <= bar)}{what:10}{median[what]:.3f} ms of CPU{beside}   bar: {bar} ms")
-    for what in ("list", "search"):
+    for what in ("list", "search", "two words"):
         small, large = (median[f"clock {what} {size}"] for size in ("small", "large"))
         said = f"{small:.2f} ms with {SMALL} items, {large:.2f} ms with {LARGE}: × {large / small:.2f}"
         print(f"{verdict(large <= GROWTH * small)}{what:10}{said}   bar: × {GROWTH}")

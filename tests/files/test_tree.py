@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from parvis_files import actions
 from parvis_files.actions import trash
 from parvis_files.api.common import TERMS
@@ -211,6 +212,22 @@ async def test_a_search_finds_the_beginnings_of_words_without_accents(office: Of
     assert await found("ETE") == {"Procès-verbal de l'été 2026.pdf", "ete"}
     assert await found("proces 2026") == {"Procès-verbal de l'été 2026.pdf"} and await found("verbaux") == await found("erbal") == set()
     assert (await office.call("GET", f"spaces/{space}/search?name=%21", by="ada"))[0] == 422
+
+
+async def test_a_search_for_several_words_begins_with_the_rarest_whatever_their_length(office: Office) -> None:
+    root, space, begun = office.root("ada"), office.homes["ada"]["id"], list[str]()
+    for name in ("rapport 1", "rapport 2", "rapport v2"):
+        await office.folder(root, name, by="ada")
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if "ORDER BY item_word" in statement.replace("files.", ""):
+            begun.append(next(str(one) for one in parameters if one in ("rapport", b"rapport", "v2", b"v2")))
+
+    engine = office.files.database.read_engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    found = await office.get(f"spaces/{space}/search?name=rapport+v2", by="ada")
+    sa.event.remove(engine, "before_cursor_execute", note)
+    assert [hit["item"]["name"] for hit in found] == ["rapport v2"] and len(begun) == 1 and "v2" in begun[0], begun
 
 
 async def test_what_is_closed_to_the_asker_does_not_hide_what_is_found_behind_it(office: Office) -> None:

@@ -1,5 +1,6 @@
 """Items, their versions, the trash, what was found and what has changed: each as far as the asker may see it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -103,10 +104,10 @@ async def trash_in(conn: Connection, asker: Asker, root_id: UUID, before: UUID |
 async def search_in(conn: Connection, asker: Asker, root_id: UUID, text: str, limit: int) -> list[Hit]:
     """Items of a space by the beginnings of the words of their names. Raises NotFound, Forbidden, Invalid."""
     seen = await folder_for(conn, asker, root_id)
-    words = words_of(text)
+    words: Sequence[str] = words_of(text)
     if not words:
         raise Invalid("Search for a word: letters or digits, as they begin a word of the name.")
-    kept: dict[UUID, Hit] = {}
+    words, kept = await items.rarest_first(conn, seen.space.id, words), dict[UUID, Hit]()
     piece = min(LOOKED_AT_MAX, 4 * limit)
     for passed in range(0, LOOKED_AT_MAX, piece):  # what is closed to the asker must not use up the places of what is not
         found = await items.search(conn, seen.space.id, words, passed, min(piece, LOOKED_AT_MAX - passed))

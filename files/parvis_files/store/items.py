@@ -162,26 +162,51 @@ def _search(words: int) -> sa.Select[Any]:
         other = item_word.alias(f"word{number}")
         found = found.where(
             sa.exists().where(
-                other.c.space_id == first.space_id, other.c.item_id == first.item_id,
+                other.c.item_id == first.item_id,  # not its space too: SQLite would go through all that have the word, each time
                 other.c.word >= sa.bindparam(f"from{number}"), other.c.word < sa.bindparam(f"to{number}"),
             )
         )  # fmt: skip
     return found.order_by(first.word, first.item_id).offset(sa.bindparam("passed")).limit(sa.bindparam("limit"))
 
 
+def _count(words: int) -> sa.Select[Any]:
+    """How many items have each, as far as is worth counting."""
+    counts = []
+    for number in range(words):
+        one = item_word.alias(f"word{number}")
+        begins = (one.c.word >= sa.bindparam(f"from{number}"), one.c.word < sa.bindparam(f"to{number}"))
+        few = sa.select(sa.literal(1)).where(one.c.space_id == sa.bindparam("one"), *begins).limit(COUNTED_MAX).subquery()
+        counts.append(sa.select(sa.func.count()).select_from(few).scalar_subquery())
+    return sa.select(*counts)
+
+
 WORDS_SOUGHT_MAX = 4
+COUNTED_MAX = 1_000
+"""Items of a word that are counted before a search: of words that more have, either is as good to begin with."""
 SEARCH = {number: _search(number) for number in range(1, WORDS_SOUGHT_MAX + 1)}
+COUNT = {number: _count(number) for number in range(2, WORDS_SOUGHT_MAX + 1)}
 LAST = "\U0010ffff"
 """Sorts behind every letter, in both databases."""
 
 
 async def search(conn: Connection, space_id: UUID, words: Sequence[str], passed: int, limit: int) -> list[Entry]:
-    """The longest word first: it is the rarest. An item whose words begin alike may come more than once."""
-    words = words[:WORDS_SOUGHT_MAX]
-    asked: dict[str, Any] = {"one": space_id, "passed": passed, "limit": limit}
-    for number, word in enumerate(words):
-        asked |= {f"from{number}": word, f"to{number}": word + LAST}
+    """The rarest word first, as `rarest_first` says. An item whose words begin alike may come more than once."""
+    asked = {"one": space_id, "passed": passed, "limit": limit, **_bounds(words)}
     return [Entry(*row) for row in await conn.execute(SEARCH[len(words)], asked)]
+
+
+async def rarest_first(conn: Connection, space_id: UUID, words: Sequence[str]) -> Sequence[str]:
+    """Those that are searched for, in the order in which it costs least: the others are looked up for each item that has the first."""
+    words = words[:WORDS_SOUGHT_MAX]
+    if len(words) == 1:
+        return words
+    counts = (await conn.execute(COUNT[len(words)], {"one": space_id, **_bounds(words)})).one()
+    return [word for _, word in sorted(zip(counts, words, strict=True), key=lambda one: one[0])]
+
+
+def _bounds(words: Sequence[str]) -> dict[str, str]:
+    """Where the beginnings of words begin and end."""
+    return {name: bound for number, word in enumerate(words) for name, bound in ((f"from{number}", word), (f"to{number}", word + LAST))}
 
 
 CHANGED = (
