@@ -226,6 +226,23 @@ async def test_the_clock_commits_nothing_of_who_is_suspended(office: Office) -> 
     assert await office.names(office.root("bob"), by="bob") == [] and await office.quota("bob") == (0, 0)
 
 
+async def test_who_may_trash_a_single_shared_file_may_put_it_back_and_learns_nothing_of_its_folder(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    done = await office.store(folder, "a.txt", b"1", by="ada")
+    await office.share(done["file_id"], "agent", "bob", "editor", by="ada")
+    assert (await office.call("DELETE", f"items/{done['file_id']}", by="bob"))[0] == 204
+    assert (await office.call("POST", f"items/{done['file_id']}/restore", by="bob", body={}))[0] == 200
+    assert await office.names(folder, by="ada") == ["a.txt"]
+    await office.call("DELETE", f"items/{done['file_id']}", by="bob")
+    await office.call("DELETE", f"items/{folder}", by="ada")
+    status, problem, _ = await office.call("POST", f"items/{done['file_id']}/restore", by="bob", body={})
+    assert status == 409 and "have that restored first" in problem["detail"]
+    assert folder not in str(problem) and office.root("ada") not in str(problem)
+    await office.post(f"items/{folder}/restore", by="ada")
+    assert (await office.call("POST", f"items/{done['file_id']}/restore", by="bob", body={}))[0] == 200
+    assert await office.names(folder, by="ada") == ["a.txt"]
+
+
 async def test_a_right_that_was_taken_back_does_not_complete_an_upload(office: Office) -> None:
     folder = await office.folder(office.root("ada"), "folder", by="ada")
     share = await office.share(folder, "agent", "bob", "editor", by="ada")

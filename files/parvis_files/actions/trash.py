@@ -49,14 +49,20 @@ async def _through_walls(tx: Tx, asker: Asker, seen: Seen, need: Literal["trash"
 
 
 async def restore_item(tx: Tx, asker: Asker, item_id: UUID, *, now: datetime) -> UUID:
-    """Where it was, under another name if its own is taken; in the root when its folder is gone. Raises NotFound, Forbidden, Conflict."""
+    """Where it was, under another name if its own is taken; in the root when its folder is in the trash too.
+
+    To put it back needs no right on what is around it, which whoever may trash it need not see. Raises NotFound, Forbidden, Conflict.
+    """
     seen, change_id = await locked(tx, asker, item_id, "trash", trash=True)
     if seen.item.trashed_at is None:
         raise Conflict("It lies in a folder that is in the trash: restore that one.")
     parent_id = seen.item.parent_id or seen.space.root_id
-    if (await queries.item_for(tx, asker, parent_id, "create", trash=None)).in_trash:
+    around = await access.see(tx, asker, parent_id)
+    if around is None or around.in_trash:
         parent_id = seen.space.root_id
-        await queries.item_for(tx, asker, parent_id, "create")
+        root = await access.see(tx, asker, parent_id)
+        if root is None or "create" not in root.actions:
+            raise Conflict("The folder that it was in is in the trash too: have that restored first, by whoever may.")
     name = await free_name(tx, parent_id, seen.item.name, item_id.hex[-8:])
     values = {} if name == seen.item.name else {"name": name}
     await items.change_item(tx, seen.item, change_id, parent_id=parent_id, trashed_at=None, trashed_by=None, **values)
