@@ -205,4 +205,6 @@ async def follow(directory: Service, onboarding_id: UUID) -> None:
                 await asyncio.sleep(LOOK_SECONDS if (await look()).state == "running" else 0)
             job = await look()
             tell(job.done_steps)
+    if job.failed_why is not None:
+        raise Refusal(job.failed_why)
     click.echo(f"{job.state}: " + (", ".join(f"{number} {verdict}" for verdict, number in sorted(job.done.items())) or "nothing to do"))

@@ -5,6 +5,7 @@ import csv
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -128,6 +129,41 @@ async def test_a_refused_line_is_no_reason_to_close_its_account(town: Town) -> N
     job = await bring(town, file_of(lines))
     assert job["done"] == {"reject": 3, "unchanged": 2, "deactivate": 1}
     assert [number for number, one in (await aboard(town)).items() if one.state == "left"] == ["000006"]
+
+
+async def test_a_departure_in_9999_is_no_departure(town: Town) -> None:
+    for said_end in ("31/12/9999", "9999-12-31", "01/01/9000"):
+        lines = [person(1, **{"date de départ": said_end}), person(2)]
+        done = await bring(town, file_of(lines))
+        assert done["state"] == "done" and done["done"] in ({"create": 2}, {"unchanged": 2}), said_end
+    assert [one.expires_at for one in (await aboard(town)).values()] == [None, None]
+
+
+async def test_a_file_that_keeps_failing_ends_and_stops_nobody_else_s(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, mine = await send(town, file_of([person(1)]))
+    _, theirs = await send(town, file_of([person(2, courriel="a2@ecologie.example.org")]), by="eve", ministry="ecologie")
+    assert ((await confirm(town, mine))[0], (await confirm(town, theirs, by="eve"))[0]) == (202, 202)
+    judge_all = policy.judge_all
+
+    def trips(entries: Any, standings: Any, ministry_id: UUID, *more: Any) -> Any:
+        if ministry_id == town.ministries["interieur"]:
+            raise OverflowError("date value out of range, of somebody whose name is nobody's business")
+        return judge_all(entries, standings, ministry_id, *more)
+
+    monkeypatch.setattr(policy, "judge_all", trips)
+    for attempt in range(policy.FAILURES_MAX):
+        assert (await look(town, mine))["state"] == "running", attempt
+        await work(town)
+        await work(town)
+        assert (await look(town, theirs, by="eve"))["state"] == "done"
+        town.clock.now += policy.LEASE
+    failed = await look(town, mine)
+    assert (failed["state"], failed["done"]) == ("failed", {})
+    assert "behind step 0 of 1" in failed["failed_why"] and "OverflowError" in failed["failed_why"] and "name is" not in str(failed)
+    monkeypatch.undo()
+    assert (await bring(town, file_of([person(1)])))["done"] == {"create": 1}, "it stands in the way of no other"
+    assert (await town.call("DELETE", f"{JOBS}/{mine['id']}", by="ada"))[0] == 204
+    assert (await look(town, mine))["state"] == "discarded"
 
 
 async def test_administrators_and_operators_send_files_and_nobody_else(town: Town) -> None:

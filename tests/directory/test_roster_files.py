@@ -110,6 +110,8 @@ BAD_LINES = [
     (person(1, **{"date de départ": "31/02/2027"}), "date"),
     (person(1, **{"date de départ": "12/31/2027"}), "date"),
     (person(1, **{"date de départ": "46387"}), "date"),
+    (person(1, **{"date de départ": "31/12/8999"}), "date-far"),
+    (person(1, **{"date de départ": "01/01/2200"}), "date-far"),
 ]
 
 
@@ -124,6 +126,7 @@ def test_a_bad_line_is_refused_by_itself(line: list[str], code: str) -> None:
     ("more", "code"),
     [
         ({"type": "robot"}, "kind"), ({"type": "invité"}, "guest-end"), ({"langue": "latin"}, "language"),
+        ({"type": "invité", "date de départ": "31/12/9999"}, "guest-end"), ({"date d'arrivée": "31/12/9999"}, "date-far"),
         ({"date d'arrivée": "02/01/2027", "date de départ": "01/01/2027"}, "dates"),
     ],
 )  # fmt: skip

@@ -165,10 +165,10 @@ async def confirm_onboarding(
 
 
 async def discard_onboarding(tx: Tx, asker: Asker, onboarding_id: UUID, *, now: datetime) -> None:
-    """A draft that nobody wants. Raises NotFound, Forbidden, Conflict."""
+    """A draft that nobody wants, or a file that failed. Raises NotFound, Forbidden, Conflict."""
     job = await queries.onboarding_for(tx, asker, onboarding_id, lock=True)
-    if job.state not in ("draft", "discarded"):
-        raise Conflict(f"This file is {job.state}: only a draft is discarded.")
+    if job.state not in ("draft", "failed", "discarded"):
+        raise Conflict(f"This file is {job.state}: a draft is discarded, or one that failed.")
     await jobs.change_job(tx, job.id, state="discarded")
     await audit.record(tx, who=asker.id, what="onboarding.discard", on=job.id, ministry=job.ministry_id, at=now)
 

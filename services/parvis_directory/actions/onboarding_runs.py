@@ -7,6 +7,7 @@ from uuid import UUID
 
 from parvis_contracts.directory import AgentJoined, AgentMoved, OnboardingCompleted
 from parvis_kit import audit
+from parvis_kit.background import FAILURES
 from parvis_kit.clock import Clock
 from parvis_kit.context import acting_as
 from parvis_kit.db import Database, Tx, unique_violation
@@ -45,7 +46,21 @@ async def run_onboardings(database: Database, clock: Clock) -> None:
 
 
 async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str, clock: Clock) -> bool:
-    """One piece; whether there is more to do for this owner. Two who try at once do no piece twice: the job's row is theirs in turn."""
+    """One piece; whether there is more to do for this owner. Two who try at once do no piece twice: the job's row is theirs in turn.
+
+    A piece that fails is tried again a lease later, and other files go on meanwhile.
+    """
+    try:
+        return await _next_piece(database, onboarding_id, owner, clock)
+    except Exception as error:  # whatever this file trips over, it is no other ministry's
+        log.exception("onboarding %s: a piece failed", onboarding_id)
+        FAILURES.labels("directory.onboardings").inc()
+        async with database.transaction() as tx:
+            await note_failure(tx, onboarding_id, error, clock())
+        return False
+
+
+async def _next_piece(database: Database, onboarding_id: UUID, owner: str, clock: Clock) -> bool:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with database.transaction() as tx:
@@ -57,6 +72,21 @@ async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str
                 raise
             log.info("onboarding %s: an e-mail was taken meanwhile; its piece is judged again", onboarding_id)
     return False
+
+
+async def note_failure(tx: Tx, onboarding_id: UUID, error: Exception, now: datetime) -> None:
+    """Nobody takes it up for a lease; after too many in a row, nobody at all."""
+    job = await jobs.find_job(tx, onboarding_id, lock=True)
+    if job is None or job.state != "running":
+        return
+    if await jobs.count_failure(tx, job.id) < policy.FAILURES_MAX:
+        await jobs.change_job(tx, job.id, lease_owner=None, lease_until=now + policy.LEASE)
+        return
+    why = policy.why_failed(job, error)
+    await jobs.change_job(tx, job.id, state="failed", finished_at=now, failed_why=why, lease_owner=None, lease_until=None)
+    await audit.record(
+        tx, who=job.confirmed_by, what="onboarding.fail", on=job.id, ministry=job.ministry_id, at=now, decision="failed", why=why
+    )
 
 
 async def do_piece(tx: Tx, job: Onboarding, now: datetime) -> bool:
@@ -71,7 +101,7 @@ async def do_piece(tx: Tx, job: Onboarding, now: datetime) -> bool:
     await write(tx, job, work, now)
     await jobs.settle_steps(tx, job.id, steps)
     done = policy.counted((step.outcome or step.verdict for step in steps), job.done)
-    await jobs.change_job(tx, job.id, done_steps=steps[-1].step, done=done)
+    await jobs.change_job(tx, job.id, done_steps=steps[-1].step, done=done, failures=None)
     return True
 
 

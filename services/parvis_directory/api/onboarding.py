@@ -103,6 +103,8 @@ class OnboardingJob:
     steps: int
     done_steps: int
     done: dict[Verdict, int]
+    failed_why: str | None
+    """Why it ended before its end; then it can be discarded, or the file sent again."""
 
 
 @dataclass(slots=True)
@@ -201,6 +203,6 @@ async def confirm_onboarding(request: Request, onboarding_id: UUID, body: Confir
 
 @ROUTES.delete("/api/directory/v1/onboardings/{onboarding_id}", scope="directory:write", problems=(NotFound, Conflict))
 async def discard_onboarding(request: Request, onboarding_id: UUID) -> None:
-    """Throw a dry run away."""
+    """Throw a dry run away, or a file that failed."""
     async with request[DB].transaction() as tx:
         await actions.discard_onboarding(tx, asker_of(request), onboarding_id, now=request[CLOCK]())

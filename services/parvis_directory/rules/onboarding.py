@@ -16,7 +16,7 @@ from parvis_directory.rules.names import is_same_shouted, presentable
 from parvis_directory.rules.roster import Entry, Header, Line
 
 Verdict = Literal["create", "adopt", "update", "unchanged", "deactivate", "later", "repeated", "reject"]
-JobState = Literal["draft", "running", "done", "discarded"]
+JobState = Literal["draft", "running", "done", "failed", "discarded"]
 VERDICTS: tuple[Verdict, ...] = ("create", "adopt", "update", "unchanged", "deactivate", "later", "repeated", "reject")
 DRAFTS_MAX = 5
 """Of one ministry at a time: each holds up to a hundred thousand lines."""
@@ -26,6 +26,8 @@ LINES_LIFE = timedelta(days=30)
 """After the end of a job its lines, which are personal data, go; its counts stay."""
 LEASE = timedelta(seconds=30)
 """A runner that is not heard of for this long has ended: another goes on. A piece takes a hundredth of it."""
+FAILURES_MAX = 5
+"""In a row, a lease apart: what fails for two minutes will fail tomorrow, and the ministry's next file waits for it."""
 DEACTIVATED_SHARE_MAX = 0.1
 SHRUNK_SHARE_MIN = 0.5
 JUDGED_BY_THE_DIRECTORY = frozenset({"email-taken", "email-other", "left"})
@@ -103,6 +105,8 @@ class Onboarding:
     """How many of each verdict the dry run gave."""
     done: dict[str, int]
     """How many of each there were in truth, so far."""
+    failed_why: str | None = None
+    """Why it ended before its end."""
 
     @property
     def deactivations(self) -> int:
@@ -245,6 +249,14 @@ def mentioned_in(header: Header, lines: Collection[Line]) -> Mentioned:
         if not external_id and (given or family):
             found.names.add((fold(given), fold(family)))
     return found
+
+
+def why_failed(job: Onboarding, error: Exception) -> str:
+    """Without what the error says, which may name people."""
+    return (
+        f"It stopped behind step {job.done_steps} of {job.steps}, {FAILURES_MAX} times, by {type(error).__name__}. What is done stays. "
+        "Operators read more in directory's log; then send the file again."
+    )
 
 
 def guard_rails(job: Onboarding) -> list[str]:

@@ -20,6 +20,7 @@ REASONS = {
     "number": Words("{}: rounded by Excel; format the column as text", "{} : arrondi par Excel ; mettez la colonne au format texte"),
     "email": Words("{} is no e-mail address", "{} n’est pas une adresse électronique"),
     "date": Words("{} is no date; write 31/12/2026", "{} n’est pas une date ; écrivez 31/12/2026"),
+    "date-far": Words("{}: too far ahead; empty the cell for no end", "{} : trop lointain ; videz la cellule s’il n’y a pas de fin"),
     "dates": Words("the departure comes before the arrival", "le départ précède l’arrivée"),
     "kind": Words("{} is no type; write agent or invité", "{} n’est pas un type ; écrivez agent ou invité"),
     "language": Words("{} is no language; write fr or en", "{} n’est pas une langue ; écrivez fr ou en"),

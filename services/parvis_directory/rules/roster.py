@@ -33,6 +33,10 @@ LANGUAGES: dict[str, Language] = {
 ROUNDED = re.compile(r"\d[.,]\d+E[+-]?\d+", re.IGNORECASE)
 """What Excel makes of a long number."""
 FRENCH_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})(?: 00:00(?::00)?)?")
+NO_END_YEAR = 9000
+"""What human resources write for “no end”: 31/12/9999, or whatever their own program has for it."""
+LAST_DAY = date(2199, 12, 31)
+"""A later one is a slip of the keyboard."""
 ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ]00:00(?::00)?)?")
 
 
@@ -214,6 +218,10 @@ def read_entry(header: Header, cells: Sequence[str]) -> Entry:
     if not EMAIL.match(email) or len(email) > 254:
         raise Refused("email", mandatory["email"])
     arrives_on, leaves_on = date_of(found["arrives_on"]), date_of(found["leaves_on"])
+    if leaves_on and leaves_on.year >= NO_END_YEAR:
+        leaves_on = None
+    if far := [column for column, day in (("arrives_on", arrives_on), ("leaves_on", leaves_on)) if day and day > LAST_DAY]:
+        raise Refused("date-far", found[far[0]] or "")
     if arrives_on and leaves_on and leaves_on < arrives_on:
         raise Refused("dates")
     kind = None if found["kind"] is None else KINDS.get(plain(found["kind"]))

@@ -132,6 +132,8 @@ onboarding = sa.Table(
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("lease_owner", sa.Text),
     sa.Column("lease_until", Moment),
+    sa.Column("failures", sa.Integer),
+    sa.Column("failed_why", sa.Text),
     sa.Index("ix_onboarding_ministry_id", "ministry_id", "id"),
 )
 onboarding_line = sa.Table(

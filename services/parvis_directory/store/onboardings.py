@@ -94,7 +94,7 @@ async def jobs_to_forget(conn: Connection, drafted_before: datetime, finished_be
     """Whose lines have been kept for long enough, and are still there."""
     is_old = sa.or_(
         sa.and_(onboarding.c.state == "draft", onboarding.c.created_at < drafted_before),
-        sa.and_(onboarding.c.state == "done", onboarding.c.finished_at < finished_before),
+        sa.and_(onboarding.c.state.in_(("done", "failed")), onboarding.c.finished_at < finished_before),
         onboarding.c.state == "discarded",
     )
     has_lines = sa.exists().where(onboarding_line.c.onboarding_id == onboarding.c.id)
@@ -123,6 +123,13 @@ async def take_lease(tx: Tx, onboarding_id: UUID, owner: str, now: datetime, unt
 async def change_job(tx: Tx, onboarding_id: UUID, **values: Any) -> None:
     """Its row is locked already."""
     await tx.execute(sa.update(onboarding).where(onboarding.c.id == onboarding_id).values(**values))
+
+
+async def count_failure(tx: Tx, onboarding_id: UUID) -> int:
+    """How many there are since the last piece that was done."""
+    one_more = sa.func.coalesce(onboarding.c.failures, 0) + 1
+    counted = sa.update(onboarding).where(onboarding.c.id == onboarding_id).values(failures=one_more).returning(onboarding.c.failures)
+    return int((await tx.execute(counted)).scalar_one())
 
 
 async def steps_after(conn: Connection, onboarding_id: UUID, after: int, limit: int, verdict: str | None = None) -> list[Step]:

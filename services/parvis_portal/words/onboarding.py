@@ -20,6 +20,11 @@ WORDS = {
     "onboarding.state.draft": ("essai à blanc", "dry run"),
     "onboarding.state.running": ("en cours", "under way"),
     "onboarding.state.done": ("terminé", "done"),
+    "onboarding.state.failed": ("arrêté par une erreur", "stopped by an error"),
+    "onboarding.failed": (
+        "Ce fichier s’est arrêté plusieurs fois en route. Ce qui est fait reste fait. Prévenez un opérateur, puis renvoyez le fichier.",
+        "This file stopped several times on its way. What is done stays. Tell an operator, then send the file again.",
+    ),
     "onboarding.state.discarded": ("abandonné", "discarded"),
     "onboarding.progress": ("{done} étapes sur {steps}", "{done} of {steps} steps"),
     "onboarding.plan": ("Ce que fait ce fichier", "What this file does"),
