@@ -9,7 +9,7 @@ from parvis_kit import audit
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
 from parvis_kit.ids import new_id
-from parvis_kit.problems import Invalid
+from parvis_kit.problems import Conflict, Invalid
 
 from parvis_directory import queries, rules, store
 from parvis_directory.actions.app_passwords import say_revoked
@@ -55,15 +55,45 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
         new_id(), new.ministry_id, new.directorate_id, new.kind, "active", rules.folded_email(new.email), new.given_name, new.family_name,
         new.language, sorted({*new.roles, "agent"}), new.expires_at, 1,
     )  # fmt: skip
-    domain = domain_of(person.email)
-    taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
-    if not await unless_taken(moves.add_agent(tx, person, domain), taken, missing):
-        check_place(await moves.find_place(tx, new.ministry_id, new.directorate_id, domain), new.ministry_id)
-        raise Invalid(missing)
+    await _add(tx, asker, person, now)
     await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
     publish(tx, agent_state(person, now))
     return person
+
+
+async def _add(tx: Tx, asker: Asker, person: Person, now: datetime) -> None:
+    """Asks nothing beside, unless it is refused."""
+    taken, missing = "This e-mail has an account already.", "There is no such ministry, or no such directorate in it."
+    domain = domain_of(person.email)
+    if await unless_taken(moves.add_agent(tx, person, domain), taken, missing):
+        return
+    place = await moves.find_place(tx, person.ministry_id, person.directorate_id, domain)
+    check_place(place, person.ministry_id)
+    if place is None:
+        raise Invalid(missing)
+    await _free_email(tx, asker, person.email, now)
+    if not await moves.add_agent(tx, person, domain):
+        raise Conflict(taken)
+
+
+async def _free_email(tx: Tx, asker: Asker, email: str, now: datetime) -> None:
+    """Of somebody whose departure is over. Raises Conflict while it is not, for those who may see whose it is."""
+    holder = await store.find_by_email(tx, email)
+    if holder is None or holder.state != "left":
+        return
+    departure = await departures.find_departure(tx, holder.id)
+    if departure is not None and departure.settled_at is not None:
+        await give_up(tx, holder, who=asker.id, now=now)
+    elif rules.may_see(asker, holder.ministry_id):
+        raise Conflict("Who had this e-mail has left, and some service has not done its part yet: wait until it has, or call it off.")
+
+
+async def give_up(tx: Tx, leaver: Person, *, who: UUID | None, now: datetime) -> None:
+    """E-mail and identifier go to whoever has them now. The row is locked; all that hangs on the account stays the account's."""
+    kept = await store.change_agent(tx, leaver, email=rules.given_up_email(leaver), external_id=None)
+    await audit.record(tx, who=who, what="agent.give-up e-mail", on=leaver.id, ministry=leaver.ministry_id, at=now)
+    publish(tx, agent_state(kept, now))
 
 
 async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *, if_match: str, now: datetime) -> Person:

@@ -18,7 +18,7 @@ from parvis_kit.text import fold
 from sqlalchemy.exc import IntegrityError
 
 from parvis_directory import store
-from parvis_directory.actions.agents import agent_state, let_go
+from parvis_directory.actions.agents import agent_state, give_up, let_go
 from parvis_directory.actions.onboarding_plans import elsewhere_of
 from parvis_directory.rules import Asker, Person
 from parvis_directory.rules import onboarding as policy
@@ -113,6 +113,8 @@ class Work:
     changing: list[tuple[Person, Standing]] = field(default_factory=list)
     """As they were, and as they shall be."""
     leaving: list[Person] = field(default_factory=list)
+    giving_up: list[Person] = field(default_factory=list)
+    """Whose departure is over, and whose e-mail or identifier somebody of this piece gets."""
 
 
 async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime) -> Work:
@@ -148,7 +150,21 @@ async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime)
             plan_change(work, found, standing)
             step.agent_id = standing.person.id
         step.outcome, step.code, step.about = found.verdict, found.code, found.about
+    work.giving_up = giving_up(work, standings, job.ministry_id)
     return work
+
+
+def giving_up(work: Work, standings: list[Standing], ministry_id: UUID) -> list[Person]:
+    emails = {one.email for one, _ in work.joining} | {one.person.email for _, one in work.changing}
+    ids = {external_id for _, external_id in work.joining} | {one.external_id for _, one in work.changing}
+    return [
+        one.person
+        for one in standings
+        if one.left_on is not None
+        and (
+            one.person.email in emails or (one.person.ministry_id == ministry_id and one.external_id is not None and one.external_id in ids)
+        )
+    ]
 
 
 def plan_change(work: Work, found: Judged, standing: Standing) -> None:
@@ -164,6 +180,8 @@ def plan_change(work: Work, found: Judged, standing: Standing) -> None:
 async def write(tx: Tx, job: Onboarding, work: Work, now: datetime) -> None:
     """Rows by the hundred; a fact and a line of audit for each agent."""
     who = job.confirmed_by
+    for person in work.giving_up:
+        await give_up(tx, person, who=who, now=now)
     if work.joining:
         await jobs.add_agents(tx, work.joining)
     if work.changing:

@@ -153,6 +153,12 @@ def folded_email(text: str) -> str:
     return email
 
 
+def given_up_email(person: Person) -> str:
+    """What stands in the place of an address that somebody else has now: readable, and nobody's (`.invalid`, RFC 2606)."""
+    local = person.email.partition("@")[0]
+    return f"{local[:27]}.{person.id}@left.invalid"
+
+
 def may_see(asker: Asker, ministry_id: UUID) -> bool:
     """Their own ministry's people and teams; operators, everybody's."""
     return asker.ministry_id == ministry_id or asker.is_operator

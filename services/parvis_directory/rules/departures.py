@@ -58,6 +58,6 @@ def check_may_return(departure: Departure | None, expires_at: datetime | None, n
     if departure is None:
         raise Conflict("This agent has not left.")
     if departure.settled_at is not None:
-        raise Conflict("This departure is over, and every service has closed its part: open a new account.")
+        raise Conflict("This departure is over, and every service has closed its part: open a new account, which may have the same e-mail.")
     if expires_at is not None and expires_at <= now:
         raise Conflict("This guest's time is over: invite them anew.")

@@ -43,6 +43,8 @@ class Standing:
 
     person: Person
     external_id: str | None
+    left_on: date | None = None
+    """Whose departure is over: the day on which they left."""
 
 
 @dataclass(slots=True)
@@ -193,10 +195,28 @@ def judge_all(
             by_id[standing.external_id] = standing
     found = []
     for entry in entries:
-        mine, holder = by_id.get(entry.external_id), by_email.get(entry.email)
+        mine, holder = who_count(entry, by_id.get(entry.external_id), by_email.get(entry.email))
         judged = judge(entry, mine, holder, ministry_id, units, today, elsewhere)
         found.append((judged, None if judged.verdict == "reject" else mine or holder))
     return found
+
+
+def who_count(entry: Entry, mine: Standing | None, holder: Standing | None) -> tuple[Standing | None, Standing | None]:
+    """Without those whose departure is over, when the line is about somebody else by its words, or about a new contract by its arrival.
+
+    An arrival is asked for since a file goes on naming, for weeks, people whose accounts were closed by hand.
+    """
+    if holder is not None and holder.left_on is not None:
+        is_another_s = holder.external_id not in (None, entry.external_id) or (mine is not None and mine.left_on is None)
+        holder = None if is_another_s or comes_back(entry, holder) else holder
+    if mine is not None and mine.left_on is not None:
+        has_account = holder is not None and holder.left_on is None
+        mine = None if has_account or comes_back(entry, mine) else mine
+    return mine, holder
+
+
+def comes_back(entry: Entry, leaver: Standing) -> bool:
+    return entry.arrives_on is not None and leaver.left_on is not None and entry.arrives_on > leaver.left_on
 
 
 def judge_absent(standing: Standing | None, external_id: str, ministry_id: UUID) -> Judged:

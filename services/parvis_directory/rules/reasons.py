@@ -30,7 +30,10 @@ REASONS = {
     "email-taken": Words("this e-mail cannot be used in your ministry", "cette adresse ne peut pas être utilisée dans votre ministère"),
     "email-other": Words("this e-mail is that of another agent of yours, {}", "cette adresse est celle d’un autre de vos agents, {}"),
     "transferred": Words("{} has gone over to another ministry", "{} a rejoint un autre ministère"),
-    "left": Words("this account was closed; ask an operator", "ce compte a été fermé ; adressez-vous à un opérateur"),
+    "left": Words(
+        "this account was closed; for a new contract give an arrival date after that",
+        "ce compte a été fermé ; pour un nouveau contrat, donnez une date d’arrivée postérieure",
+    ),
     "repeated": Words("the same as line {}", "identique à la ligne {}"),
     "later": Words("arrives on {}: send the file again then", "arrive le {} : renvoyez le fichier à cette date"),
     "gone": Words("left before coming aboard", "parti avant d’avoir un compte"),

@@ -215,6 +215,12 @@ async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:
     return Person(*(await tx.execute(changed)).one())
 
 
+async def find_by_email(tx: Tx, email: str) -> Person | None:
+    """Its row is locked."""
+    row = (await tx.execute(sa.select(*PERSON).where(agent.c.email == email).with_for_update())).one_or_none()
+    return Person(*row) if row else None
+
+
 async def set_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
     await tx.execute(sa.update(agent).where(agent.c.id == agent_id).values(password=hashed))
 

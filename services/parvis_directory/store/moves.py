@@ -58,8 +58,7 @@ PLACE = (
     .with_for_update(read=True, of=ministry)
 )
 """Built once, as the next: every account that is opened asks."""
-JOIN = sa.insert(agent).from_select(
-    Person.__slots__,
+PLACED = (
     sa.select(*(sa.bindparam(f"new_{name}", type_=agent.c[name].type) for name in Person.__slots__))
     .where(
         ministry.c.id == sa.bindparam("ministry_id"),
@@ -67,9 +66,10 @@ JOIN = sa.insert(agent).from_select(
         _successor.is_(None),
         sa.func.coalesce(_owner, ministry.c.id) == ministry.c.id,
     )
-    .with_for_update(read=True, of=ministry),
-    include_defaults=False,
+    .with_for_update(read=True, of=ministry)
 )
+JOINS: dict[bool, sa.Insert] = {}
+"""By the kind of database; built once for each."""
 
 
 async def find_place(tx: Tx, ministry_id: UUID, directorate_id: UUID | None, domain_name: str = "") -> Place | None:
@@ -80,9 +80,13 @@ async def find_place(tx: Tx, ministry_id: UUID, directorate_id: UUID | None, dom
 
 
 async def add_agent(tx: Tx, person: Person, domain_name: str) -> bool:
-    """False when their place does not take them, which `find_place` explains. The ministry is held open as it does."""
+    """False when their place does not take them, which `find_place` explains, or their e-mail is somebody's. The ministry is held open."""
+    join = JOINS.get(tx.database.is_sqlite)
+    if join is None:
+        placed = upsert(tx, agent).from_select(Person.__slots__, PLACED, include_defaults=False)
+        join = JOINS[tx.database.is_sqlite] = placed.on_conflict_do_nothing(index_elements=["email"])
     asked = {"ministry_id": person.ministry_id, "directorate_id": person.directorate_id, "domain_name": domain_name}
-    joined = await tx.execute(JOIN, asked | {f"new_{name}": getattr(person, name) for name in Person.__slots__})
+    joined = await tx.execute(join, asked | {f"new_{name}": getattr(person, name) for name in Person.__slots__})
     return joined.rowcount == 1
 
 

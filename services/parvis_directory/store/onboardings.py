@@ -11,6 +11,7 @@ from parvis_kit.db import Connection, Tx
 from parvis_directory.rules import Directorate, Person
 from parvis_directory.rules.onboarding import Onboarding, Standing, Step
 from parvis_directory.store import PERSON, agent, directorate, onboarding, onboarding_line
+from parvis_directory.store.departures import departure
 
 JOB = tuple(onboarding.c[name] for name in Onboarding.__slots__)
 STEP = tuple(onboarding_line.c[name] for name in Step.__slots__)
@@ -24,14 +25,19 @@ STEPS = (
 )
 FINAL = sa.func.coalesce(onboarding_line.c.outcome, onboarding_line.c.verdict)
 STEPS_OF_VERDICT = STEPS.where(FINAL == sa.bindparam("verdict"))
-WANTED = sa.select(*STANDING).where(
-    agent.c.id.in_(
-        sa.union_all(
-            sa.select(agent.c.id).where(
-                agent.c.ministry_id == sa.bindparam("whose"), agent.c.external_id.in_(sa.bindparam("external_ids", expanding=True))
-            ),
-            sa.select(agent.c.id).where(agent.c.email.in_(sa.bindparam("emails", expanding=True))),
-            sa.select(agent.c.id).where(agent.c.id.in_(sa.bindparam("agent_ids", expanding=True))),
+_left = sa.case((departure.c.settled_at.is_not(None), departure.c.left_at))
+WANTED = (
+    sa.select(*STANDING, _left)
+    .outerjoin_from(agent, departure, departure.c.agent_id == agent.c.id)
+    .where(
+        agent.c.id.in_(
+            sa.union_all(
+                sa.select(agent.c.id).where(
+                    agent.c.ministry_id == sa.bindparam("whose"), agent.c.external_id.in_(sa.bindparam("external_ids", expanding=True))
+                ),
+                sa.select(agent.c.id).where(agent.c.email.in_(sa.bindparam("emails", expanding=True))),
+                sa.select(agent.c.id).where(agent.c.id.in_(sa.bindparam("agent_ids", expanding=True))),
+            )
         )
     )
 )
@@ -160,8 +166,8 @@ async def standings(
 ) -> list[Standing]:  # fmt: skip
     """Whoever has one of these identifiers in this ministry, one of these e-mails anywhere, or one of these ids."""
     wanted = {"whose": ministry_id, "external_ids": list(external_ids), "emails": list(emails), "agent_ids": list(agent_ids)}
-    rows = await conn.execute(WANTED.order_by(agent.c.id).with_for_update() if lock else WANTED, wanted)
-    return [Standing(Person(*row[:-1]), row[-1]) for row in rows]
+    rows = await conn.execute(WANTED.order_by(agent.c.id).with_for_update(of=agent) if lock else WANTED, wanted)
+    return [Standing(Person(*row[:-2]), row[-2], row[-1].date() if row[-1] else None) for row in rows]
 
 
 async def known_agents(conn: Connection, ministry_id: UUID, after: UUID, limit: int) -> list[Standing]:
