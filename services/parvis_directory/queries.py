@@ -94,6 +94,10 @@ async def app_passwords_for(conn: Connection, asker: Asker) -> list[KeptAppPassw
     return await store.app_passwords_of(conn, asker.id)
 
 
+async def ministries_without_app_passwords(conn: Connection) -> list[UUID]:
+    return await store.ministries_without_app_passwords(conn)
+
+
 async def public_keys(conn: Connection, now: datetime) -> list[Mapping[str, str]]:
     """The JSON Web Keys by which tokens can be checked."""
     return [row.jwk for row in await store.signing_keys(conn, now)]

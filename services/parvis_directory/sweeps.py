@@ -39,6 +39,7 @@ def sweeps(database: Database, clock: Clock, settings: Settings, settling: Colle
         Sweep("gauges", MINUTE, partial(gauge, database, clock), at_once=True),
         Sweep("signing-keys", HOUR, partial(rotate, database, clock, settings)),
         Sweep("guests", MINUTE, partial(end_guests, database, clock)),
+        Sweep("app-passwords", MINUTE, partial(end_app_passwords, database, clock)),
         Sweep("departures", MINUTE, partial(settle_departures, database, clock, settling)),
         Sweep("moves", MINUTE, partial(carry_moves_out, database, clock, settings.zone)),
         Sweep("transfers", MINUTE, partial(run_transfers, database, clock, settings.zone)),
@@ -73,6 +74,17 @@ async def end_guests(database: Database, clock: Clock) -> None:
     for agent_id in ended:
         async with database.transaction() as tx:
             await actions.end_guest(tx, agent_id, now=clock())
+
+
+async def end_app_passwords(database: Database, clock: Clock) -> None:
+    """Of ministries that use none: those beyond the first piece, and one that was made at the moment of the decision."""
+    async with database.read() as conn:
+        without = await queries.ministries_without_app_passwords(conn)
+    for ministry_id in without:
+        more = True
+        while more:
+            async with database.transaction() as tx:
+                more = await actions.revoke_forbidden(tx, ministry_id, who="directory", now=clock())
 
 
 async def settle_departures(database: Database, clock: Clock, settling: Collection[str]) -> None:

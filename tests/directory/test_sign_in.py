@@ -10,6 +10,7 @@ from parvis_directory import actions
 from parvis_directory.app import ACCOUNT_RATE
 
 from .conftest import Town, basic
+from .test_people import audited, said
 
 AGENTS = "/api/directory/v1/agents"
 APP_PASSWORDS = "/api/directory/v1/app-passwords"
@@ -149,6 +150,46 @@ async def test_a_ministry_may_do_without_app_passwords(town: Town) -> None:
     assert (await town.call("PATCH", path, by="ada", body={"app_passwords": False}, If_Match='"1"'))[0] == 200
     body = {"name": "x", "scopes": ["directory:read"], "expires_at": (town.clock() + timedelta(days=1)).isoformat()}
     assert (await town.call("POST", APP_PASSWORDS, by="bob", body=body))[0] == 403
+
+
+async def app_password(town: Town, name: str, ministry: str = "interieur") -> dict[str, str]:
+    """What a client of theirs sends."""
+    body = {"name": "x", "scopes": ["directory:read"], "expires_at": (town.clock() + timedelta(days=1)).isoformat()}
+    made = (await town.call("POST", APP_PASSWORDS, by=name, body=body))[1]
+    return {"Authorization": basic(f"{name}@{ministry}.example.org", made["app_password"])}
+
+
+async def test_a_ministry_that_forbids_app_passwords_ends_those_that_there_are(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parvis_directory.actions import app_passwords
+
+    monkeypatch.setattr(app_passwords, "PIECE", 2)
+    mine = [await app_password(town, "bob") for _ in range(5)]
+    elsewhere = await app_password(town, "eve", "ecologie")
+    before = len(await said(town))
+
+    async def good() -> int:
+        return sum([(await town.call("GET", AGENTS, **one))[0] == 200 for one in mine])
+
+    assert await good() == 5
+    path = f"/api/directory/v1/ministries/{town.ministries['interieur']}"
+    assert (await town.call("PATCH", path, by="ada", body={"app_passwords": False}, If_Match='"1"'))[0] == 200
+    assert await good() == 3, "a piece ends with the decision"
+    [sweep] = [one for one in town.directory.sweeps if one.name == "app-passwords"]
+    await sweep.action()
+    assert await good() == 0 and (await town.call("GET", AGENTS, **elsewhere))[0] == 200
+    kinds = (await said(town))[before:]
+    assert kinds.count("directory.credential.revoked.v1") == kinds.count("directory.credential.state.v1") == 5
+    assert (await audited(town)).count(("app_password.revoke", "done")) == 5
+
+
+async def test_who_moves_to_a_ministry_without_app_passwords_has_none_there(town: Town) -> None:
+    mine, path = await app_password(town, "bob"), f"/api/directory/v1/ministries/{town.ministries['ecologie']}"
+    assert (await town.call("PATCH", path, by="eve", body={"app_passwords": False}, If_Match='"1"'))[0] == 200
+    assert (await town.call("GET", AGENTS, **mine))[0] == 200
+    body = {"ministry_id": str(town.ministries["ecologie"])}
+    assert (await town.call("POST", f"{AGENTS}/{town.ids['bob']}/move", by="oli", body=body, If_Match='"1"'))[0] == 200
+    assert (await town.call("GET", AGENTS, **mine))[0] == 401
+    assert (await town.call("GET", APP_PASSWORDS, by="bob"))[1] == []
 
 
 async def test_a_guest_s_time_ends(town: Town) -> None:

@@ -1,7 +1,7 @@
 """What changes the directory: each act writes, is audited, and says what happened, in the transaction it is given."""
 
 from parvis_directory.actions.agents import Changes, NewPerson, agent_state, change_agent, create_agent, end_guest, move_agent
-from parvis_directory.actions.app_passwords import create_app_password, revoke_app_password, say_revoked
+from parvis_directory.actions.app_passwords import create_app_password, revoke_app_password, revoke_forbidden, say_revoked
 from parvis_directory.actions.consultation import read_audit
 from parvis_directory.actions.departures import acknowledge_departure, return_agent, settle_departure
 from parvis_directory.actions.domains import claim_domain, recheck_domain, release_domain, verify_domain
@@ -79,6 +79,7 @@ __all__ = [
     "renew_token",
     "return_agent",
     "revoke_app_password",
+    "revoke_forbidden",
     "rotate_signing_keys",
     "run_onboardings",
     "say_again",

@@ -12,7 +12,7 @@ from parvis_kit.ids import new_id
 from parvis_kit.problems import Conflict, Invalid
 
 from parvis_directory import queries, rules, store
-from parvis_directory.actions.app_passwords import say_revoked
+from parvis_directory.actions.app_passwords import revoke_all, say_revoked
 from parvis_directory.actions.common import check_revision, unless_taken
 from parvis_directory.actions.sessions import end_sessions
 from parvis_directory.rules import Asker, Kind, Language, Person, Role, State
@@ -160,6 +160,8 @@ async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UU
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     for concerned in {person.ministry_id, ministry_id}:
         await audit.record(tx, who=who, what="agent.move", on=person.id, ministry=concerned, at=now)
+    if elsewhere and (target := await store.find_ministry(tx, ministry_id)) and not target.app_passwords:
+        await revoke_all(tx, person.id, ministry_id, who=who, now=now)
     publish(
         tx,
         AgentMoved(

@@ -11,6 +11,7 @@ from parvis_kit.events import publish
 from parvis_kit.ids import new_id
 
 from parvis_directory import queries, rules, store
+from parvis_directory.actions.app_passwords import revoke_forbidden
 from parvis_directory.actions.common import check_revision, unless_taken
 from parvis_directory.rules import Asker, Directorate, Ministry
 from parvis_directory.rules.moves import check_open
@@ -31,7 +32,7 @@ async def create_ministry(tx: Tx, asker: Asker, siren: str, name: str, *, now: d
 async def change_ministry(
     tx: Tx, asker: Asker, ministry_id: UUID, *, name: str | None, app_passwords: bool | None, if_match: str, now: datetime
 ) -> Ministry:
-    """Raises NotFound, Forbidden, PreconditionFailed, Conflict when it has merged."""
+    """Without app passwords, those that there are end. Raises NotFound, Forbidden, PreconditionFailed, Conflict when it has merged."""
     one = await queries.ministry_for(tx, asker, ministry_id, lock=True)
     rules.check_may_change(asker, one.id)
     check_open(one.closed_at)
@@ -40,6 +41,8 @@ async def change_ministry(
         tx, one, name=one.name if name is None else name, app_passwords=one.app_passwords if app_passwords is None else app_passwords
     )
     await audit.record(tx, who=asker.id, what="ministry.change", on=one.id, ministry=one.id, at=now)
+    if not one.app_passwords:
+        await revoke_forbidden(tx, one.id, who=asker.id, now=now)  # a sweep goes on where there are thousands
     await say_ministry(tx, one, now)
     return one
 

@@ -62,7 +62,7 @@ async def get_ministry(request: Request, ministry_id: UUID) -> Reply[Ministry]:
     "/api/directory/v1/ministries/{ministry_id}", scope="directory:write", problems=(NotFound, PreconditionFailed, Conflict), headers=ETAG
 )
 async def change_ministry(request: Request, ministry_id: UUID, body: ChangedMinistry, if_match: IfMatch) -> Reply[Ministry]:
-    """Rename a ministry, or say whether its agents may have app passwords."""
+    """Rename a ministry, or say whether its agents may have app passwords: if not, those that they have end."""
     async with request[DB].transaction() as tx:
         changed = await actions.change_ministry(
             tx, asker_of(request), ministry_id, name=body.name, app_passwords=body.app_passwords, if_match=if_match, now=request[CLOCK]()

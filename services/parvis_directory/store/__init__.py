@@ -332,6 +332,17 @@ async def revoke_app_passwords(tx: Tx, agent_id: UUID, now: datetime, one: UUID 
     return [KeptAppPassword(*row) for row in rows]
 
 
+async def revoke_app_passwords_of_ministry(tx: Tx, ministry_id: UUID, now: datetime, limit: int) -> list[KeptAppPassword]:
+    some = sa.select(app_password.c.id).join(agent, agent.c.id == app_password.c.agent_id)
+    some = some.where(agent.c.ministry_id == ministry_id, app_password.c.revoked_at.is_(None)).limit(limit)
+    ended = sa.update(app_password).where(app_password.c.id.in_(some), app_password.c.revoked_at.is_(None)).values(revoked_at=now)
+    return [KeptAppPassword(*row) for row in await tx.execute(ended.returning(*KEPT_APP_PASSWORD))]
+
+
+async def ministries_without_app_passwords(conn: Connection) -> list[UUID]:
+    return list((await conn.execute(sa.select(ministry.c.id).where(ministry.c.app_passwords.is_(False)))).scalars())
+
+
 async def signing_keys(conn: Connection, now: datetime) -> list[SigningKeyRow]:
     """Those whose tokens still count, the newest first."""
     good = sa.select(signing_key).where(signing_key.c.not_after > now).order_by(signing_key.c.signs_from.desc(), signing_key.c.kid)
