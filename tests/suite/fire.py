@@ -1,6 +1,7 @@
 """What production does to processes: each is killed, frozen or told to stop, at random; and traffic whose every acknowledgement counts."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -10,15 +11,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
 import sqlalchemy as sa
-from parvis_kit.events.ledger import tables_of
-from parvis_kit.events.operate import lag, parked
+from parvis_kit.clock import utc_now
+from parvis_kit.db import Database
+from parvis_kit.events.operate import lag, outbox, parked
 from parvis_kit.events.ports import Gone
 from parvis_suite.assembly import flow_of, log_of
 from parvis_suite.services import build_all
@@ -32,6 +35,8 @@ FROZEN_SECONDS = (1.0, 8.0)
 """Kafka and the relays give a leader up after several seconds: some freezes are longer, some shorter."""
 PAUSE_SECONDS = (0.5, 4.0)
 """Between two faults: often before what the first one did is healed."""
+DRIVEN = ("received", "scanning")
+"""The states of an upload in which its sender has done all that was theirs to do."""
 FILES = "/api/files/v1"
 MATRIX = "/_matrix/client/v3"
 PAGE = 100
@@ -89,25 +94,46 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-async def waiting(shape: Shape) -> dict[str, int]:
-    """What is not where it should be yet: facts in outboxes, facts to be handled, facts that are parked. Raises NotYet."""
-    found: dict[str, int] = {}
+class Left(NamedTuple):
+    """What waits: how many, and the age of the oldest."""
+
+    count: int
+    seconds: float
+
+
+async def waiting(shape: Shape) -> dict[str, Left]:
+    """What is not where it should be yet: facts in outboxes, to be handled, parked; uploads that nobody but the suite drives on;
+    messages that the homeserver has not got. Raises NotYet."""
+    found: dict[str, Left] = {}
     services = build_all(shape.platform)
     try:
         log = log_of(shape.platform)
         for service in services:
-            flow, outbox = flow_of(service, log), tables_of(service.name)["outbox"]
-            async with service.database.read() as conn:
-                found[f"{service.name} outbox"] = (await conn.execute(sa.select(sa.func.count()).select_from(outbox))).scalar_one()
+            flow = flow_of(service, log)
+            unsent = await outbox(flow)
+            found[f"{service.name} outbox"] = Left(unsent.facts, unsent.seconds)
             for one in await lag(flow):
-                found[f"{one.consumer} behind {one.publisher}"] = one.facts
-            found[f"{service.name} parked"] = len(await parked(service.database))
+                found[f"{one.consumer} behind {one.publisher}"] = Left(one.facts, one.seconds)
+            found[f"{service.name} parked"] = Left(len(await parked(service.database)), math.inf)
+            tables = service.metadata.tables
+            if service.name == "files":
+                upload = tables["files.upload"].c
+                found["uploads"] = await left(service.database, upload.changed_at, upload.state.in_(DRIVEN))
+            if service.name == "messaging":
+                delivery = tables["messaging.delivery"].c
+                found["deliveries"] = await left(service.database, delivery.created_at, delivery.state != "parked")
     except Gone as gone:
         raise NotYet(str(gone)) from None
     finally:
         for service in services:
             await service.database.close()
-    return {what: count for what, count in found.items() if count}
+    return {what: one for what, one in found.items() if one.count}
+
+
+async def left(database: Database, since: sa.ColumnElement[datetime], *these: sa.ColumnElement[bool]) -> Left:
+    async with database.read() as conn:
+        count, oldest = (await conn.execute(sa.select(sa.func.count(), sa.func.min(since)).where(*these))).one()
+    return Left(count, (utc_now() - oldest).total_seconds() if oldest else 0.0)
 
 
 @dataclass
