@@ -8,6 +8,7 @@ import base64
 import json
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -17,6 +18,8 @@ from uuid import uuid4
 import aiohttp
 import nio
 import pytest
+import sqlalchemy as sa
+from parvis_suite.services import build_all
 
 from .running import SEED, Client, NotYet, Running, patiently, ready, rebuild, under_fire
 from .test_an_act_is_paid_for import MIB, add_up, come_aboard, store_and_share
@@ -268,6 +271,44 @@ async def leave(suite: Running, people: dict[str, dict[str, str]]) -> None:
     await matrix.close()
 
 
+ENDS = {
+    "versions": """SELECT a.given_name, i.name, v.number, v.size_bytes FROM files.version v JOIN files.item i ON i.id = v.item_id
+        JOIN files.space s ON s.id = i.space_id JOIN files.roster_agent a ON a.id = s.owner_id WHERE a.email IN (:ngozi, :asa)""",
+    "shares": """SELECT i.name, h.grantee_kind, h.role FROM files.share h JOIN files.item i ON i.id = h.item_id
+        JOIN files.space s ON s.id = i.space_id JOIN files.roster_agent a ON a.id = s.owner_id WHERE a.email IN (:ngozi, :asa)""",
+    "uploads": """SELECT a.given_name, u.name, u.state FROM files.upload u JOIN files.roster_agent a ON a.id = u.agent_id
+        WHERE a.email IN (:ngozi, :asa)""",
+    "teams": """SELECT t.name, a.given_name FROM files.roster_team t JOIN files.roster_team_member m ON m.team_id = t.id
+        JOIN files.roster_agent a ON a.id = m.agent_id WHERE a.email IN (:ngozi, :asa)""",
+    "spaces": """SELECT a.given_name, s.used_bytes, s.reserved_bytes FROM files.space s JOIN files.roster_agent a ON a.id = s.owner_id
+        WHERE a.email IN (:ngozi, :asa)""",
+}
+
+
+async def the_end_is_the_same(suite: Running, people: dict[str, dict[str, str]], file_id: str) -> None:
+    """Whatever the shape, and whatever was killed: what there is of the two and their file, without ids and times, and what was said."""
+
+    async def end() -> dict[str, Any]:
+        [files] = build_all(suite.platform, ["files"])
+        emails = {name: people[name]["email"] for name in ("ngozi", "asa")}
+        try:
+            async with files.database.read() as conn:
+                return {name: sorted(tuple(row) for row in await conn.execute(sa.text(query), emails)) for name, query in ENDS.items()}
+        finally:
+            await files.database.close()
+
+    assert await patiently(end) == {
+        "versions": [("Ngozi", "Relevés.bin", 1, SIZE_BYTES)],
+        "shares": [("Relevés.bin", "team", "reader")],
+        "uploads": [("Ngozi", "Relevés.bin", "committed")],
+        "teams": [("Relevés", "Ngozi"), ("Relevés", "Åsa")],
+        "spaces": [("Ngozi", SIZE_BYTES, 0), ("Åsa", 0, 0)],
+    }
+    said = [one for topic in ("file", "share") for one in await said_on_the_log(suite, f"parvis.files.{topic}")]
+    mine = Counter(one["type"] for one in said if one["data"].get("file_id") == file_id)
+    assert mine == {"files.file.stored.v1": 1, "files.share.granted.v1": 1}
+
+
 async def whole_job(suite: Running) -> None:
     people = await come_aboard(suite)
     async with aiohttp.ClientSession() as session:
@@ -281,6 +322,7 @@ async def whole_job(suite: Running) -> None:
     await move(suite, people, operator)
     await leave(suite, people)
     await rebuild(suite, *SERVICES)
+    await the_end_is_the_same(suite, people, file_id)
 
 
 def test_the_whole_main_job(suite: Running, dav_python: str) -> None:
