@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -65,7 +66,8 @@ class Fire:
                     return
                 self.shoot(name, self.random.choice(FAULTS))
                 self.over.wait(self.random.uniform(*PAUSE_SECONDS))
-            print(f"round {number + 1}: {dict(sorted(self.shots.items()))}", flush=True)
+            # A command that runs in this process meanwhile has taken `sys.stdout`, and would read this as its own answer.
+            print(f"round {number + 1}: {dict(sorted(self.shots.items()))}", file=sys.__stdout__, flush=True)
 
     def shoot(self, name: str, fault: str) -> None:
         """One process, or one with all that it has started. What is being started again already has had its share."""
