@@ -19,8 +19,12 @@ from parvis_files.rules.uploads import OPEN
 UPLOADS_SECONDS = 1.0
 """Somebody waits until their file has been read through."""
 MINUTE, HOUR = 60.0, 3600.0
-ORPHANS = Gauge("parvis_files_blobs_orphan", "Blobs that nothing refers to, on their way out; growing for days, nobody deletes them.")
-MISSING = Gauge("parvis_files_blobs_missing", "Versions whose bytes are not in the store; above 0, restore the store's backup at once.")
+ORPHANS = Gauge(
+    "parvis_files_blobs_orphan", "Blobs that nothing refers to, on their way out; growing for days, nobody deletes them.", ["store"]
+)
+MISSING = Gauge(
+    "parvis_files_blobs_missing", "Versions whose bytes are not in the store; above 0, restore the store's backup at once.", ["store"]
+)
 STATES = Gauge("parvis_files_uploads", "Uploads that have not come to their end; `scanning` for hours, the store is too slow.", ["state"])
 HELD = Gauge("parvis_files_ministry_held_bytes", "What a ministry stores, and what its open uploads may add.", ["ministry"])
 QUOTA = Gauge("parvis_files_ministry_quota_bytes", "What a ministry may store; when it holds as much, uploads are refused.", ["ministry"])
@@ -31,7 +35,7 @@ def sweeps(database: Database, blobs: BlobStore, clock: Clock, terms: Terms, gra
         Sweep("uploads", UPLOADS_SECONDS, partial(actions.drive_uploads, database, blobs, terms, clock)),
         Sweep("purges", MINUTE, partial(actions.go_on_purging, database, terms.limits, clock)),
         Sweep("gauges", MINUTE, partial(gauge, database, terms.limits), at_once=True),
-        Sweep("orphans", HOUR, partial(collect, database, blobs, clock, grace)),
+        Sweep("orphans", HOUR, partial(collect, database, blobs, clock, grace), at_once=True),
         Sweep("receipts", HOUR, partial(forget, database, clock)),
     ]
 
@@ -50,12 +54,12 @@ async def gauge(database: Database, limits: Limits) -> None:
 
 
 async def collect(database: Database, blobs: BlobStore, clock: Clock, grace: timedelta) -> None:
-    """Mark, delete, and tell what is left."""
+    """Mark, delete, and tell what is left: a process that has not looked yet says nothing, since 0 would end an alert."""
     await actions.abort_forgotten(database, blobs, grace, clock)
     await actions.delete_orphans(database, blobs, grace, clock)
     found = await actions.take_inventory(database, blobs, grace, clock)
-    ORPHANS.set(found.orphans)
-    MISSING.set(found.missing)
+    ORPHANS.labels(blobs.kind).set(found.orphans)
+    MISSING.labels(blobs.kind).set(found.missing)
 
 
 async def forget(database: Database, clock: Clock) -> None:

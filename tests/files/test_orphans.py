@@ -9,6 +9,8 @@ from parvis_files.blobs import new_key
 from parvis_files.rules.quotas import Limits
 from parvis_files.store import versions
 from parvis_files.sweeps import HELD, MISSING, ORPHANS, QUOTA, STATES, collect, gauge
+from parvis_kit.background import Background, sweeps_of
+from parvis_kit.testing.waiting import until
 
 from .conftest import Office
 
@@ -28,7 +30,7 @@ async def keys(office: Office) -> int:
 async def sweep(office: Office) -> tuple[float, float]:
     """(orphans, missing) as the gauges say them afterwards."""
     await collect(office.files.database, office.blobs, office.clock, GRACE)
-    return ORPHANS._value.get(), MISSING._value.get()
+    return ORPHANS.labels("folder")._value.get(), MISSING.labels("folder")._value.get()
 
 
 async def test_what_nothing_refers_to_is_marked_then_deleted_each_after_its_grace(office: Office) -> None:
@@ -76,6 +78,25 @@ async def test_bytes_that_are_missing_are_told_and_their_rows_stay(office: Offic
     lost = [one.key async for one in office.blobs.keys()][1]
     await office.blobs.delete(lost)
     assert (await sweep(office))[1] == 1 and len(await office.names(office.root("ada"), by="ada")) == 3
+
+
+async def test_a_process_that_begins_looks_at_once_and_says_nothing_before(office: Office) -> None:
+    done = await office.store(office.root("ada"), "a.txt", b"1", by="ada")
+    await office.blobs.delete([one.key async for one in office.blobs.keys()][0])
+    for one in (ORPHANS, MISSING):
+        one.clear()
+    assert not [sample for one in (ORPHANS, MISSING) for family in one.collect() for sample in family.samples]
+
+    async def told() -> bool:
+        return [sample.value for sample in MISSING.collect()[0].samples] == [1]
+
+    work = Background()
+    work.start({"files.orphans": sweeps_of(office.files)["files.orphans"]})
+    try:
+        await until(told, "the first pass has told what is missing")
+    finally:
+        await work.stop()
+    assert done["state"] == "committed" and [sample.value for sample in ORPHANS.collect()[0].samples] == [0]
 
 
 async def test_parts_that_no_upload_knows_are_thrown_away(office: Office) -> None:

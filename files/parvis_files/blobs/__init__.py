@@ -78,6 +78,9 @@ class Written:
 class BlobStore(Protocol):
     """All raise Away when the store does not answer in time."""
 
+    kind: str
+    """As the gauges name it."""
+
     def sign_put(self, key: str, *, size_bytes: int, sha256: str, now: datetime, life: timedelta) -> Signed:
         """One request with all of an object: of this length and SHA-256 (hexadecimal), and only where there is nothing yet."""
         ...

@@ -74,6 +74,8 @@ class Granted:
 class FolderStore:
     """See BlobStore. `objects/` holds what is whole, `parts/` what is on the way, `drafts/` what is being written."""
 
+    kind = "folder"
+
     def __init__(self, folder: Path, public_url: str) -> None:
         self.folder, self.public_url = folder, public_url
         self.objects, self.waiting, self.drafts = folder / "objects", folder / "parts", folder / "drafts"

@@ -49,6 +49,8 @@ class Place:
 class S3Store:
     """See BlobStore."""
 
+    kind = "s3"
+
     def __init__(self, place: Place, clock: Clock) -> None:
         self.place, self.clock = place, clock
         self._session: aiohttp.ClientSession | None = None
