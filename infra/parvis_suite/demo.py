@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from parvis_directory import actions, queries
-from parvis_directory.rules import Asker, Ministry, Person, Role
+from parvis_directory.rules import Asker, Ministry, Person, Role, may_sign_in
 from parvis_kit import access
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
@@ -93,7 +93,7 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     missing = [person for person in people if "password" not in keeper.of(person.email)]
     for person in missing:
         keeper.of(person.email)["password"] = secrets.token_urlsafe(12)
-    await set_passwords(database, missing, keeper)
+    await set_passwords(database, [person for person in missing if may_sign_in(person, clock())], keeper, clock)
     for person in people:
         if "app_password" not in keeper.of(person.email) or keeper.of(person.email).get("until", "") < clock().isoformat():
             keeper.of(person.email).update(await make_app_password(database, person, clock))
@@ -203,7 +203,7 @@ def plain(name: str) -> str:
     return f"{given}.{family.replace(' ', '-')}"
 
 
-async def set_passwords(database: Database, people: Sequence[Person], keeper: Keeper) -> None:
+async def set_passwords(database: Database, people: Sequence[Person], keeper: Keeper, clock: Clock) -> None:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def set_one(person: Person) -> tuple[UUID, str]:
@@ -213,7 +213,7 @@ async def set_passwords(database: Database, people: Sequence[Person], keeper: Ke
     hashed = await asyncio.gather(*(set_one(person) for person in people))
     async with database.transaction() as tx:
         for agent_id, one in hashed:
-            await actions.set_hashed_password(tx, agent_id, one)
+            await actions.set_hashed_password(tx, ROOT, agent_id, one, now=clock())
 
 
 async def make_app_password(database: Database, person: Person, clock: Clock) -> dict[str, str]:

@@ -35,6 +35,14 @@ async def agent_for(conn: Connection, asker: Asker, agent_id: UUID, *, lock: boo
     return found
 
 
+async def agent_of_email_for(conn: Connection, asker: Asker, email: str, *, lock: bool = False) -> Person:
+    """Raises NotFound, as `agent_for`; Invalid."""
+    found = await store.find_password(conn, rules.folded_email(email), lock=lock)
+    if found is None or not (rules.may_see(asker, found[0].ministry_id) or found[0].id == asker.id):
+        raise NotFound(f"There is no agent {email}.")
+    return found[0]
+
+
 async def agents_for(conn: Connection, asker: Asker, after: UUID | None, limit: int, ministry_id: UUID | None) -> Page[Person]:
     """Of one's own ministry; operators name one, or see all."""
     whose = ministry_id if asker.is_operator else asker.ministry_id

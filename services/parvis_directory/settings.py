@@ -12,7 +12,7 @@ class Settings(KitSettings):
     model_config = SettingsConfigDict(env_prefix="PARVIS_DIRECTORY_")
 
     local_sign_in: bool = False
-    """Agents sign in with an e-mail and a password kept here: for demonstrations; ministries sign in elsewhere."""
+    """Agents sign in with an e-mail and a password kept here (`parvis password`): the only way in until ProConnect is."""
     session_idle_minutes: int = Field(default=120, ge=5, le=720)
     """A session that nobody used for this long has ended."""
     session_hours_max: int = Field(default=12, ge=1, le=24)

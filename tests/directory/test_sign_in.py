@@ -9,7 +9,7 @@ import pytest
 from parvis_directory import actions
 from parvis_directory.app import ACCOUNT_RATE
 
-from .conftest import Town, basic
+from .conftest import ROOT, Town, basic
 from .test_people import audited, said
 
 AGENTS = "/api/directory/v1/agents"
@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery staple"
 
 async def sign_in(town: Town, name: str = "bob", password: str = PASSWORD, **headers: str) -> tuple[int, Any]:
     async with town.directory.database.transaction() as tx:
-        await actions.set_hashed_password(tx, town.ids["bob"], actions.HASHER.hash(PASSWORD))
+        await actions.set_hashed_password(tx, ROOT, town.ids["bob"], actions.HASHER.hash(PASSWORD), now=town.clock())
     body = {"email": f"{name}@interieur.example.org", "password": password}
     status, answer, _ = await town.call("POST", "/auth/sign-in", body=body, **headers)
     return status, answer

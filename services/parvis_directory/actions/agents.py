@@ -56,7 +56,7 @@ async def create_agent(tx: Tx, asker: Asker, new: NewPerson, *, now: datetime) -
         new.language, sorted({*new.roles, "agent"}), new.expires_at, 1,
     )  # fmt: skip
     await _add(tx, asker, person, now)
-    await audit.record(tx, who=asker.id, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="agent.create", on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, AgentJoined(at=now, about=str(person.id), agent_id=person.id, ministry_id=person.ministry_id, kind=person.kind))
     publish(tx, agent_state(person, now))
     return person
@@ -84,12 +84,12 @@ async def _free_email(tx: Tx, asker: Asker, email: str, now: datetime) -> None:
         return
     departure = await departures.find_departure(tx, holder.id)
     if departure is not None and departure.settled_at is not None:
-        await give_up(tx, holder, who=asker.id, now=now)
+        await give_up(tx, holder, who=asker.who, now=now)
     elif rules.may_see(asker, holder.ministry_id):
         raise Conflict("Who had this e-mail has left, and some service has not done its part yet: wait until it has, or call it off.")
 
 
-async def give_up(tx: Tx, leaver: Person, *, who: UUID | None, now: datetime) -> None:
+async def give_up(tx: Tx, leaver: Person, *, who: UUID | str | None, now: datetime) -> None:
     """E-mail and identifier go to whoever has them now. The row is locked; all that hangs on the account stays the account's."""
     kept = await store.change_agent(tx, leaver, email=rules.given_up_email(leaver), external_id=None)
     await audit.record(tx, who=who, what="agent.give-up e-mail", on=leaver.id, ministry=leaver.ministry_id, at=now)
@@ -112,7 +112,7 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
     if values:
         person = await store.change_agent(tx, person, **values)
         what = f"agent.change {' '.join(sorted(values))}"
-        await audit.record(tx, who=asker.id, what=what, on=person.id, ministry=person.ministry_id, at=now)
+        await audit.record(tx, who=asker.who, what=what, on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, agent_state(person, now))
     return person
 
@@ -121,7 +121,7 @@ async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now:
     """Whoever may not act any more loses every session and app password, in the same transaction."""
     rules.check_next_state(person.state, state)
     changed = await store.change_agent(tx, person, state=state)
-    await audit.record(tx, who=asker.id, what=f"agent.{state}", on=person.id, ministry=person.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what=f"agent.{state}", on=person.id, ministry=person.ministry_id, at=now)
     about = str(person.id)
     match state:
         case "suspended":
@@ -149,10 +149,10 @@ async def move_agent(
     rules.check_may_move(person)
     check_place(await moves.find_place(tx, ministry_id, directorate_id), ministry_id)
     await moves.forget_move(tx, agent_id)
-    return await relocate(tx, person, ministry_id, directorate_id, who=asker.id, now=now)
+    return await relocate(tx, person, ministry_id, directorate_id, who=asker.who, now=now)
 
 
-async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UUID | None, *, who: UUID, now: datetime) -> Person:
+async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UUID | None, *, who: UUID | str, now: datetime) -> Person:
     """Somebody whose row is locked, to a place that is open; roles and identifier are a ministry's, and stay there. Raises Invalid."""
     elsewhere = ministry_id != person.ministry_id
     left_behind = {"roles": roles_elsewhere(person.roles), "external_id": None} if elsewhere else {}

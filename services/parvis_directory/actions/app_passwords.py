@@ -31,7 +31,7 @@ async def create_app_password(
     made = access.make_app_password()
     kept = KeptAppPassword(new_id(), asker.id, name, made.prefix, sorted(set(scopes)), now, expires_at, None)
     await store.add_app_password(tx, kept, made.digest)
-    await audit.record(tx, who=asker.id, what="app_password.create", on=kept.id, ministry=asker.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="app_password.create", on=kept.id, ministry=asker.ministry_id, at=now)
     about = str(kept.id)
     publish(
         tx,
@@ -51,7 +51,7 @@ async def revoke_forbidden(tx: Tx, ministry_id: UUID, *, who: UUID | str, now: d
     return len(revoked) == PIECE
 
 
-async def revoke_all(tx: Tx, agent_id: UUID, ministry_id: UUID, *, who: UUID, now: datetime) -> None:
+async def revoke_all(tx: Tx, agent_id: UUID, ministry_id: UUID, *, who: UUID | str, now: datetime) -> None:
     """Of an agent who comes to a ministry that uses none."""
     await _tell_revoked(tx, await store.revoke_app_passwords(tx, agent_id, now), ministry_id, who, now)
 
@@ -67,7 +67,7 @@ async def revoke_app_password(tx: Tx, asker: Asker, password_id: UUID, *, now: d
     revoked = await store.revoke_app_passwords(tx, asker.id, now, password_id)
     if not revoked:
         raise NotFound(f"There is no app password {password_id}.")
-    await _tell_revoked(tx, revoked, asker.ministry_id, asker.id, now)
+    await _tell_revoked(tx, revoked, asker.ministry_id, asker.who, now)
 
 
 def say_revoked(tx: Tx, kept: KeptAppPassword, now: datetime) -> None:

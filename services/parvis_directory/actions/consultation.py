@@ -17,4 +17,4 @@ async def read_audit(
     """Of one's own ministry. Raises NotFound, Forbidden."""
     await queries.ministry_for(tx, asker, ministry_id)
     rules.check_may_change(asker, ministry_id)
-    return await audit.consult(tx, ministry_id, who=asker.id, why=why, at=now, where=where, about=about, before=before, limit=limit)
+    return await audit.consult(tx, ministry_id, who=asker.who, why=why, at=now, where=where, about=about, before=before, limit=limit)

@@ -48,6 +48,6 @@ async def return_agent(tx: Tx, asker: Asker, agent_id: UUID, *, if_match: str, n
     check_may_return(await departures.find_departure(tx, agent_id, lock=True), person.expires_at, now)
     await departures.forget_departure(tx, agent_id)
     back = await store.change_agent(tx, person, state="active")
-    await audit.record(tx, who=asker.id, what="agent.return", on=agent_id, ministry=person.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="agent.return", on=agent_id, ministry=person.ministry_id, at=now)
     publish(tx, AgentReinstated(at=now, about=str(agent_id), agent_id=agent_id), agent_state(back, now))
     return back

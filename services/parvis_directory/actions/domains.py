@@ -39,7 +39,7 @@ async def claim_domain(tx: Tx, asker: Asker, ministry_id: UUID, text: str, *, no
         raise Conflict(f"A ministry has at most {DOMAINS_MAX} domains: give one up first.")
     one = Domain(ministry_id, name, token_urlsafe(24), now, None, None, 0)
     await domains.add_domain(tx, one)
-    await audit.record(tx, who=asker.id, what="domain.claim", on=name, ministry=ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="domain.claim", on=name, ministry=ministry_id, at=now)
     return one
 
 
@@ -65,7 +65,7 @@ async def verify_domain(database: Database, resolve: Resolve, asker: Asker, mini
 
 async def _claimed(tx: Tx, one: Domain, asker: Asker, now: datetime) -> Domain:
     claimed = await unless_taken(domains.change_domain(tx, one, claimed_at=now, checked_at=now, missed=0), TAKEN, "")
-    await audit.record(tx, who=asker.id, what="domain.prove", on=one.name, ministry=one.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="domain.prove", on=one.name, ministry=one.ministry_id, at=now)
     publish(tx, DomainClaimed(at=now, about=one.name, name=one.name, ministry_id=one.ministry_id))
     return claimed
 

@@ -23,7 +23,7 @@ async def create_ministry(tx: Tx, asker: Asker, siren: str, name: str, *, now: d
     rules.check_siren(siren)
     one = Ministry(new_id(), siren, name, True, 1)
     await unless_taken(store.add_ministry(tx, one), f"SIREN {siren} is aboard already.", "")
-    await audit.record(tx, who=asker.id, what="ministry.create", on=one.id, ministry=one.id, at=now)
+    await audit.record(tx, who=asker.who, what="ministry.create", on=one.id, ministry=one.id, at=now)
     publish(tx, MinistryOnboarded(at=now, about=str(one.id), ministry_id=one.id, siren=siren))
     await say_ministry(tx, one, now)
     return one
@@ -40,9 +40,9 @@ async def change_ministry(
     one = await store.change_ministry(
         tx, one, name=one.name if name is None else name, app_passwords=one.app_passwords if app_passwords is None else app_passwords
     )
-    await audit.record(tx, who=asker.id, what="ministry.change", on=one.id, ministry=one.id, at=now)
+    await audit.record(tx, who=asker.who, what="ministry.change", on=one.id, ministry=one.id, at=now)
     if not one.app_passwords:
-        await revoke_forbidden(tx, one.id, who=asker.id, now=now)  # a sweep goes on where there are thousands
+        await revoke_forbidden(tx, one.id, who=asker.who, now=now)  # a sweep goes on where there are thousands
     await say_ministry(tx, one, now)
     return one
 
@@ -56,7 +56,7 @@ async def create_directorate(tx: Tx, asker: Asker, ministry_id: UUID, name: str,
         rules.check_siret(siret)
     one = Directorate(new_id(), ministry_id, name, siret)
     await unless_taken(store.add_directorate(tx, one), f"The ministry has a directorate of the name {name}.", "")
-    await audit.record(tx, who=asker.id, what="directorate.create", on=one.id, ministry=ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="directorate.create", on=one.id, ministry=ministry_id, at=now)
     await say_ministry(tx, ministry, now)
     return one
 

@@ -130,7 +130,7 @@ async def keep_plan(tx: Tx, asker: Asker, plan: Plan, *, now: datetime) -> Onboa
     await jobs.add_job(tx, plan.job, plan.digest)
     for first in range(0, len(plan.steps), PIECE):
         await jobs.add_steps(tx, plan.job.id, plan.steps[first : first + PIECE])
-    await audit.record(tx, who=asker.id, what="onboarding.draft", on=plan.job.id, ministry=plan.job.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="onboarding.draft", on=plan.job.id, ministry=plan.job.ministry_id, at=now)
     return plan.job
 
 
@@ -156,10 +156,10 @@ async def confirm_onboarding(
     if made := [Directorate(new_id(), ministry.id, name, None) for name in job.new_directorates if fold(name) not in known]:
         await jobs.add_directorates(tx, made)
         for one in made:
-            await audit.record(tx, who=asker.id, what="directorate.create", on=one.id, ministry=ministry.id, at=now)
+            await audit.record(tx, who=asker.who, what="directorate.create", on=one.id, ministry=ministry.id, at=now)
         await say_ministry(tx, ministry, now)
     await jobs.change_job(tx, job.id, state="running", confirmed_by=asker.id, confirmed_at=now)
-    await audit.record(tx, who=asker.id, what="onboarding.confirm", on=job.id, ministry=job.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="onboarding.confirm", on=job.id, ministry=job.ministry_id, at=now)
     job.state, job.confirmed_by, job.confirmed_at = "running", asker.id, now
     return job
 
@@ -170,7 +170,7 @@ async def discard_onboarding(tx: Tx, asker: Asker, onboarding_id: UUID, *, now: 
     if job.state not in ("draft", "failed", "discarded"):
         raise Conflict(f"This file is {job.state}: a draft is discarded, or one that failed.")
     await jobs.change_job(tx, job.id, state="discarded")
-    await audit.record(tx, who=asker.id, what="onboarding.discard", on=job.id, ministry=job.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="onboarding.discard", on=job.id, ministry=job.ministry_id, at=now)
 
 
 async def forget_onboardings(database: Database, *, now: datetime) -> int:

@@ -16,14 +16,15 @@ from parvis_kit.events import publish
 from parvis_kit.ids import new_id
 from parvis_kit.problems import Forbidden, Unauthorized
 
-from parvis_directory import rules, store
-from parvis_directory.rules import Person, Session
+from parvis_directory import queries, rules, store
+from parvis_directory.rules import Asker, Person, Session
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """Argon2id as OWASP asks for at the least: 19 MiB, two passes."""
 NOBODYS_HASH = HASHER.hash("nobody")
 """Checked where no account is found, so that the time tells nothing."""
 NOT_KNOWN = "This e-mail and password do not belong together."
+CLOSED = "This account is closed or suspended: ask your ministry's administrator."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,15 @@ class SignedIn:
     agent: Person
 
 
-async def set_hashed_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
-    """For the demonstration's local sign-in; hashed by HASHER, in a thread."""
+async def set_hashed_password(tx: Tx, asker: Asker, agent_id: UUID, hashed: str, *, now: datetime) -> int:
+    """Hashed by HASHER, in a thread. Whoever was signed in by another one is so no more: how many sessions ended. Raises NotFound,
+    Forbidden, Conflict."""
+    person = await queries.agent_for(tx, asker, agent_id, lock=True)
+    rules.check_operator(asker)
+    rules.check_may_sign_in(person, now)
     await store.set_password(tx, agent_id, hashed)
+    await audit.record(tx, who=asker.who, what="agent.password", on=agent_id, ministry=person.ministry_id, at=now)
+    return await end_sessions(tx, agent_id, now=now)
 
 
 async def sign_in(database: Database, email: str, password: str, *, hours_max: int, where: str, now: datetime) -> SignedIn:
@@ -50,9 +57,12 @@ async def sign_in(database: Database, email: str, password: str, *, hours_max: i
             await audit.record(tx, who="nobody", what="session.create", on=on, ministry=ministry, decision="refused", at=now, where=where)
         raise Unauthorized(NOT_KNOWN)
     async with database.transaction() as tx:
-        person = await store.find_agent(tx, person.id, lock=True)
-        if person is None or person.state in ("suspended", "left") or (person.expires_at is not None and person.expires_at <= now):
-            raise Unauthorized("This account is closed or suspended: ask your ministry's administrator.")
+        found = await store.find_password(tx, person.email, lock=True)
+        if found is None or found[1] != hashed:  # another one was set meanwhile
+            raise Unauthorized(NOT_KNOWN)
+        person = found[0]
+        if not rules.may_sign_in(person, now):
+            raise Unauthorized(CLOSED)
         secret = token_urlsafe(32)
         session = await open_session(tx, person, secret, life=timedelta(hours=hours_max), where=where, now=now)
     return SignedIn(session, secret, person)
@@ -88,8 +98,8 @@ async def renew_token(
     session, person = found
     if session.csrf != csrf:
         raise Forbidden("Send the session's own token as X-CSRF-Token: sign-in gave it.")
-    if person.state in ("suspended", "left") or (person.expires_at is not None and person.expires_at <= now):
-        raise Unauthorized("This account is closed or suspended: ask your ministry's administrator.")
+    if not rules.may_sign_in(person, now):
+        raise Unauthorized(CLOSED)
     return claims_for(person, session.id, issuer=issuer, now=now, life=life), session
 
 

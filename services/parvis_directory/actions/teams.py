@@ -47,7 +47,7 @@ async def _say_team(tx: Tx, asker: Asker, one: Team, added: set[UUID], removed: 
     members = await store.members_of(tx, one.id)
     if len(members) > rules.TEAM_MEMBERS_MAX:
         raise Invalid(f"A team has at most {rules.TEAM_MEMBERS_MAX} members.")
-    await audit.record(tx, who=asker.id, what="team.change", on=one.id, ministry=one.ministry_id, at=now)
+    await audit.record(tx, who=asker.who, what="team.change", on=one.id, ministry=one.ministry_id, at=now)
     about = str(one.id)
     publish(
         tx,

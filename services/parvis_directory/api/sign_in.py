@@ -26,6 +26,7 @@ from pydantic import Field
 
 from parvis_directory import actions, queries
 from parvis_directory.api.common import Email
+from parvis_directory.rules import PASSWORD_CHARACTERS_MAX
 
 ROUTES = Routes("directory", "1")
 Csrf = Annotated[str, Header("X-CSRF-Token"), Field(max_length=128, description="Sign-in gave it.")]
@@ -58,7 +59,7 @@ DESK = web.RequestKey("desk", Desk)
 
 class SignIn(Body):
     email: Email
-    password: Annotated[str, Field(min_length=1, max_length=256, repr=False)]
+    password: Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARACTERS_MAX, repr=False)]
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def secret_of(request: Request) -> str:
 
 @ROUTES.post("/auth/sign-in", status=200, problems=(Unauthorized, Forbidden, NotFound, TooManyRequests))
 async def sign_in(request: Request, body: SignIn) -> web.StreamResponse:
-    """Begin a session, with an e-mail and a password (demonstrations only); the cookie is for /auth alone."""
+    """Begin a session, with an e-mail and a password, where local sign-in is on; the cookie is for /auth alone."""
     desk = request[DESK]
     refuse_other_sites(request)
     if not desk.is_open:

@@ -37,6 +37,8 @@ APP_PASSWORD_LIFE_MAX = timedelta(days=366)
 APP_PASSWORDS_MAX = 50
 TEAM_MEMBERS_MAX = 5_000
 """A team's state is one fact, of at most 256 KiB."""
+PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 12, 256
+"""The least that the ANSSI asks for where guessing is slowed."""
 EMAIL = re.compile(r"^[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
 NEXT_STATES: dict[str, frozenset[str]] = {
     "pending": frozenset({"active", "suspended", "left"}),
@@ -53,10 +55,17 @@ class Asker:
     id: UUID
     ministry_id: UUID
     roles: frozenset[str]
+    at_keyboard: str = ""
+    """Who it is that no account stands for: an operator of the server itself."""
 
     @property
     def is_operator(self) -> bool:
         return "operator" in self.roles
+
+    @property
+    def who(self) -> UUID | str:
+        """As the audit names them."""
+        return self.at_keyboard or self.id
 
 
 @dataclass(slots=True)
@@ -194,6 +203,16 @@ def check_expiry(kind: Kind, expires_at: datetime | None, now: datetime) -> None
         raise Invalid("`expires_at` is in the past.")
 
 
+def may_sign_in(person: Person, now: datetime) -> bool:
+    return person.state not in ("suspended", "left") and (person.expires_at is None or now < person.expires_at)
+
+
+def check_may_sign_in(person: Person, now: datetime) -> None:
+    """Raises Conflict."""
+    if not may_sign_in(person, now):
+        raise Conflict(f"The account of {person.email} is {'over' if person.state == 'active' else person.state}: nobody signs in by it.")
+
+
 def check_next_state(before: State, after: State) -> None:
     """pending → active → suspended → active … → left, which is the end. Raises Conflict."""
     if after not in NEXT_STATES[before]:
@@ -204,6 +223,12 @@ def check_may_move(person: Person) -> None:
     """Raises Conflict."""
     if person.state == "left":
         raise Conflict("This agent has left: who has left is not moved.")
+
+
+def check_password(password: str) -> None:
+    """Raises Invalid. What cannot be printed cannot be relied on to be typed the same elsewhere."""
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX or not password.isprintable():
+        raise Invalid(f"A password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} letters, digits, signs and plain spaces.")
 
 
 def check_app_password(scopes: Collection[str], expires_at: datetime, now: datetime) -> None:

@@ -225,8 +225,9 @@ async def set_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
     await tx.execute(sa.update(agent).where(agent.c.id == agent_id).values(password=hashed))
 
 
-async def find_password(conn: Connection, email: str) -> tuple[Person, str | None] | None:
-    row = (await conn.execute(sa.select(*PERSON, agent.c.password).where(agent.c.email == email))).one_or_none()
+async def find_password(conn: Connection, email: str, *, lock: bool = False) -> tuple[Person, str | None] | None:
+    one = sa.select(*PERSON, agent.c.password).where(agent.c.email == email)
+    row = (await conn.execute(one.with_for_update() if lock else one)).one_or_none()
     return (Person(*row[:-1]), row[-1]) if row else None
 
 
