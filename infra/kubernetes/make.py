@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "PARVIS_PUBLIC_URL": "https://parvis.example.org",
     "PARVIS_TRUSTED_PROXIES": '["10.0.0.0/8"]',
     "PARVIS_AUDIT_ANCHORS": "/anchors",
+    "PARVIS_DIRECTORY_LOCAL_SIGN_IN": "false",  # "true" is the only way in until ProConnect is: docs/operating-begin.md
     "PARVIS_DATABASE_URL": "postgresql://postgres.example.org/parvis?sslmode=require",
     "PARVIS_DATABASE_PASSWORD_FILE": "/run/secrets/parvis/database-password",
     "PARVIS_KAFKA_BOOTSTRAP_SERVERS": "kafka-1.example.org:9093,kafka-2.example.org:9093,kafka-3.example.org:9093",

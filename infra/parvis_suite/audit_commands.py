@@ -11,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from parvis_suite.plainly import Refusal, chosen, plain_words, plainly, platform_of, run_here
+from parvis_suite.plainly import Refusal, at_keyboard, chosen, plain_words, plainly, platform_of, run_here
 
 if TYPE_CHECKING:
     from parvis_kit.audit.anchors import Anchor
@@ -45,10 +45,9 @@ def audit() -> None:
 
 def operator() -> dict[str, str]:
     """Who is at the keyboard, and where, as far as the machine knows."""
-    import getpass
     import socket
 
-    return {"who": f"operator {getpass.getuser()}", "where": socket.gethostname()}
+    return {"who": at_keyboard(), "where": socket.gethostname()}
 
 
 def noted(flow: Flow, what: str, on: str, why: str) -> Note:

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from parvis_suite import audit_commands, cost_commands, event_commands, messaging_commands, onboard_command, trace_command
-from parvis_suite.plainly import Refusal, chosen, known, plainly, platform_of, run_here, with_port
+from parvis_suite import (
+    audit_commands,
+    cost_commands,
+    directory_commands,
+    event_commands,
+    messaging_commands,
+    onboard_command,
+    trace_command,
+)
+from parvis_suite.plainly import Refusal, at_keyboard, chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,7 +228,6 @@ def backup(folder: Path) -> None:
 
 def after_restore(moment: datetime, repair: bool) -> NoReturn:
     """What a restore leaves to be done, and a last line that says whether Parvis may be started."""
-    import getpass
     from contextlib import nullcontext
 
     from parvis_suite import after_restore, assembly
@@ -229,8 +236,7 @@ def after_restore(moment: datetime, repair: bool) -> NoReturn:
 
     async def work() -> None:
         nonlocal wrong
-        who = f"operator {getpass.getuser()}"
-        async for finding in after_restore.examine(chosen((), platform), platform, moment, repair=repair, who=who):
+        async for finding in after_restore.examine(chosen((), platform), platform, moment, repair=repair, who=at_keyboard()):
             wrong += not finding.well
             click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}{'' if finding.well else f': {finding.todo}'}")
 
@@ -294,6 +300,10 @@ def asyncapi() -> None:
 main.add_command(event_commands.events)
 main.add_command(audit_commands.audit)
 main.add_command(cost_commands.cost)
+main.add_command(directory_commands.ministry)
+main.add_command(directory_commands.operator)
+main.add_command(directory_commands.agent)
+main.add_command(directory_commands.password)
 main.add_command(onboard_command.onboard)
 main.add_command(messaging_commands.messaging)
 main.add_command(trace_command.trace)

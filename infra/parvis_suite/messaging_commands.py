@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from parvis_suite.plainly import Refusal, chosen, plainly, platform_of, run_here
+from parvis_suite.plainly import Refusal, on_service, plainly, platform_of
 
 if TYPE_CHECKING:
     from parvis_kit.service import Service
-
-T = TypeVar("T")
 
 
 @click.group()
@@ -39,21 +36,6 @@ def registration(url: str, server_name: str | None, path: Path) -> None:
     click.echo(f"wrote {path}, for {name}: PARVIS_MESSAGING_REGISTRATION_FILE for messaging, app_service_config_files for Synapse")
 
 
-def on_messaging(work: Callable[[Service], Awaitable[T]]) -> T:
-    [service] = chosen(("messaging",), platform_of())
-
-    async def run() -> T:
-        from parvis_suite.assembly import refuse_behind_head
-
-        try:
-            await refuse_behind_head([service])
-            return await work(service)
-        finally:
-            await service.database.close()
-
-    return run_here(run())
-
-
 @messaging.command()
 @plainly
 def parked() -> None:
@@ -69,7 +51,7 @@ def parked() -> None:
         if not found:
             click.echo("nothing is parked")
 
-    on_messaging(work)
+    on_service("messaging", work)
 
 
 @messaging.command()
@@ -98,4 +80,4 @@ def replay(number: int | None, everything: bool, dry_run: bool) -> None:
         if not found:
             click.echo("nothing is parked")
 
-    on_messaging(work)
+    on_service("messaging", work)

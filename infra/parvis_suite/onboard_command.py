@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parvis_suite.plainly import Refusal, chosen, plainly, platform_of, run_here
+from parvis_suite.plainly import Refusal, at_keyboard, chosen, plainly, platform_of, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,11 +125,10 @@ def operator() -> Asker:
 
     from parvis_directory.rules import Asker
 
-    return Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}))
+    return Asker(UUID(int=0), UUID(int=0), frozenset({"operator"}), at_keyboard())
 
 
-async def find_ministry(database: Database, root: Asker, named: str) -> Ministry:
-    """By SIREN or id. Raises Refusal, naming those that there are."""
+async def all_ministries(database: Database, root: Asker) -> list[Ministry]:
     from uuid import UUID
 
     from parvis_directory import queries
@@ -141,12 +140,18 @@ async def find_ministry(database: Database, root: Asker, named: str) -> Ministry
             page = await queries.ministries_for(conn, root, after, 100)
             known += page.items
             if page.next is None:
-                break
+                return known
             after = UUID(page.next)
+
+
+async def find_ministry(database: Database, root: Asker, named: str) -> Ministry:
+    """By SIREN or id. Raises Refusal, naming those that there are."""
+    known = await all_ministries(database, root)
     for one in known:
         if named in (one.siren, str(one.id)):
             return one
-    raise Refusal(f"there is no ministry {named}; there is {', '.join(f'{one.siren} ({one.name})' for one in known) or 'none yet'}")
+    there = ", ".join(f"{one.siren} ({one.name})" for one in known) or "none yet: `parvis ministry add` brings one aboard"
+    raise Refusal(f"there is no ministry {named}; there is {there}")
 
 
 def tell_plan(file: Path, ministry: Ministry, plan: Plan) -> None:

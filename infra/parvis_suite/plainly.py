@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -101,6 +101,32 @@ def known(names: Sequence[str]) -> Sequence[str]:
         if name not in BUILDERS:
             raise Refusal(f"there is no service {name!r}; there is {', '.join(BUILDERS)}")
     return names
+
+
+def at_keyboard() -> str:
+    """As the audit names whoever has the server: as far as the machine knows."""
+    import getpass
+
+    try:
+        return f"operator {getpass.getuser()}"
+    except (KeyError, OSError):  # a container's number without a name
+        return f"operator {os.getuid()}"
+
+
+def on_service(name: str, work: Callable[[Service], Awaitable[T]]) -> T:
+    """What a command does with one service: on tables of this version, and closed behind it."""
+    [service] = chosen((name,), platform_of())
+
+    async def run() -> T:
+        from parvis_suite.assembly import refuse_behind_head
+
+        try:
+            await refuse_behind_head([service])
+            return await work(service)
+        finally:
+            await service.database.close()
+
+    return run_here(run())
 
 
 def run_here(work: Coroutine[Any, Any, T]) -> T:
