@@ -206,14 +206,13 @@ def plain(name: str) -> str:
 async def set_passwords(database: Database, people: Sequence[Person], keeper: Keeper, clock: Clock) -> None:
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def set_one(person: Person) -> tuple[UUID, str]:
+    async def set_one(person: Person) -> None:
         async with room:
-            return person.id, await asyncio.to_thread(actions.HASHER.hash, keeper.of(person.email)["password"])
+            hashed = await asyncio.to_thread(actions.HASHER.hash, keeper.of(person.email)["password"])
+            async with database.transaction() as tx:
+                await actions.set_hashed_password(tx, ROOT, person.id, hashed, now=clock())
 
-    hashed = await asyncio.gather(*(set_one(person) for person in people))
-    async with database.transaction() as tx:
-        for agent_id, one in hashed:
-            await actions.set_hashed_password(tx, ROOT, agent_id, one, now=clock())
+    await asyncio.gather(*(set_one(person) for person in people))
 
 
 async def make_app_password(database: Database, person: Person, clock: Clock) -> dict[str, str]:
