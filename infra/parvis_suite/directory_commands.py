@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -102,9 +103,10 @@ def add_operator(email: str, named: str, given_name: str, family_name: str) -> N
         root, now = at_the_server(), directory.clock()
         whose = await find_ministry(directory.database, root, named)
         async with directory.database.transaction() as tx:
-            try:
+            person = None
+            with suppress(NotFound):
                 person = await queries.agent_of_email_for(tx, root, body.email, lock=True)
-            except NotFound:
+            if person is None or person.state == "left":
                 new = actions.NewPerson(
                     whose.id, None, "agent", body.email, body.given_name, body.family_name, body.language, ["operator"], None
                 )

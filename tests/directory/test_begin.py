@@ -240,3 +240,15 @@ async def test_whose_account_is_closed_and_who_is_another_ministry_s_is_not_made
     await door.ask("PATCH", f"agents/{one['id']}", token, json={"state": "suspended"}, headers=etag)
     for command in (("operator", "add", EMAIL, *NAMED), ("password", EMAIL, "--random")):
         assert f"The account of {EMAIL} is suspended: nobody signs in by it." in await ground.refused(*command)
+    await ground.done("operator", "add", "karim.benali@interieur.example.org", *NAMED)
+    await ground.done("password", "karim.benali@interieur.example.org", answer=f"{PASSWORD}\n{PASSWORD}\n")
+    await door.sign_in(PASSWORD, "karim.benali@interieur.example.org")
+    _, token = await door.token()
+    await door.ask("PATCH", f"agents/{one['id']}", token, json={"state": "left"}, headers={"If-Match": '"2"'})
+    assert "is left: nobody signs in by it" in await ground.refused("password", EMAIL)
+    assert "Who had this e-mail has left, and some service has not done its part yet" in await ground.refused(
+        "operator", "add", EMAIL, *NAMED
+    )
+    [settle] = [one for one in door.service.sweeps if one.name == "departures"]
+    await settle.action()
+    assert one["id"] not in await ground.done("operator", "add", EMAIL, *NAMED), "another account, for whoever has the address now"
