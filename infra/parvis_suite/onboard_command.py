@@ -87,9 +87,7 @@ async def onboard_file(
         click.confirm("Do it?", abort=True)
     async with database.transaction() as tx:
         await actions.keep_plan(tx, root, plan, now=now)
-        await actions.confirm_onboarding(
-            tx, root, plan.job.id, accept_deactivations=confirmed, deactivations=plan.job.deactivations, now=now
-        )
+        await actions.confirm_onboarding(tx, root, plan.job.id, accept_deactivations=confirmed, deactivations=plan.job.closings, now=now)
     await follow(directory, plan.job.id)
     return None
 
@@ -155,7 +153,7 @@ async def find_ministry(database: Database, root: Asker, named: str) -> Ministry
 
 
 def tell_plan(file: Path, ministry: Ministry, plan: Plan) -> None:
-    from parvis_directory.rules.onboarding import VERDICTS
+    from parvis_directory.rules.onboarding import ENDS_SOON, VERDICTS
     from parvis_directory.rules.reasons import said
 
     job = plan.job
@@ -168,6 +166,8 @@ def tell_plan(file: Path, ministry: Ministry, plan: Plan) -> None:
     for verdict in VERDICTS:
         if number := job.plan.get(verdict):
             click.echo(f"  {number:7} {verdict}")
+    if job.ends_soon:
+        click.echo(f"  {job.ends_soon:7} of them end within {ENDS_SOON.days} days")
     refused = refused_of(plan.steps)
     for step in refused[:REJECTS_SHOWN]:
         click.echo(f"  line {step.line}: {said(step.code, step.about)}")

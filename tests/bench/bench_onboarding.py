@@ -88,9 +88,7 @@ async def bring(directory: Service, ministry_id: UUID, raw: bytes) -> None:
     plan = await actions.plan_onboarding(directory.database, OPERATOR, ministry_id, raw, complete=True, now=now)
     async with directory.database.transaction() as tx:
         await actions.keep_plan(tx, OPERATOR, plan, now=now)
-        await actions.confirm_onboarding(
-            tx, OPERATOR, plan.job.id, accept_deactivations=True, deactivations=plan.job.deactivations, now=now
-        )
+        await actions.confirm_onboarding(tx, OPERATOR, plan.job.id, accept_deactivations=True, deactivations=plan.job.closings, now=now)
     await actions.run_onboardings(directory.database, utc_now)
 
 

@@ -56,7 +56,7 @@ async def bring(town: Town, raw: bytes, *, complete: bool = True) -> Any:
     """Sent, confirmed and done; the job at its end."""
     status, job = await send(town, raw, complete=complete)
     assert status == 201, job
-    body = {"accept_deactivations": True, "deactivations": job["plan"].get("deactivate", 0)}
+    body = {"accept_deactivations": True, "deactivations": job["closings"]}
     assert (await confirm(town, job, **body))[0] == 202
     await work(town)
     return await look(town, job)

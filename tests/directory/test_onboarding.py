@@ -204,6 +204,24 @@ async def test_many_closed_accounts_must_be_named_by_their_number(town: Town) ->
     assert kinds.count("directory.agent.left.v1") == 3 and kinds.count("directory.credential.revoked.v1") == 1
 
 
+async def test_ends_that_come_near_are_named_like_closed_accounts(town: Town) -> None:
+    await bring(town, file_of(person(number) for number in range(1, 19)))
+    far, near = ((town.clock() + timedelta(days=days)).strftime("%d/%m/%Y") for days in (32, 10))
+    _, job = await send(town, file_of(person(number, **{"date de départ": far}) for number in range(1, 19)))
+    assert (job["plan"], job["closings"], job["guard_rails"]) == ({"update": 18}, 0, [])
+    raw = file_of([*(person(number, **{"date de départ": near}) for number in range(1, 18))])
+    _, job = await send(town, raw)
+    assert (job["plan"], job["closings"]) == ({"update": 17, "deactivate": 1}, 18)
+    assert job["guard_rails"] == ["it closes 18 of the ministry's 20 accounts, 17 of them within 31 days"]
+    for body in ({}, {"accept_deactivations": True, "deactivations": 1}):
+        status, problem = await confirm(town, job, **body)
+        assert status == 409 and "`deactivations: 18`" in problem["detail"], body
+    assert (await confirm(town, job, accept_deactivations=True, deactivations=18))[0] == 202
+    await work(town)
+    _, again = await send(town, raw)
+    assert (again["plan"], again["closings"]) == ({"unchanged": 17}, 0), "an end that is near already is no news"
+
+
 async def test_a_few_closed_accounts_are_confirmed_without_more_and_a_file_of_half_the_size_is_not(town: Town) -> None:
     await bring(town, file_of(person(number) for number in range(1, 31)))
     _, job = await send(town, file_of(person(number) for number in range(1, 28)))

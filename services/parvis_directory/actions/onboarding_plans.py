@@ -51,8 +51,11 @@ async def plan_onboarding(database: Database, asker: Asker, ministry_id: UUID, r
         new = new_directorates(read, known)
         units = known | dict.fromkeys(map(fold, new), policy.NOT_YET_MADE)
         steps: list[Step] = []
+        ends_soon = 0
         for first in range(0, len(read.lines), PIECE):
-            steps += await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, now)
+            some, soon = await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, now)
+            steps += some
+            ends_soon += soon
         if complete:
             steps += await plan_absent(conn, read, ministry_id)
         previous, active = await jobs.previous_people(conn, ministry_id), await jobs.active_agents(conn, ministry_id)
@@ -60,7 +63,8 @@ async def plan_onboarding(database: Database, asker: Asker, ministry_id: UUID, r
         step.step = number
     job = Onboarding(
         new_id(), ministry_id, "draft", complete, asker.id, now, None, None, None, read.encoding, read.separator, read.header.titles,
-        read.header.ignored, new, read.people, previous, active, len(steps), 0, policy.counted(step.verdict for step in steps), {},
+        read.header.ignored, new, read.people, previous, active, len(steps), 0, policy.counted(step.verdict for step in steps), {}, None,
+        ends_soon,
     )  # fmt: skip
     return Plan(job, digest_of_file(raw, complete), steps)
 
@@ -81,12 +85,13 @@ def new_directorates(read: Roster, known: dict[str, UUID]) -> list[str]:
 
 async def plan_lines(
     conn: Connection, lines: Sequence[Line], read: Roster, ministry_id: UUID, units: dict[str, UUID], now: datetime
-) -> list[Step]:
+) -> tuple[list[Step], int]:
+    """And of how many the end comes near."""
     entries = [line.entry for line in lines if line.entry is not None]
     standings = await jobs.standings(conn, ministry_id, [one.external_id for one in entries], [one.email for one in entries])
     elsewhere = await elsewhere_of(conn, ministry_id, entries)
     judged = iter(policy.judge_all(entries, standings, ministry_id, units, now.date(), elsewhere))
-    steps = []
+    steps, ends_soon = [], 0
     for line in lines:
         step = Step(0, line.number, "reject", line.code, line.about, read.header.cell("external_id", line.cells), None, line.cells, None)
         if line.code == "repeated":
@@ -95,8 +100,9 @@ async def plan_lines(
             found, standing = next(judged)
             step.verdict, step.code, step.about = found.verdict, found.code, found.about
             step.agent_id = standing.person.id if standing else None
+            ends_soon += policy.brings_end_near(found, standing, now)
         steps.append(step)
-    return steps
+    return steps, ends_soon
 
 
 async def elsewhere_of(conn: Connection, ministry_id: UUID, entries: Collection[Entry]) -> Elsewhere:

@@ -64,7 +64,7 @@ class SentFile(Body):
 
 class Confirmation(Body):
     accept_deactivations: Annotated[bool, Field(description="Needed when the dry run closes many accounts; with their number.")] = False
-    deactivations: Annotated[int | None, Field(ge=0, description="How many accounts you agree to close: the plan's own number.")] = None
+    deactivations: Annotated[int | None, Field(ge=0, description="How many accounts you agree to close: `closings` of the dry run.")] = None
 
 
 class ListLines(Query):
@@ -98,6 +98,8 @@ class OnboardingJob:
     people: int
     active_agents: int
     plan: dict[Verdict, int]
+    closings: int
+    """Accounts that it closes, or whose end it brings within 31 days: what a confirmation names."""
     guard_rails: list[str]
     """Why its confirmation must name the accounts that it closes; empty when it need not."""
     steps: int

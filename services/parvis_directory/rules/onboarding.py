@@ -28,7 +28,9 @@ LEASE = timedelta(seconds=30)
 """A runner that is not heard of for this long has ended: another goes on. A piece takes a hundredth of it."""
 FAILURES_MAX = 5
 """In a row, a lease apart: what fails for two minutes will fail tomorrow, and the ministry's next file waits for it."""
-DEACTIVATED_SHARE_MAX = 0.1
+ENDS_SOON = timedelta(days=31)
+"""An end that a file brings so near is a closing: at the next file it is too late to look."""
+CLOSED_SHARE_MAX = 0.1
 SHRUNK_SHARE_MIN = 0.5
 JUDGED_BY_THE_DIRECTORY = frozenset({"email-taken", "email-other", "left"})
 NOT_YET_MADE = UUID(int=0)
@@ -109,10 +111,13 @@ class Onboarding:
     """How many of each there were in truth, so far."""
     failed_why: str | None = None
     """Why it ended before its end."""
+    ends_soon: int | None = None
+    """Accounts whose end it brings near, by the dry run."""
 
     @property
-    def deactivations(self) -> int:
-        return self.plan.get("deactivate", 0)
+    def closings(self) -> int:
+        """What its confirmation must name when they are many."""
+        return self.plan.get("deactivate", 0) + (self.ends_soon or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,12 @@ def end_of(entry: Entry) -> datetime | None:
     return None if entry.leaves_on is None else datetime.combine(entry.leaves_on + timedelta(days=1), time(12), UTC)
 
 
+def brings_end_near(found: Judged, standing: Standing | None, now: datetime) -> bool:
+    end = found.changes.get("expires_at")
+    before = standing.person.expires_at if standing else None
+    return end is not None and end <= now + ENDS_SOON and (before is None or before > now + ENDS_SOON)
+
+
 def newcomer(entry: Entry, agent_id: UUID, ministry_id: UUID, units: Mapping[str, UUID | None]) -> Person:
     kind: Kind = entry.kind or "agent"
     return Person(
@@ -282,8 +293,9 @@ def why_failed(job: Onboarding, error: Exception) -> str:
 def guard_rails(job: Onboarding) -> list[str]:
     """Why a confirmation must name the accounts that it closes; empty when it need not."""
     found = []
-    if job.deactivations > DEACTIVATED_SHARE_MAX * job.active_agents:
-        found.append(f"it closes {job.deactivations} of the ministry's {job.active_agents} accounts")
+    if job.closings > CLOSED_SHARE_MAX * job.active_agents:
+        soon = f", {job.ends_soon} of them within {ENDS_SOON.days} days" if job.ends_soon else ""
+        found.append(f"it closes {job.closings} of the ministry's {job.active_agents} accounts{soon}")
     if job.complete and job.previous_people is not None and job.people < SHRUNK_SHARE_MIN * job.previous_people:
         found.append(f"the file has {job.people} people, and the last one had {job.previous_people}")
     return found
@@ -295,10 +307,10 @@ def check_confirmation(job: Onboarding, accept_deactivations: bool, deactivation
         raise Conflict(f"This file is {job.state}: only a draft is confirmed.")
     if now >= job.created_at + DRAFT_LIFE:
         raise Conflict(f"This dry run is more than {DRAFT_LIFE.days} days old: send the file again.")
-    if (why := guard_rails(job)) and not (accept_deactivations and deactivations == job.deactivations):
+    if (why := guard_rails(job)) and not (accept_deactivations and deactivations == job.closings):
         raise Conflict(
             f"Look again: {'; '.join(why)}. If that is right, confirm with "
-            f"`accept_deactivations: true` and `deactivations: {job.deactivations}`."
+            f"`accept_deactivations: true` and `deactivations: {job.closings}`."
         )
 
 

@@ -134,6 +134,7 @@ onboarding = sa.Table(
     sa.Column("lease_until", Moment),
     sa.Column("failures", sa.Integer),
     sa.Column("failed_why", sa.Text),
+    sa.Column("ends_soon", sa.Integer),
     sa.Index("ix_onboarding_ministry_id", "ministry_id", "id"),
 )
 onboarding_line = sa.Table(

@@ -100,8 +100,8 @@ async def confirm(request: Request, visitor: Visitor, form: Form) -> web.StreamR
     body: dict[str, Any] = {}
     if found["guard_rails"]:
         typed = form.get("deactivations", "").strip()
-        if not typed.isdecimal() or int(typed) != found["plan"].get("deactivate", 0):
-            raise Wrong("deactivations", "wrong.deactivations", number=found["plan"].get("deactivate", 0))
+        if not typed.isdecimal() or int(typed) != found["closings"]:
+            raise Wrong("deactivations", "wrong.deactivations", number=found["closings"])
         body = {"accept_deactivations": True, "deactivations": int(typed)}
     await portal.ask(visitor, "directory", "POST", f"{way}/confirm", body=body)
     return see(f"/onboarding/{found['id']}?done=confirmed")

@@ -55,8 +55,8 @@ WORDS = {
     "onboarding.confirm": ("Faire ce que montre l’essai", "Do what the dry run shows"),
     "onboarding.discard": ("Abandonner ce fichier", "Discard this file"),
     "onboarding.guard": (
-        "Attention : ce fichier ferme {number} comptes, plus qu’à l’ordinaire. Vérifiez qu’il est complet.",
-        "Look again: this file closes {number} accounts, more than is usual. Make sure that it is complete.",
+        "Attention : ce fichier ferme {number} comptes, tout de suite ou d’ici un mois, plus qu’à l’ordinaire. Vérifiez qu’il est complet.",
+        "Look again: this file closes {number} accounts, now or within a month, more than is usual. Make sure that it is complete.",
     ),
     "onboarding.deactivations": ("Nombre de comptes que vous acceptez de fermer", "Number of accounts that you agree to close"),
     "onboarding.deactivations.help": ("Recopiez le nombre ci-dessus.", "Copy the number above."),
