@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from parvis_directory import actions
-from parvis_directory.app import ACCOUNT_RATE
+from parvis_directory.api.sign_in import DESK
+from parvis_directory.app import ACCOUNT_RATE, ADDRESS_RATE
 
 from .conftest import ROOT, Town, basic
 from .test_people import audited, said
@@ -85,6 +86,17 @@ async def test_guessing_is_slowed_and_the_right_password_is_not_counted(town: To
         assert (await sign_in(town, password="wrong"))[0] == 401
     status, problem = await sign_in(town)
     assert status == 429 and "later" in problem["detail"]
+
+
+async def test_a_ministry_behind_one_address_signs_in_and_its_clients_go_on(town: Town) -> None:
+    town.directory.handles[DESK].by_address.monotonic = lambda: 0.0  # nothing is made good by waiting
+    client = await app_password(town, "bob")
+    for number in range(ADDRESS_RATE.burst + 5):
+        assert (await sign_in(town))[0] == 200, number
+    assert (await town.call("GET", AGENTS, **client))[0] == 200, "app passwords are counted by the same address"
+    for number in range(ADDRESS_RATE.burst):
+        await sign_in(town, name=f"guess{number}")
+    assert (await sign_in(town, name="ada"))[0] == 429, "who guesses is slowed by address all the same"
 
 
 async def test_a_token_counts_for_its_time_and_for_this_installation(town: Town) -> None:

@@ -103,11 +103,12 @@ async def sign_in(request: Request, body: SignIn) -> web.StreamResponse:
     refuse_other_sites(request)
     if not desk.is_open:
         raise NotFound("Passwords are not used here: sign in with your ministry's provider.")
-    limit_client(desk.by_address, request)
+    address = limit_client(desk.by_address, request)
     key = limit_account(desk.by_account, body.email)
     signed = await actions.sign_in(
         request[DB], body.email, body.password, hours_max=desk.hours_max, where=client_address(request), now=request[CLOCK]()
     )
+    desk.by_address.give_back(address)
     desk.by_account.give_back(key)
     answer = web.json_response({"agent_id": str(signed.agent.id), "csrf_token": signed.session.csrf})
     answer.set_cookie(
