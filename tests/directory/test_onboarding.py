@@ -222,6 +222,26 @@ async def test_ends_that_come_near_are_named_like_closed_accounts(town: Town) ->
     assert (again["plan"], again["closings"]) == ({"unchanged": 17}, 0), "an end that is near already is no news"
 
 
+async def test_a_file_does_not_close_whoever_sends_or_confirms_it(town: Town) -> None:
+    yesterday = (town.clock() - timedelta(days=1)).strftime("%d/%m/%Y")
+    await town.add("ava", "interieur", "ministry_administrator")
+    both = {1: "ada@interieur.example.org", 2: "ava@interieur.example.org"}
+    await bring(town, file_of([*(person(number, courriel=email) for number, email in both.items()), person(3)]))
+    departed = {"date de départ": yesterday}
+    _, job = await send(town, file_of([person(1, courriel=both[1], **departed), person(3)]))
+    assert job["plan"] == {"reject": 1, "unchanged": 1, "deactivate": 1} and (await reasons(town, job))[2] == "self"
+    assert (await confirm(town, job, by="ava", accept_deactivations=True, deactivations=1))[0] == 202
+    await work(town)
+    assert (await look(town, job))["done"] == {"reject": 1, "unchanged": 2}
+    _, job = await send(town, file_of([person(3)]), by="ava")
+    assert job["plan"] == {"unchanged": 2, "deactivate": 1}
+    assert (await confirm(town, job, by="oli", accept_deactivations=True, deactivations=1))[0] == 202
+    await work(town)
+    assert {number: one.state for number, one in (await aboard(town)).items()} == {
+        "000001": "left", "000002": "active", "000003": "active",
+    }  # fmt: skip
+
+
 async def test_a_few_closed_accounts_are_confirmed_without_more_and_a_file_of_half_the_size_is_not(town: Town) -> None:
     await bring(town, file_of(person(number) for number in range(1, 31)))
     _, job = await send(town, file_of(person(number) for number in range(1, 28)))

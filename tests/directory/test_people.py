@@ -123,6 +123,16 @@ async def test_suspended_an_agent_is_refused_at_once_and_reinstated_let_in_by_a_
     assert (await town.call("PATCH", path, by="ada", body={"state": "active"}, If_Match='"4"'))[0] == 409
 
 
+async def test_a_guest_whose_end_has_come_is_suspended_at_once(town: Town) -> None:
+    await town.add("gus", "interieur", kind="guest")
+    town.clock.advance(days=1, seconds=1)
+    await town.add("ada2", "interieur", "ministry_administrator")
+    path = f"{AGENTS}/{town.ids['gus']}"
+    assert (await town.call("PATCH", path, by="ada2", body={"state": "suspended"}, If_Match='"1"'))[0] == 200
+    past = {"expires_at": town.clock().isoformat()}
+    assert (await town.call("PATCH", path, by="ada2", body=past, If_Match='"2"'))[0] == 422, "a new end is still one to come"
+
+
 async def test_an_operator_moves_an_agent_who_keeps_their_identity(town: Town) -> None:
     path, body = f"{AGENTS}/{town.ids['bob']}", {"ministry_id": str(town.ministries["ecologie"])}
     assert (await town.call("POST", f"{path}/move", by="ada", body=body, If_Match='"1"'))[0] == 403

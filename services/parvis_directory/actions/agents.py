@@ -105,7 +105,8 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
     if "roles" in values:
         values["roles"] = sorted({*values["roles"], "agent"})
         rules.check_roles(asker, person.roles, values["roles"])
-    rules.check_expiry(person.kind, values.get("expires_at", person.expires_at), now)
+    if "expires_at" in values:
+        rules.check_expiry(person.kind, values["expires_at"], now)
     state: State = values.pop("state", person.state)
     if state != person.state:
         person = await _change_state(tx, asker, person, state, now)

@@ -20,7 +20,7 @@ from parvis_directory.rules import onboarding as policy
 from parvis_directory.rules import roster as reader
 from parvis_directory.rules.domains import domain_of
 from parvis_directory.rules.moves import check_open
-from parvis_directory.rules.onboarding import Elsewhere, Onboarding, Step
+from parvis_directory.rules.onboarding import Elsewhere, Judged, Onboarding, Step
 from parvis_directory.rules.roster import Entry, Line, Roster
 from parvis_directory.store import domains, moves
 from parvis_directory.store import onboardings as jobs
@@ -53,11 +53,11 @@ async def plan_onboarding(database: Database, asker: Asker, ministry_id: UUID, r
         steps: list[Step] = []
         ends_soon = 0
         for first in range(0, len(read.lines), PIECE):
-            some, soon = await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, now)
+            some, soon = await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, asker, now)
             steps += some
             ends_soon += soon
         if complete:
-            steps += await plan_absent(conn, read, ministry_id)
+            steps += await plan_absent(conn, read, ministry_id, asker)
         previous, active = await jobs.previous_people(conn, ministry_id), await jobs.active_agents(conn, ministry_id)
     for number, step in enumerate(steps, 1):
         step.step = number
@@ -84,7 +84,7 @@ def new_directorates(read: Roster, known: dict[str, UUID]) -> list[str]:
 
 
 async def plan_lines(
-    conn: Connection, lines: Sequence[Line], read: Roster, ministry_id: UUID, units: dict[str, UUID], now: datetime
+    conn: Connection, lines: Sequence[Line], read: Roster, ministry_id: UUID, units: dict[str, UUID], asker: Asker, now: datetime
 ) -> tuple[list[Step], int]:
     """And of how many the end comes near."""
     entries = [line.entry for line in lines if line.entry is not None]
@@ -98,8 +98,9 @@ async def plan_lines(
             step.verdict = "repeated"
         elif line.entry is not None:
             found, standing = next(judged)
+            found = policy.spare_oneself(found, standing, [asker.id], line.number)
             step.verdict, step.code, step.about = found.verdict, found.code, found.about
-            step.agent_id = standing.person.id if standing else None
+            step.agent_id = standing.person.id if standing and found.verdict != "reject" else None
             ends_soon += policy.brings_end_near(found, standing, now)
         steps.append(step)
     return steps, ends_soon
@@ -112,17 +113,15 @@ async def elsewhere_of(conn: Connection, ministry_id: UUID, entries: Collection[
     return Elsewhere(frozenset(foreign), frozenset(gone))
 
 
-async def plan_absent(conn: Connection, read: Roster, ministry_id: UUID) -> list[Step]:
+async def plan_absent(conn: Connection, read: Roster, ministry_id: UUID, asker: Asker) -> list[Step]:
     """A step for each agent whom a file brought once, and whom this one does not mention in any way."""
     mentioned = policy.mentioned_in(read.header, read.lines)
     steps: list[Step] = []
     after = queries.START
     while page := await jobs.known_agents(conn, ministry_id, after, PIECE):
-        steps += [
-            Step(0, None, "deactivate", "missing", "", one.external_id, one.person.id, None, None)
-            for one in page
-            if not mentioned.holds(one)
-        ]
+        for one in (one for one in page if not mentioned.holds(one)):
+            found = policy.spare_oneself(Judged("deactivate", "missing"), one, [asker.id], None)
+            steps.append(Step(0, None, found.verdict, found.code, "", one.external_id, one.person.id, None, None))
         after = page[-1].person.id
     return steps
 

@@ -142,6 +142,7 @@ async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime)
             found, standing = Judged("reject", lines[step.step].code, lines[step.step].about), None
         else:
             found, standing = Judged(step.verdict, step.code, step.about), None
+        found = policy.spare_oneself(found, standing, [job.created_by, job.confirmed_by], step.line)
         if found.verdict == "create":
             made = policy.newcomer(entries[step.step], new_id(), job.ministry_id, units)
             work.joining.append((made, entries[step.step].external_id))

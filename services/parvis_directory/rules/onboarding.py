@@ -32,7 +32,7 @@ ENDS_SOON = timedelta(days=31)
 """An end that a file brings so near is a closing: at the next file it is too late to look."""
 CLOSED_SHARE_MAX = 0.1
 SHRUNK_SHARE_MIN = 0.5
-JUDGED_BY_THE_DIRECTORY = frozenset({"email-taken", "email-other", "left"})
+JUDGED_BY_THE_DIRECTORY = frozenset({"email-taken", "email-other", "left", "self"})
 NOT_YET_MADE = UUID(int=0)
 """Stands, in a dry run, for a directorate that its confirmation will make."""
 DIRECTORATES_MAX = 500
@@ -234,6 +234,13 @@ def judge_absent(standing: Standing | None, external_id: str, ministry_id: UUID)
 def end_of(entry: Entry) -> datetime | None:
     """The last day is a whole one, wherever the agent works on it."""
     return None if entry.leaves_on is None else datetime.combine(entry.leaves_on + timedelta(days=1), time(12), UTC)
+
+
+def spare_oneself(found: Judged, standing: Standing | None, who: Collection[UUID | None], line: int | None) -> Judged:
+    """Nobody closes the account that they send or confirm the file by: a line is refused, who is missing stays."""
+    if found.verdict != "deactivate" or standing is None or standing.person.id not in who:
+        return found
+    return Judged("reject" if line else "unchanged", "self")
 
 
 def brings_end_near(found: Judged, standing: Standing | None, now: datetime) -> bool:

@@ -34,6 +34,7 @@ REASONS = {
         "this account was closed; for a new contract give an arrival date after that",
         "ce compte a été fermé ; pour un nouveau contrat, donnez une date d’arrivée postérieure",
     ),
+    "self": Words("this account is yours; another administrator closes it", "ce compte est le vôtre ; un autre administrateur le ferme"),
     "repeated": Words("the same as line {}", "identique à la ligne {}"),
     "later": Words("arrives on {}: send the file again then", "arrive le {} : renvoyez le fichier à cette date"),
     "gone": Words("left before coming aboard", "parti avant d’avoir un compte"),
