@@ -213,7 +213,7 @@ def words_for(language: Language, refused: Refused) -> str:
 
 KNOWN = frozenset(
     "bad-request unauthorized forbidden not-found request-timeout conflict key-reused precondition-failed too-large unsupported-media-type "
-    "invalid too-many-requests quota-exceeded holds-restricted in-trash".split()
+    "invalid too-many-requests quota-exceeded holds-restricted in-trash bad-name".split()
 )
 
 

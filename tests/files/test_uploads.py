@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from parvis_files.blobs.disk import crc64nvme
 from parvis_files.rules.uploads import INTENT_LIFE, LEASE, PART_BYTES, SINGLE_BYTES_MAX
+from parvis_files.store import item as item_table
 from parvis_files.store import upload as upload_table
 from parvis_kit.testing.databases import queries
 
@@ -168,6 +169,50 @@ async def test_what_would_hurt_is_refused_with_a_reason_and_reserves_nothing(off
     got, problem, _ = await office.declare(office.root("ada"), **{"name": "a.txt", "content": b"1", "by": "ada"} | values)
     assert got == status and (problem.get("detail") or problem["errors"])
     assert await office.quota("ada") == (0, 0) and await office.said() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a:b.txt",
+        "what?.txt",
+        "a|b",
+        "a*b",
+        'x"y',
+        "a<b",
+        "a>b",
+        "CONIN$",
+        "conout$.txt",
+        "a\u180eb",
+        "soft\u00adhyphen",
+        "tag\U000e0041.txt",
+    ],
+)
+async def test_a_name_that_some_computer_could_not_keep_or_nobody_sees_is_refused_wherever_it_comes_from(office: Office, name: str) -> None:
+    root = office.root("ada")
+    folder = await office.folder(root, "folder", by="ada")
+    doors = [("POST", f"folders/{root}/uploads", {"size_bytes": 1, "sha256": "0" * 64}), ("POST", f"folders/{root}/folders", {})]
+    doors += [("PATCH", f"items/{folder}", {}), ("POST", "spaces", {})]
+    for method, way, body in doors:
+        status, problem, _ = await office.call(method, way, by="ada", body=body | {"name": name}, If_Match='"1"')
+        assert (status, problem["type"]) == (422, "urn:parvis:problem:bad-name") and problem["detail"], way
+    assert await office.names(root, by="ada") == ["folder"]
+
+
+@pytest.mark.parametrize(
+    "name", ["می\u200cخواهم.txt", "famille 👨\u200d👩\u200d👧.jpg", "14h30 – « bilan » (n° 2) #1 & 50 %.odt", "❤\ufe0f"]
+)
+async def test_a_name_that_all_can_keep_is_taken(office: Office, name: str) -> None:
+    await office.store(office.root("ada"), name, b"1", by="ada")
+    assert await office.names(office.root("ada"), by="ada") == [name]
+
+
+async def test_an_item_keeps_a_name_that_it_has_from_before(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "folder", by="ada")
+    async with office.files.database.transaction() as tx:
+        await tx.execute(sa.update(item_table).where(item_table.c.id == UUID(folder)).values(name="a:b"))
+    status, item, _ = await office.call("PATCH", f"items/{folder}", by="ada", body={"name": "a:b", "restricted": True}, If_Match='"1"')
+    assert (status, item["name"], item["restricted"]) == (200, "a:b", True)
 
 
 async def test_names_are_one_in_whatever_form_they_are_composed(office: Office) -> None:

@@ -60,7 +60,7 @@ async def change_item(
     seen, change_id = await locked(tx, asker, item_id, "share" if restricted is not None else "write")
     check_revision(seen.item.revision, if_match)
     check_no_root(seen.item, "renamed, moved or restricted")
-    kept = checked_name(name) if name is not None else seen.item.name
+    kept = seen.item.name if name is None or name == seen.item.name else checked_name(name)  # its name from before it keeps
     moved = parent_id is not None and parent_id != seen.item.parent_id
     if moved and parent_id is not None:
         await _check_may_lie(tx, asker, seen, parent_id)

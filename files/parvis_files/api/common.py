@@ -38,7 +38,14 @@ BLOBS: web.RequestKey[BlobStore] = web.RequestKey("BLOBS")
 TERMS = web.RequestKey("TERMS", Configured)
 MADE = Kept(TypeAdapter(UUID))
 """What an answer is made from again when its request comes again: the id."""
-Name = Annotated[str, Field(min_length=1, max_length=255, description="At most 255 bytes; no path, no control character.")]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        description='At most 255 bytes; one that every system can keep: no path, no control character, none of < > : " | ? *.',
+    ),
+]
 Conflicting = Annotated[ConflictRule, Field(description="When the name is taken: another name, a version of that file, or a refusal.")]
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from parvis_files import actions, queries
 from parvis_files.api.common import MADE, TERMS, Conflicting, ItemShown, Name, asked, asker_of, show
 from parvis_files.rules import Entry
+from parvis_files.rules.names import BadName
 from parvis_files.rules.rights import HoldsRestricted
 
 ROUTES = Routes("files", "1")
@@ -46,7 +47,9 @@ async def list_items(request: Request, folder_id: UUID, query: Listing) -> Page[
         return await queries.items_in(conn, asker_of(request), folder_id, query.after, query.limit)
 
 
-@ROUTES.post("/api/files/v1/folders/{folder_id}/folders", scope="files:write", problems=(NotFound, Conflict), headers=ETAG | LOCATION)
+@ROUTES.post(
+    "/api/files/v1/folders/{folder_id}/folders", scope="files:write", problems=(NotFound, Conflict, BadName), headers=ETAG | LOCATION
+)
 async def make_folder(request: Request, folder_id: UUID, body: NewFolder, key: IdempotencyKey) -> Reply[ItemShown]:
     """Make a folder in a folder."""
     asker, now = asker_of(request), request[CLOCK]()
@@ -64,7 +67,9 @@ async def get_item(request: Request, item_id: UUID) -> Reply[ItemShown]:
         return show(await queries.item_for(conn, asker_of(request), item_id, trash=None))
 
 
-@ROUTES.patch("/api/files/v1/items/{item_id}", scope="files:write", problems=(NotFound, PreconditionFailed, Conflict), headers=ETAG)
+@ROUTES.patch(
+    "/api/files/v1/items/{item_id}", scope="files:write", problems=(NotFound, PreconditionFailed, Conflict, BadName), headers=ETAG
+)
 async def change_item(request: Request, item_id: UUID, body: ChangedItem, if_match: IfMatch) -> Reply[ItemShown]:
     """Rename, move, restrict; what is left out stays."""
     asker = asker_of(request)

@@ -12,6 +12,7 @@ from pydantic import Field
 from parvis_files import actions, queries
 from parvis_files.api.common import MADE, TERMS, ItemShown, Name, Paging, SpaceShown, asked, asker_of, show_item, show_space
 from parvis_files.queries import Change, Hit
+from parvis_files.rules.names import BadName
 from parvis_files.rules.quotas import Quota
 
 ROUTES = Routes("files", "1")
@@ -53,7 +54,7 @@ async def list_spaces(request: Request, query: Paging) -> Page[SpaceShown]:
     return Page([show_space(request, one) for one in found], str(found[-1].id) if len(found) == query.limit else None)
 
 
-@ROUTES.post("/api/files/v1/spaces", scope="files:write", headers=LOCATION)
+@ROUTES.post("/api/files/v1/spaces", scope="files:write", problems=(BadName,), headers=LOCATION)
 async def create_space(request: Request, body: NewSpace, key: IdempotencyKey) -> Reply[SpaceShown]:
     """Make a shared space; you manage it. Share its root with agents and teams."""
     asker, now = asker_of(request), request[CLOCK]()
@@ -83,7 +84,7 @@ async def get_space(request: Request, space_id: UUID) -> SpaceShown:
         return show_space(request, (await queries.space_for(conn, asker_of(request), space_id)).space)
 
 
-@ROUTES.patch("/api/files/v1/spaces/{space_id}", scope="files:write", problems=(NotFound, Conflict))
+@ROUTES.patch("/api/files/v1/spaces/{space_id}", scope="files:write", problems=(NotFound, Conflict, BadName))
 async def change_space(request: Request, space_id: UUID, body: ChangedSpace) -> SpaceShown:
     """Rename a space that you manage."""
     asker = asker_of(request)

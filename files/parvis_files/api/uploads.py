@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from parvis_files import actions, queries
 from parvis_files.api.common import BLOBS, MADE, TERMS, Conflicting, Name, Paging, asked, asker_of
 from parvis_files.blobs import Signed
+from parvis_files.rules.names import BadName
 from parvis_files.rules.quotas import QuotaExceeded
 from parvis_files.rules.uploads import PARTS_ASKED_MAX, PARTS_MAX, ConflictRule, Declared, InTrash, State, Upload, parts_of
 
@@ -141,7 +142,10 @@ async def _declare(
 
 
 @ROUTES.post(
-    "/api/files/v1/folders/{folder_id}/uploads", scope="files:write", problems=(NotFound, Conflict, QuotaExceeded), headers=LOCATION
+    "/api/files/v1/folders/{folder_id}/uploads",
+    scope="files:write",
+    problems=(NotFound, Conflict, QuotaExceeded, BadName),
+    headers=LOCATION,
 )
 async def declare_upload(request: Request, folder_id: UUID, body: NewUpload, key: IdempotencyKey) -> Reply[UploadShown]:
     """Say what is coming into a folder; the answer says where to send it. The root of a space is a folder too."""

@@ -193,6 +193,7 @@ function reason(form, error) {
   if (error instanceof Refused && error.code === "quota-exceeded") return words.quota ?? "";
   if (error instanceof Refused && error.status === 401) return words.signedOut ?? "";
   if (error instanceof Refused && (error.status === 403 || error.status === 404)) return words.forbidden ?? "";
+  if (error instanceof Refused && error.code === "bad-name") return words.badName ?? "";
   if (error instanceof Refused && error.code === "in-trash") return words.inTrash ?? "";
   if (error instanceof Refused && error.status === 409) return words.conflict ?? "";
   if (error instanceof DOMException && error.name === "NotReadableError") return words.unreadable ?? "";

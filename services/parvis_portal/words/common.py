@@ -112,6 +112,12 @@ WORDS = {
         "Le dossier ou le fichier de destination est à la corbeille : faites-le restaurer, ou envoyez ailleurs.",
         "The folder or file that this goes to is in the trash: have it restored, or send it elsewhere.",
     ),
+    "problem.bad-name": (
+        'Ce nom ne convient pas : ni < > : " / \\ | ? *, ni caractère invisible, ni espace au début ou à la fin, ni point à la fin, '
+        "ni nom réservé par Windows, 255 octets au plus.",
+        'This name will not do: none of < > : " / \\ | ? *, nothing invisible, no space at either end, no dot at the end, '
+        "no name that Windows reserves, at most 255 bytes.",
+    ),
     "problem.other": ("Cela n’a pas pu être fait.", "This could not be done."),
     "home.hello": ("Bonjour, {name}", "Hello, {name}"),
     "home.answer": ("Répondre", "Answer"),
