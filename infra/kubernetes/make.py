@@ -121,7 +121,8 @@ def service_of(name: str) -> list[dict[str, Any]]:
 
 def proxy() -> list[dict[str, Any]]:
     """The same file as everywhere, from the ConfigMap that docs/operating-kubernetes.md makes of it."""
-    environment = {"PROXY_BIND": ":8080", "PROXY_METRICS_BIND": ":8404"} | {f"PROXY_{name.upper()}": at for name, at in UPSTREAMS.items()}
+    environment = {"PROXY_BIND": ":8080", "PROXY_METRICS_BIND": ":8404", "PROXY_TRUSTED": "10.0.0.0/8"}  # the Ingress, which ends TLS
+    environment |= {f"PROXY_{name.upper()}": at for name, at in UPSTREAMS.items()}
     one = {
         "name": "haproxy", "image": "registry.example.org/haproxy:2.6.12-alpine", "securityContext": LOCKED,
         "env": [{"name": name, "value": value} for name, value in environment.items()],

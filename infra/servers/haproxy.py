@@ -35,7 +35,7 @@ def main() -> None:
         addresses = dict(one.split("=", 1) for one in asked.upstream)
         if missing := [name for name in UPSTREAMS if name not in addresses]:
             raise CannotStart(f"say where these are, as --upstream files=127.0.0.1:8080: {', '.join(missing)}")
-        with workplace(asked.dir) as place, run(program, place, port, metrics_port, asked.fd, addresses) as (process, log):
+        with workplace(asked.dir) as place, run(program, place, port, metrics_port, asked, addresses) as (process, log):
             ready(
                 url=f"http://127.0.0.1:{port}",
                 metrics=f"http://127.0.0.1:{metrics_port}/metrics",
@@ -54,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=a_port, help="where agents come in; by default a free one")
     parser.add_argument("--fd", type=int, help="a socket that already listens there, and goes on while this ends and is started again")
     parser.add_argument("--metrics-port", type=a_port, help="where Prometheus scrapes; by default a free one")
+    parser.add_argument("--trusted", action="append", default=[], metavar="NETWORK", help="of proxies in front of it; by default none")
     parser.add_argument("--dir", type=Path, help="where its log lies, and stays; by default a temporary folder")
     return parser.parse_args()
 
@@ -80,14 +81,15 @@ def version_of(program: str) -> str:
 
 @contextlib.contextmanager
 def run(
-    program: str, place: Path, port: int, metrics_port: int, fd: int | None, addresses: Mapping[str, str]
+    program: str, place: Path, port: int, metrics_port: int, asked: argparse.Namespace, addresses: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """SIGTERM to this starter lets the requests at work finish. SIGUSR2 to the process that it names reads the configuration again."""
-    log = place / "proxy.log"
+    log, fd = place / "proxy.log", asked.fd
     environ = {
         **os.environ,
         "PROXY_BIND": f"127.0.0.1:{port}" if fd is None else f"fd@{fd}",
         "PROXY_METRICS_BIND": f"127.0.0.1:{metrics_port}",
+        "PROXY_TRUSTED": " ".join(asked.trusted),
         **{f"PROXY_{name.upper()}": address for name, address in addresses.items()},
     }
     command = [program, "-W", "-db", "-f", CONFIGURATION]

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import asyncpg
@@ -124,6 +126,56 @@ def test_the_proxy_answers_says_who_is_away_and_leaves_nothing_behind(haproxy_sc
             missing("HAProxy", str(reason))
     assert not Path(said["dir"]).exists()
     assert not alive(int(said["pid"]))
+
+
+class Told(BaseHTTPRequestHandler):
+    """Answers with what it was told of who asks, and how."""
+
+    def do_GET(self) -> None:
+        told = {name: self.headers.get_all(f"X-Forwarded-{name}") for name in ("For", "Proto")}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def upstreams() -> Iterator[list[str]]:
+    """One server for all of them, as the proxy is told of it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield [part for name in UPSTREAMS for part in ("--upstream", f"{name}=127.0.0.1:{server.server_port}")]
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said_by_caller", "passed_on"),
+    [
+        ([], {"For": "198.51.100.9", "Proto": "https"}, {"For": ["127.0.0.1"], "Proto": ["http"]}),
+        (["192.0.2.0/24"], {"For": "198.51.100.9", "Proto": "https"}, {"For": ["127.0.0.1"], "Proto": ["http"]}),
+        (
+            ["192.0.2.0/24", "127.0.0.0/8"],
+            {"For": "198.51.100.9", "Proto": "https"},
+            {"For": ["198.51.100.9", "127.0.0.1"], "Proto": ["https"]},
+        ),
+        (["127.0.0.0/8"], {"For": "198.51.100.9"}, {"For": ["198.51.100.9", "127.0.0.1"], "Proto": ["http"]}),
+    ],
+    ids=["nobody is trusted", "another network is", "the caller is", "the caller is, and says half"],
+)
+def test_the_proxy_says_for_whom_it_asks_and_takes_nobody_s_word_but_a_proxy_s(
+    haproxy_script: Path, upstreams: list[str], trusted: list[str], said_by_caller: dict[str, str], passed_on: dict[str, list[str]]
+) -> None:
+    options = [*upstreams, *(part for one in trusted for part in ("--trusted", one))]
+    try:
+        with started(haproxy_script, *options) as said:
+            headers = {f"X-Forwarded-{name}": value for name, value in said_by_caller.items()}
+            for path in ("/_matrix/client/versions", "/api/files/v1/spaces", "/"):
+                with urllib.request.urlopen(urllib.request.Request(f"{said['url']}{path}", headers=headers), timeout=10) as answer:
+                    assert json.load(answer) == passed_on
+    except ServerMissing as reason:
+        missing("HAProxy", str(reason))
 
 
 async def test_the_proxy_does_not_outlive_a_starter_that_was_killed(haproxy_script: Path, open_folder: Path) -> None:

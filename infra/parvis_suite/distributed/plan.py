@@ -26,6 +26,7 @@ SCRAPE_SECONDS = 5
 TARGETS_FILE = "metrics-targets.json"
 SERVER_NAME = "127.0.0.1"
 """What Matrix ids end in; the same whatever the port is."""
+TRUSTED = "127.0.0.0/8"
 SERVERS = Path("infra/servers")
 
 
@@ -81,7 +82,7 @@ class Plan:
         return {
             "PARVIS_DATA": str(self.folder),
             "PARVIS_PUBLIC_URL": self.base_url,
-            "PARVIS_TRUSTED_PROXIES": '["127.0.0.0/8"]',
+            "PARVIS_TRUSTED_PROXIES": json.dumps([TRUSTED]),
             "PARVIS_DATABASE_URL": f"postgresql://127.0.0.1:{at['postgres']}/postgres",
             "PARVIS_DATABASE_PASSWORD_FILE": str(self.folder / "database-password"),
             "PARVIS_DATABASE_ADMIN_URL": f"postgresql://postgres@127.0.0.1:{at['postgres']}/postgres",
@@ -128,7 +129,8 @@ class Plan:
         where |= {"homeserver": self.ports["synapse"], "blobs": self.ports["seaweedfs"]}
         upstreams = [part for name, port in where.items() for part in ("--upstream", f"{name}=127.0.0.1:{port}")]
         metrics = self.ports["proxy.metrics"]
-        named = ["--port", str(self.port), "--fd", str(fd), "--metrics-port", str(metrics), *upstreams]
+        # the portal asks through it, on behalf of agents
+        named = ["--port", str(self.port), "--fd", str(fd), "--metrics-port", str(metrics), "--trusted", TRUSTED, *upstreams]
         made = self.starter("haproxy", *named)
         return Program("proxy", made.command, port=self.port, metrics=[f"127.0.0.1:{metrics}"], is_server=True, fds=[fd])
 
