@@ -114,6 +114,14 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel("Blobs that nothing refers to", "max(parvis_files_blobs_orphan)", "orphans"),
             Panel("Versions whose bytes are missing", "max(parvis_files_blobs_missing)", "missing"),
             Panel("The blob store is in order", 'min(parvis_check_ok{check="files.blobs"})', "store"),
+            Panel("Requests at SeaweedFS a second", "sum by (type) (rate(SeaweedFS_s3_request_total[5m]))", "{{type}}", "reqps"),
+            Panel(
+                "95 of 100 requests at SeaweedFS are quicker than",
+                "histogram_quantile(0.95, sum by (type, le) (increase(SeaweedFS_s3_request_seconds_bucket[1h])))",
+                "{{type}}",
+                "s",
+            ),
+            Panel("Room on the disks of SeaweedFS", 'min by (name) (SeaweedFS_volumeServer_resource{type="avail"})', "{{name}}", "bytes"),
         ],
     ),
     "calendar": (
@@ -140,6 +148,21 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 "s",
             ),
             Panel("Long polls that wait", "sum(parvis_matrix_waiting)", "waiting"),
+            Panel(
+                "Requests at Synapse a second",
+                "sum by (servlet) (rate(synapse_http_server_response_time_seconds_count[5m]))",
+                "{{servlet}}",
+                "reqps",
+            ),
+            Panel(
+                "95 of 100 requests at Synapse are quicker than (polls wait)",
+                "histogram_quantile(0.95, sum by (servlet, le) (increase(synapse_http_server_response_time_seconds_bucket[1h])))",
+                "{{servlet}}",
+                "s",
+            ),
+            Panel(
+                "Events that it pushes a second", "sum by (service) (rate(synapse_appservice_api_sent_events_total[5m]))", "to {{service}}"
+            ),
         ],
     ),
     "cost": (

@@ -38,7 +38,7 @@ def main() -> None:
         port = asked.port or free_port()
         if not is_free(port):
             raise CannotStart(f"port {port} is taken by another process; say another one with --port, or none")
-        with workplace(asked.dir) as place, run(weed, place, port) as (process, log):
+        with workplace(asked.dir) as place, run(weed, place, port, asked.metrics_port) as (process, log):
             seconds = f"{time.monotonic() - began:.1f}"
             ready(endpoint=f"http://127.0.0.1:{port}", access_key=ACCESS_KEY, secret=SECRET, dir=place, pid=process.pid, seconds=seconds)
             hold(process, log, parent)
@@ -48,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("install", nargs="?", choices=["install"], help="fetch what is needed and start nothing")
     parser.add_argument("--port", type=a_port, help="of S3; by default a free one")
+    parser.add_argument("--metrics-port", type=a_port, help="of its own metrics; by default it has none")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
 
@@ -77,7 +78,7 @@ def program() -> Path:
 
 
 @contextlib.contextmanager
-def run(weed: Path, place: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def run(weed: Path, place: Path, port: int, metrics_port: int | None) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     log, inner = place / "weed.log", {name: free_port() for name in INNER}
     (place / "data").mkdir(exist_ok=True)
     credentials = {"accessKey": ACCESS_KEY, "secretKey": SECRET}
@@ -89,6 +90,7 @@ def run(weed: Path, place: Path, port: int) -> Iterator[tuple[subprocess.Popen[b
     command += [f"-s3.port.grpc={inner['s3.grpc']}"]
     command += [f"-{one}.port{kind}={inner[one + kind]}" for one in ("master", "volume", "filer") for kind in ("", ".grpc")]
     command += ["-volume.max=1000", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0", "-master.telemetry=false"]
+    command += [f"-metricsPort={metrics_port}"] if metrics_port else []
     command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"]
     written = f"http://127.0.0.1:{inner['filer']}/parvis-ready"
     ready_to_write = lambda: answers(port) and writes(written)  # noqa: E731

@@ -124,7 +124,8 @@ def test_images_are_those_that_were_tested() -> None:
 
 def test_prometheus_scrapes_every_process_of_compose() -> None:
     targets = {one["targets"][0] for one in json.loads((ROOT / "infra/compose/targets.json").read_text())}
-    wanted = {"proxy:8404"}
+    wanted = {"proxy:8404", "seaweedfs:9090"}
+    assert "-metricsPort=9090" in SERVICES["seaweedfs"]["command"]
     for name, one in OURS.items():
         if name != "migrate":
             command = [str(part) for part in one["command"]]

@@ -90,7 +90,8 @@ RECORDED = {one["record"]: one["expr"] for one in rules() if "record" in one}
 
 def names_in(expression: str) -> set[str]:
     """Of the series that a query reads in the end, through what rules have recorded."""
-    found = set(re.findall(r"\b(parvis[_:][\w:]+|(?:process|python|haproxy)_\w+|up\b)", re.sub(r'"[^"]*"', '""', expression)))
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    found = set(re.findall(r"\b(parvis[_:][\w:]+|(?:process|python|haproxy|synapse|SeaweedFS)_\w+|up\b)", bare))
     bases = {one for one in found if one not in RECORDED}
     return bases.union(*(names_in(RECORDED[one]) for one in found - bases))
 
@@ -120,7 +121,8 @@ def test_every_figure_of_ours_says_what_it_is(known: dict[str, str]) -> None:
 def test_every_process_is_scraped_each_worker_by_itself(prometheus: Prometheus, answers: dict[str, list[Any]]) -> None:
     up = {one["metric"]["process"] for one in prometheus.rows("up == 1")}
     workers = {"files-1", "files-2", "calendar-1", "calendar-2"}
-    assert workers | {"directory-1", "messaging-1", "billing-1", "portal-1", "proxy-1", "prometheus-1"} == up
+    single = {"directory", "messaging", "billing", "portal", "proxy", "prometheus", "synapse", "seaweedfs"}
+    assert workers | {f"{one}-1" for one in single} == up
     leaders = prometheus.rows("sum by (service) (parvis_relay_leader)")
     assert {(one["metric"]["service"], one["value"][1]) for one in leaders} >= {("files", "1"), ("calendar", "1")}, "one, of two workers"
 

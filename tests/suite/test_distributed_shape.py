@@ -146,11 +146,13 @@ def test_the_homeserver_s_own_door_and_the_figures_are_not_reached_through_the_p
 def test_every_process_says_figures_of_itself_and_is_listed_for_prometheus(distributed: Shape) -> None:
     targets = json.loads((distributed.folder / "metrics-targets.json").read_text())
     listed = {one["labels"]["process"]: one["targets"][0] for one in targets}
-    assert {"files-1", "files-2", "calendar-1", "calendar-2", "portal-1", "proxy-1", "directory-1", "messaging-1", "billing-1"} <= set(
-        listed
-    )
+    ours = {"files-1", "files-2", "calendar-1", "calendar-2", "portal-1", "directory-1", "messaging-1", "billing-1"}
+    others = {
+        "proxy-1": b"haproxy_process", "prometheus-1": b"prometheus_build_info", "synapse-1": b"synapse_build_info",
+        "seaweedfs-1": b"SeaweedFS_build_info",
+    }  # fmt: skip
+    assert set(listed) == ours | set(others)
     for process, address in listed.items():
-        others = {"proxy-1": b"haproxy_process", "prometheus-1": b"prometheus_build_info"}
         wanted = others.get(process, b"parvis_build_info")
         assert wanted in asked(f"http://{address}/metrics")[1], process
 

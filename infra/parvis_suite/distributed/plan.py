@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from parvis_messaging.homeserver import registration
@@ -103,12 +103,16 @@ class Plan:
         kafka = [self.starter("kafka", "--port", str(self.ports["kafka"]))] if self.kafka else []
         return [
             self.starter("postgres", "--port", str(self.ports["postgres"]), "--connections", "300"),
-            self.starter("seaweedfs", "--port", str(self.ports["seaweedfs"])),
-            self.starter(
-                "synapse", "--port", str(self.ports["synapse"]), "--server-name", SERVER_NAME, "--registration", str(self.registration)
-            ),
+            self.observed("seaweedfs"),
+            self.observed("synapse", "--server-name", SERVER_NAME, "--registration", str(self.registration)),
             *kafka,
         ]
+
+    def observed(self, name: str, *arguments: str) -> Program:
+        """A server that says figures of itself, on a port of its own."""
+        metrics = self.ports[f"{name}.metrics"]
+        made = self.starter(name, "--port", str(self.ports[name]), "--metrics-port", str(metrics), *arguments)
+        return replace(made, metrics=[f"127.0.0.1:{metrics}"])
 
     def services(self) -> list[Program]:
         return [self.service(name) for name in (*BUILDERS, *WITHOUT_TABLES)]
@@ -148,7 +152,8 @@ class Plan:
 
 def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan:
     """Every port chosen, and the secrets made where there are none."""
-    wanted = ["postgres", "seaweedfs", "synapse", "kafka", "proxy.metrics", "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
+    servers = ["postgres", "seaweedfs", "seaweedfs.metrics", "synapse", "synapse.metrics", "kafka", "proxy.metrics"]
+    wanted = [*servers, "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
     ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     for name in (*BUILDERS, *WITHOUT_TABLES):
         ports[f"{name}.metrics"] = free_ports(1, WORKERS.get(name, 1), tuple(ports.values()))[0]
