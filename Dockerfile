@@ -19,7 +19,7 @@ RUN /opt/parvis/bin/python -m pip install --no-cache-dir --disable-pip-version-c
 
 FROM ${PYTHON}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin parvis \
- && install -d -o parvis -g parvis -m 700 /data /anchors
+ && install -d -o parvis -g parvis -m 700 /data /anchors /matrix-media
 COPY --from=build /opt/parvis /opt/parvis
 ENV PATH=/opt/parvis/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     PARVIS_HOST=0.0.0.0 PARVIS_PORT=8080 PARVIS_METRICS_PORT=9090 PARVIS_DATA=/data

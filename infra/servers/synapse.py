@@ -117,7 +117,7 @@ def settings(place: Path, port: int, asked: argparse.Namespace) -> dict[str, Any
         "database": database(place, asked.database),
         "media_store_path": str(place / "media"),
         "signing_key_path": str(place / "signing.key"),
-        "log_config": str(log_config(place)),
+        "log_config": str(SHARED / "log.yaml"),
         "macaroon_secret_key": kept_secret(place / "macaroon"),
         "form_secret": kept_secret(place / "form"),
     }
@@ -136,16 +136,6 @@ def database(place: Path, url: str) -> dict[str, Any]:
     known = {"user": said.username, "password": password, "host": said.hostname, "port": said.port}
     args = {"dbname": said.path.strip("/"), "cp_min": 1, "cp_max": 10, **{name: value for name, value in known.items() if value}}
     return {"name": "psycopg2", "args": args}
-
-
-def log_config(place: Path) -> Path:
-    """Warnings alone, on standard error, which is the server's log."""
-    path = place / "log.yaml"
-    handler = {"class": "logging.StreamHandler", "formatter": "line"}
-    line = {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
-    said = {"version": 1, "formatters": {"line": line}, "handlers": {"out": handler}, "root": {"level": "WARNING", "handlers": ["out"]}}
-    path.write_text(json.dumps({**said, "disable_existing_loggers": False}))
-    return path
 
 
 def kept_secret(path: Path) -> str:
