@@ -38,7 +38,13 @@ WATCHER = {"parvis/scrapes": "true"}
 """The label of the namespace from which Prometheus reads figures."""
 NOBODY = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
 LOCKED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-UPSTREAMS = {name: f"{name}:{PORT}" for name in SERVICES} | {"homeserver": f"messaging:{PORT}", "blobs": "s3.example.org:443"}
+UPSTREAMS = {name: f"{name}:{PORT}" for name in SERVICES} | {"homeserver": "synapse:8008", "blobs": "s3.example.org:443"}
+OF_ONE = {"messaging": {
+    "PARVIS_MESSAGING_SERVER_NAME": "parvis.example.org",
+    "PARVIS_MESSAGING_HOMESERVER_URL": "http://synapse:8008",
+    "PARVIS_MESSAGING_REGISTRATION_FILE": "/run/secrets/homeserver/registration.json",
+}}  # fmt: skip
+"""What one service alone is told."""
 
 
 def labels(name: str) -> dict[str, str]:
@@ -90,6 +96,8 @@ def scraped(port: int) -> dict[str, str]:
 
 def service_of(name: str) -> list[dict[str, Any]]:
     workers = WORKERS.get(name, 1)
+    knows = [("homeserver", "/run/secrets/homeserver", {"secret": {"secretName": "registration", "defaultMode": 0o440}})]
+    further = [("anchors", "/anchors", {"persistentVolumeClaim": {"claimName": "anchors"}}), *(knows if name == "messaging" else [])]
     probe = {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5, "timeoutSeconds": 3}
     one = container(
         ["serve", name, *(["--workers", str(workers)] if workers > 1 else [])],
@@ -99,12 +107,13 @@ def service_of(name: str) -> list[dict[str, Any]]:
         livenessProbe={"httpGet": {"path": "/livez", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
         # Endpoints are told of a pod's end while it ends already: wait until nobody sends anything here any more.
         lifecycle={"preStop": {"exec": {"command": ["python", "-c", "import time; time.sleep(5)"]}}},
-        volumeMounts=[{"name": "anchors", "mountPath": "/anchors"}],
+        volumeMounts=[{"name": one, "mountPath": place} for one, place, _ in further],
+        **({"env": environment(OF_ONE[name])} if name in OF_ONE else {}),
     )
-    anchors = [{"name": "anchors", "persistentVolumeClaim": {"claimName": "anchors"}}]
+    volumes = [{"name": one, **source} for one, _, source in further]
     apart = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
               "labelSelector": {"matchLabels": labels(name)}}]  # fmt: skip
-    template = pod(name, one, anchors, terminationGracePeriodSeconds=60, topologySpreadConstraints=apart)
+    template = pod(name, one, volumes, terminationGracePeriodSeconds=60, topologySpreadConstraints=apart)
     template["metadata"]["annotations"] = scraped(METRICS_PORT)
     spec = {
         "replicas": REPLICAS, "revisionHistoryLimit": 3, "selector": {"matchLabels": labels(name)},
@@ -119,13 +128,61 @@ def service_of(name: str) -> list[dict[str, Any]]:
     ]
 
 
+def environment(told: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def synapse() -> list[dict[str, Any]]:
+    """One process, its media on a volume of its own; files lie where they lie in docker-compose.yml, so that its secrets are the same."""
+    configuration = "/etc/parvis/synapse"
+    health = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 5, "timeoutSeconds": 3}
+    one = {
+        "name": "synapse", "image": "registry.example.org/synapse:v1.163.2", "securityContext": LOCKED,
+        "command": ["python", "-m", "synapse.app.homeserver", "-c", f"{configuration}/homeserver.yaml", "-c", "/run/secrets/synapse.yaml"],
+        "env": environment({"PYTHONPATH": configuration, "PYTHONDONTWRITEBYTECODE": "1"}),
+        "ports": [{"name": "http", "containerPort": 8008}, {"name": "metrics", "containerPort": METRICS_PORT}],
+        "startupProbe": health | {"failureThreshold": 60}, "readinessProbe": health, "livenessProbe": health | {"failureThreshold": 6},
+        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": configuration, "readOnly": True},
+            {"name": "secrets", "mountPath": "/run/secrets", "readOnly": True},
+            {"name": "media", "mountPath": "/matrix-media"}, {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }  # fmt: skip
+    secrets = [{"secret": {"name": name}} for name in ("synapse", "registration")]
+    spec = {
+        "automountServiceAccountToken": False, "enableServiceLinks": False, "terminationGracePeriodSeconds": 60, "securityContext": NOBODY,
+        "containers": [one],
+        "volumes": [
+            {"name": "configuration", "configMap": {"name": "synapse"}},
+            {"name": "secrets", "projected": {"sources": secrets, "defaultMode": 0o440}},
+            {"name": "media", "persistentVolumeClaim": {"claimName": "media"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+        ],
+    }  # fmt: skip
+    deployment = {
+        "replicas": 1, "selector": {"matchLabels": labels("synapse")}, "strategy": {"type": "Recreate"},
+        "template": {"metadata": {"labels": labels("synapse"), "annotations": scraped(METRICS_PORT)}, "spec": spec},
+    }  # fmt: skip
+    where = {"selector": labels("synapse"), "ports": [{"name": "http", "port": 8008, "targetPort": "http"}]}
+    return [
+        claim("media", "ReadWriteOnce", "50Gi"),
+        thing("apps/v1", "Deployment", "synapse", spec=deployment),
+        thing("v1", "Service", "synapse", spec=where),
+        thing("policy/v1", "PodDisruptionBudget", "synapse", spec={"maxUnavailable": 1, "selector": {"matchLabels": labels("synapse")}}),
+    ]
+
+
+def claim(name: str, mode: str, size: str) -> dict[str, Any]:
+    return thing("v1", "PersistentVolumeClaim", name, spec={"accessModes": [mode], "resources": {"requests": {"storage": size}}})
+
+
 def proxy() -> list[dict[str, Any]]:
     """The same file as everywhere, from the ConfigMap that docs/operating-kubernetes.md makes of it."""
-    environment = {"PROXY_BIND": ":8080", "PROXY_METRICS_BIND": ":8404", "PROXY_TRUSTED": "10.0.0.0/8"}  # the Ingress, which ends TLS
-    environment |= {f"PROXY_{name.upper()}": at for name, at in UPSTREAMS.items()}
+    told = {"PROXY_BIND": ":8080", "PROXY_METRICS_BIND": ":8404", "PROXY_TRUSTED": "10.0.0.0/8"}  # the Ingress, which ends TLS
+    told |= {f"PROXY_{name.upper()}": at for name, at in UPSTREAMS.items()}
     one = {
         "name": "haproxy", "image": "registry.example.org/haproxy:2.6.12-alpine", "securityContext": LOCKED,
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": environment(told),
         "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": PROXY_METRICS_PORT}],
         "readinessProbe": {"httpGet": {"path": "/metrics", "port": "metrics"}, "periodSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 5; kill -USR1 1; sleep 55"]}}},
@@ -159,7 +216,7 @@ def manifests() -> list[dict[str, Any]]:
     admin = [{"name": "administration", "secret": {"secretName": "parvis-admin", "defaultMode": 0o440}}]
     migrate = container(
         ["migrate"],
-        env=[{"name": name, "value": value} for name, value in ADMINISTRATION.items()],
+        env=environment(ADMINISTRATION),
         volumeMounts=[{"name": "administration", "mountPath": "/run/secrets/parvis-admin", "readOnly": True}],
     )
     inside = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
@@ -167,12 +224,11 @@ def manifests() -> list[dict[str, Any]]:
     processes = {"port": METRICS_PORT, "endPort": METRICS_PORT + max(WORKERS.values()) - 1}
     watched = {"from": [{"namespaceSelector": {"matchLabels": WATCHER}}], "ports": [processes, {"port": PROXY_METRICS_PORT}]}
     figures = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [watched]}
-    anchors = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     return [
         thing("v1", "Namespace", "parvis"),
         thing("v1", "ServiceAccount", "parvis", automountServiceAccountToken=False),
         thing("v1", "ConfigMap", "parvis", data=ENVIRONMENT),
-        thing("v1", "PersistentVolumeClaim", "anchors", spec=anchors),
+        claim("anchors", "ReadWriteMany", "1Gi"),
         thing("networking.k8s.io/v1", "NetworkPolicy", "inside", spec=inside),
         thing("networking.k8s.io/v1", "NetworkPolicy", "front", spec=front),
         thing("networking.k8s.io/v1", "NetworkPolicy", "figures", spec=figures),
@@ -180,6 +236,7 @@ def manifests() -> list[dict[str, Any]]:
             "backoffLimit": 3, "ttlSecondsAfterFinished": 3600, "template": pod("migrate", migrate, admin, restartPolicy="OnFailure"),
         }),
         *(made for name in SERVICES for made in service_of(name)),
+        *synapse(),
         *proxy(),
     ]  # fmt: skip
 

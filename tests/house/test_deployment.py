@@ -238,7 +238,7 @@ def test_pods_are_nobody_and_what_they_refer_to_is_there() -> None:
         labels = things("Deployment")[name]["spec"]["template"]["metadata"]["labels"]
         assert service["spec"]["selector"].items() <= labels.items()
         assert service["spec"]["selector"] == things("PodDisruptionBudget")[name]["spec"]["selector"]["matchLabels"]
-    assert set(things("Deployment")) == {*BUILDERS, *WITHOUT_TABLES, "proxy"}
+    assert set(things("Deployment")) == {*BUILDERS, *WITHOUT_TABLES, "proxy", "synapse"}
 
 
 def test_prometheus_finds_every_process_and_reaches_it_from_its_namespace() -> None:
@@ -259,9 +259,21 @@ def test_prometheus_finds_every_process_and_reaches_it_from_its_namespace() -> N
 def test_what_pods_are_told_are_settings() -> None:
     shared = things("ConfigMap")["parvis"]["data"]
     for name, spec in pods():
-        if name != "proxy":
+        if name not in ("proxy", "synapse"):
             [one] = spec["containers"]
             check_settings(shared | {each["name"]: each["value"] for each in one.get("env", ())})
+
+
+def test_synapse_runs_in_a_pod_as_in_compose_on_the_same_files() -> None:
+    [one] = dict(pods())["synapse"]["containers"]
+    compose = SERVICES["synapse"]
+    assert one["command"] == compose["entrypoint"] and one["image"].rpartition("/")[2] == compose["image"].rpartition("/")[2]
+    assert {each["name"]: each["value"] for each in one["env"]} == compose["environment"]
+    places = {mount["mountPath"] for mount in one["volumeMounts"]}
+    assert places == {mount.split(":")[1] for mount in compose["volumes"]} | {"/run/secrets", "/tmp"}
+    [port] = things("Service")["synapse"]["spec"]["ports"]
+    told = {each["name"]: each["value"] for each in dict(pods())["messaging"]["containers"][0]["env"]}
+    assert told["PARVIS_MESSAGING_HOMESERVER_URL"] == f"http://synapse:{port['port']}"
 
 
 def test_the_proxy_is_told_of_every_upstream_that_its_file_names() -> None:
