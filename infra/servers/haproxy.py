@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,8 @@ from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free,
 CONFIGURATION = Path(__file__).resolve().parent.parent / "proxy/haproxy.cfg"
 UPSTREAMS = ("directory", "files", "calendar", "messaging", "billing", "portal", "homeserver", "blobs")
 START_SECONDS_MAX = 30.0
+SETTLE_SECONDS_MAX = 1.0
+"""Where it cannot be seen, on what is not Linux or begins otherwise, this long is waited."""
 DRAIN_SECONDS_MAX = 90.0
 """Beyond hard-stop-after of the configuration: those at work finish."""
 
@@ -110,7 +113,25 @@ def run(
         pass_fds=[] if fd is None else [fd],
         stop_seconds_max=DRAIN_SECONDS_MAX,
     ) as process:
+        settle(process.pid)
         yield process, log
+
+
+def settle(pid: int) -> None:
+    """The master begins anew once its worker runs, and would lose a signal that came meanwhile: nothing would ever stop."""
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    while time.monotonic() < deadline and not has_begun_anew(Path("/proc", str(pid))):
+        time.sleep(0.01)
+
+
+def has_begun_anew(process: Path) -> bool:
+    try:
+        signals = dict(re.findall(r"^Sig(Blk|Cgt):\s*([0-9a-f]+)$", (process / "status").read_text(), re.MULTILINE))
+        waits = b"HAPROXY_MWORKER_WAIT_ONLY=1" in (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    blocked, caught = (bool(int(signals[kind], 16) & 1 << signal.SIGUSR1 - 1) for kind in ("Blk", "Cgt"))
+    return waits and caught and not blocked
 
 
 if __name__ == "__main__":
