@@ -12,6 +12,7 @@ from parvis_suite.plainly import Refusal, at_keyboard, chosen, plainly, platform
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
+    from zoneinfo import ZoneInfo
 
     from parvis_directory.actions import Plan
     from parvis_directory.rules import Asker, Ministry
@@ -75,7 +76,7 @@ async def onboard_file(
         click.echo("this file is being worked through already: going on where it stopped")
         await follow(directory, running[0])
         return None
-    plan = await actions.plan_onboarding(database, root, ministry.id, raw, complete=complete, now=now)
+    plan = await actions.plan_onboarding(database, root, ministry.id, raw, complete=complete, zone=zone_of(directory), now=now)
     tell_plan(file, ministry, plan)
     if rejects is not None:
         write_rejects(rejects, plan)
@@ -115,6 +116,14 @@ async def tell_price(platform: Platform, plan: Plan) -> None:
         await billing.database.close()
     for line in price_lines(found):
         click.echo(line)
+
+
+def zone_of(directory: Service) -> ZoneInfo:
+    """Whose midnight begins the day of arrivals and departures."""
+    from parvis_directory.api.agents import ZONE
+
+    zone: ZoneInfo = directory.handles[ZONE]
+    return zone
 
 
 def operator() -> Asker:
@@ -197,7 +206,7 @@ async def follow(directory: Service, onboarding_id: UUID) -> None:
 
     from parvis_suite.progress import progress
 
-    database, owner, root = directory.database, str(new_id()), operator()
+    database, owner, root, zone = directory.database, str(new_id()), operator(), zone_of(directory)
 
     async def look() -> Onboarding:
         async with database.read() as conn:
@@ -206,7 +215,7 @@ async def follow(directory: Service, onboarding_id: UUID) -> None:
     job = await look()
     with progress("lines", job.steps) as tell:
         while job.state == "running":
-            if not await actions.advance_onboarding(database, onboarding_id, owner, directory.clock):
+            if not await actions.advance_onboarding(database, onboarding_id, owner, directory.clock, zone):
                 await asyncio.sleep(LOOK_SECONDS if (await look()).state == "running" else 0)
             job = await look()
             tell(job.done_steps)

@@ -44,7 +44,7 @@ def sweeps(database: Database, clock: Clock, settings: Settings, settling: Colle
         Sweep("moves", MINUTE, partial(carry_moves_out, database, clock, settings.zone)),
         Sweep("transfers", MINUTE, partial(run_transfers, database, clock, settings.zone)),
         Sweep("domains", HOUR, partial(recheck_domains, database, clock, resolve)),
-        Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock)),
+        Sweep("onboardings", ONBOARDING_SECONDS, partial(actions.run_onboardings, database, clock, settings.zone)),
         Sweep("sessions", HOUR, partial(forget, database, clock)),
     ]
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "services"), str(ROOT / "infra")]
@@ -83,13 +84,16 @@ async def carry(url: str, measured: Callable[[str, Work], Awaitable[float]]) -> 
         return await measured("facts carried to the log", drain)
 
 
+PARIS = ZoneInfo("Europe/Paris")
+
+
 async def bring(directory: Service, ministry_id: UUID, raw: bytes) -> None:
     now = utc_now()
-    plan = await actions.plan_onboarding(directory.database, OPERATOR, ministry_id, raw, complete=True, now=now)
+    plan = await actions.plan_onboarding(directory.database, OPERATOR, ministry_id, raw, complete=True, zone=PARIS, now=now)
     async with directory.database.transaction() as tx:
         await actions.keep_plan(tx, OPERATOR, plan, now=now)
         await actions.confirm_onboarding(tx, OPERATOR, plan.job.id, accept_deactivations=True, deactivations=plan.job.closings, now=now)
-    await actions.run_onboardings(directory.database, utc_now)
+    await actions.run_onboardings(directory.database, utc_now, PARIS)
 
 
 async def bench(url: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from parvis_directory import actions
 from parvis_directory import queries as queries_of
+from parvis_directory.api.agents import ZONE
 from parvis_directory.api.onboarding import FILES_AT_ONCE_MAX, READING
 from parvis_directory.rules import Asker, roster
 from parvis_directory.rules import onboarding as policy
@@ -106,6 +107,19 @@ async def test_who_arrives_later_waits_who_has_left_is_not_opened_or_is_closed(t
     town.tokens["ada"] = town.tokens["ada2"]
     again = await bring(town, file_of(lines, titles=titles))
     assert again["done"] == {"unchanged": 2, "create": 1}, "the departed stays closed, and the newcomer has come"
+
+
+async def test_a_day_begins_at_the_ministry_s_midnight(town: Town) -> None:
+    titles = [*TITLES, "date d'arrivée"]
+    await bring(town, file_of([[*person(1), ""]], titles=titles))
+    town.clock.now = (town.clock() + timedelta(days=1)).replace(hour=23, minute=30)
+    night = town.clock()
+    await town.add("ada2", "interieur", "ministry_administrator")
+    town.tokens["ada"] = town.tokens["ada2"]
+    yesterday, today = night.strftime("%d/%m/%Y"), (night + timedelta(days=1)).strftime("%d/%m/%Y")
+    assert (night.astimezone(town.directory.handles[ZONE]).date() - night.date()).days == 1, "in Paris it is the next day"
+    done = await bring(town, file_of([[*person(1, **{"date de départ": yesterday}), ""], [*person(2), today]], titles=titles))
+    assert done["plan"] == done["done"] == {"deactivate": 1, "create": 1}
 
 
 async def test_an_account_of_the_ministry_is_adopted_and_another_ministry_s_is_not_betrayed(town: Town) -> None:
@@ -304,7 +318,7 @@ async def test_who_holds_a_file_holds_it_for_its_lease_and_then_another_goes_on(
     await confirm(town, job)
 
     async def advance(owner: str) -> bool:
-        return await actions.advance_onboarding(town.directory.database, UUID(job["id"]), owner, town.clock)
+        return await actions.advance_onboarding(town.directory.database, UUID(job["id"]), owner, town.clock, town.directory.handles[ZONE])
 
     assert await advance("first") and not await advance("second")
     town.clock.now += policy.LEASE

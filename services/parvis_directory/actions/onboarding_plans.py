@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from parvis_kit import audit
 from parvis_kit.db import Connection, Database, Tx
@@ -19,7 +20,7 @@ from parvis_directory.rules import Asker, Directorate
 from parvis_directory.rules import onboarding as policy
 from parvis_directory.rules import roster as reader
 from parvis_directory.rules.domains import domain_of
-from parvis_directory.rules.moves import check_open
+from parvis_directory.rules.moves import check_open, today
 from parvis_directory.rules.onboarding import Elsewhere, Judged, Onboarding, Step
 from parvis_directory.rules.roster import Entry, Line, Roster
 from parvis_directory.store import domains, moves
@@ -40,7 +41,9 @@ def digest_of_file(raw: bytes, complete: bool) -> str:
     return sha256(raw + b"\n%d" % complete).hexdigest()
 
 
-async def plan_onboarding(database: Database, asker: Asker, ministry_id: UUID, raw: bytes, *, complete: bool, now: datetime) -> Plan:
+async def plan_onboarding(
+    database: Database, asker: Asker, ministry_id: UUID, raw: bytes, *, complete: bool, zone: ZoneInfo, now: datetime
+) -> Plan:
     """What the file would do; nothing is written. Raises NotFound, Forbidden, TooLarge, Invalid when it cannot be read."""
     async with database.read() as conn:
         await queries.ministry_for(conn, asker, ministry_id)
@@ -53,7 +56,7 @@ async def plan_onboarding(database: Database, asker: Asker, ministry_id: UUID, r
         steps: list[Step] = []
         ends_soon = 0
         for first in range(0, len(read.lines), PIECE):
-            some, soon = await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, asker, now)
+            some, soon = await plan_lines(conn, read.lines[first : first + PIECE], read, ministry_id, units, asker, zone, now)
             steps += some
             ends_soon += soon
         if complete:
@@ -84,13 +87,20 @@ def new_directorates(read: Roster, known: dict[str, UUID]) -> list[str]:
 
 
 async def plan_lines(
-    conn: Connection, lines: Sequence[Line], read: Roster, ministry_id: UUID, units: dict[str, UUID], asker: Asker, now: datetime
+    conn: Connection,
+    lines: Sequence[Line],
+    read: Roster,
+    ministry_id: UUID,
+    units: dict[str, UUID],
+    asker: Asker,
+    zone: ZoneInfo,
+    now: datetime,
 ) -> tuple[list[Step], int]:
     """And of how many the end comes near."""
     entries = [line.entry for line in lines if line.entry is not None]
-    standings = await jobs.standings(conn, ministry_id, [one.external_id for one in entries], [one.email for one in entries])
+    standings = await jobs.standings(conn, ministry_id, [one.external_id for one in entries], [one.email for one in entries], zone=zone)
     elsewhere = await elsewhere_of(conn, ministry_id, entries)
-    judged = iter(policy.judge_all(entries, standings, ministry_id, units, now.date(), elsewhere))
+    judged = iter(policy.judge_all(entries, standings, ministry_id, units, today(now, zone), elsewhere))
     steps, ends_soon = [], 0
     for line in lines:
         step = Step(0, line.number, "reject", line.code, line.about, read.header.cell("external_id", line.cells), None, line.cells, None)

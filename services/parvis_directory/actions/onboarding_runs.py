@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from parvis_contracts.directory import AgentJoined, AgentMoved, OnboardingCompleted
 from parvis_kit import audit
@@ -24,6 +25,7 @@ from parvis_directory.rules import Asker, Person
 from parvis_directory.rules import onboarding as policy
 from parvis_directory.rules import roster as reader
 from parvis_directory.rules.columns import places_of
+from parvis_directory.rules.moves import today
 from parvis_directory.rules.onboarding import Judged, Onboarding, Standing, Step
 from parvis_directory.store import onboardings as jobs
 
@@ -35,23 +37,23 @@ ATTEMPTS_MAX = 3
 log = logging.getLogger(__name__)
 
 
-async def run_onboardings(database: Database, clock: Clock) -> None:
+async def run_onboardings(database: Database, clock: Clock, zone: ZoneInfo) -> None:
     """Go on with every confirmed file that nobody works at, to its end."""
     async with database.read() as conn:
         free = await jobs.jobs_free(conn, clock())
     owner = str(new_id())
     for onboarding_id in free:
-        while await advance_onboarding(database, onboarding_id, owner, clock):
+        while await advance_onboarding(database, onboarding_id, owner, clock, zone):
             pass
 
 
-async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str, clock: Clock) -> bool:
+async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str, clock: Clock, zone: ZoneInfo) -> bool:
     """One piece; whether there is more to do for this owner. Two who try at once do no piece twice: the job's row is theirs in turn.
 
     A piece that fails is tried again a lease later, and other files go on meanwhile.
     """
     try:
-        return await _next_piece(database, onboarding_id, owner, clock)
+        return await _next_piece(database, onboarding_id, owner, clock, zone)
     except Exception as error:  # whatever this file trips over, it is no other ministry's
         log.exception("onboarding %s: a piece failed", onboarding_id)
         FAILURES.labels("directory.onboardings").inc()
@@ -60,13 +62,13 @@ async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str
         return False
 
 
-async def _next_piece(database: Database, onboarding_id: UUID, owner: str, clock: Clock) -> bool:
+async def _next_piece(database: Database, onboarding_id: UUID, owner: str, clock: Clock, zone: ZoneInfo) -> bool:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with database.transaction() as tx:
                 now = clock()
                 job = await jobs.take_lease(tx, onboarding_id, owner, now, now + policy.LEASE)
-                return job is not None and await do_piece(tx, job, now)
+                return job is not None and await do_piece(tx, job, zone, now)
         except IntegrityError as error:
             if attempt == ATTEMPTS_MAX or not unique_violation(error):
                 raise
@@ -89,14 +91,14 @@ async def note_failure(tx: Tx, onboarding_id: UUID, error: Exception, now: datet
     )
 
 
-async def do_piece(tx: Tx, job: Onboarding, now: datetime) -> bool:
+async def do_piece(tx: Tx, job: Onboarding, zone: ZoneInfo, now: datetime) -> bool:
     """Whether more steps wait. The job's row is locked."""
     acting_as(str(job.confirmed_by))
     steps = await jobs.steps_after(tx, job.id, job.done_steps, PIECE)
     if not steps:
         await complete(tx, job, now)
         return False
-    work = await judge_again(tx, job, steps, now)
+    work = await judge_again(tx, job, steps, zone, now)
     await reach("onboarding.judged")
     await write(tx, job, work, now)
     await jobs.settle_steps(tx, job.id, steps)
@@ -117,7 +119,7 @@ class Work:
     """Whose departure is over, and whose e-mail or identifier somebody of this piece gets."""
 
 
-async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime) -> Work:
+async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], zone: ZoneInfo, now: datetime) -> Work:
     """The directory may have changed since the dry run: each line is asked again, with the rows that it is about locked."""
     header = reader.Header(job.titles, places_of(job.titles))
     lines = {one.step: reader.read_line(header, one.line, one.cells) for one in steps if one.line and one.cells and one.can_be_judged_again}
@@ -125,10 +127,10 @@ async def judge_again(tx: Tx, job: Onboarding, steps: list[Step], now: datetime)
     absent = [step.agent_id for step in steps if step.line is None and step.agent_id is not None]
     ids, emails = [one.external_id for one in entries.values()], [one.email for one in entries.values()]
     await jobs.plan_anew(tx)
-    standings = await jobs.standings(tx, job.ministry_id, ids, emails, absent, lock=True)
+    standings = await jobs.standings(tx, job.ministry_id, ids, emails, absent, zone=zone, lock=True)
     units = {fold(one.name): one.id for one in await store.directorates_of(tx, job.ministry_id)}
     elsewhere = await elsewhere_of(tx, job.ministry_id, entries.values())
-    found_in_turn = policy.judge_all(entries.values(), standings, job.ministry_id, units, now.date(), elsewhere)
+    found_in_turn = policy.judge_all(entries.values(), standings, job.ministry_id, units, today(now, zone), elsewhere)
     judged = dict(zip(entries, found_in_turn, strict=True))
     by_agent = {one.person.id: one for one in standings}
     work = Work()

@@ -15,6 +15,7 @@ from parvis_kit.problems import Conflict, NotFound, Unavailable
 from pydantic import Field, TypeAdapter
 
 from parvis_directory import actions, queries, rules
+from parvis_directory.api.agents import ZONE
 from parvis_directory.api.common import Paging, asked, asker_of
 from parvis_directory.rules.onboarding import JobState, Onboarding, Step, Verdict, guard_rails
 from parvis_directory.rules.reasons import said
@@ -148,7 +149,7 @@ async def send_roster(request: Request, ministry_id: UUID, query: SendRoster, fi
     rules.check_may_change(asker, ministry_id)
     with request[READING].one_more():
         raw = await file.read()
-        plan = await actions.plan_onboarding(database, asker, ministry_id, raw, complete=query.complete, now=now)
+        plan = await actions.plan_onboarding(database, asker, ministry_id, raw, complete=query.complete, zone=request[ZONE], now=now)
         async with database.transaction() as tx:
             act = asked(request, key, f"send_roster {ministry_id}", SentFile(digest=plan.digest))
             job = await once(tx, act, KEPT, lambda: actions.keep_plan(tx, asker, plan, now=now))

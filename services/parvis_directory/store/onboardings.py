@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx
 
 from parvis_directory.rules import Directorate, Person
+from parvis_directory.rules.moves import today
 from parvis_directory.rules.onboarding import Onboarding, Standing, Step
 from parvis_directory.store import PERSON, agent, directorate, onboarding, onboarding_line
 from parvis_directory.store.departures import departure
@@ -162,12 +164,12 @@ async def forget_steps(tx: Tx, onboarding_id: UUID, limit: int) -> int:
 
 async def standings(
     conn: Connection, ministry_id: UUID, external_ids: Collection[str], emails: Collection[str], agent_ids: Collection[UUID] = (),
-    *, lock: bool = False,
+    *, zone: ZoneInfo, lock: bool = False,
 ) -> list[Standing]:  # fmt: skip
     """Whoever has one of these identifiers in this ministry, one of these e-mails anywhere, or one of these ids."""
     wanted = {"whose": ministry_id, "external_ids": list(external_ids), "emails": list(emails), "agent_ids": list(agent_ids)}
     rows = await conn.execute(WANTED.order_by(agent.c.id).with_for_update(of=agent) if lock else WANTED, wanted)
-    return [Standing(Person(*row[:-2]), row[-2], row[-1].date() if row[-1] else None) for row in rows]
+    return [Standing(Person(*row[:-2]), row[-2], today(row[-1], zone) if row[-1] else None) for row in rows]
 
 
 async def known_agents(conn: Connection, ministry_id: UUID, after: UUID, limit: int) -> list[Standing]:
