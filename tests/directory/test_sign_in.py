@@ -43,6 +43,19 @@ async def test_a_session_gives_tokens_and_ends(town: Town) -> None:
     assert (await town.call("POST", "/auth/token", **csrf))[0] == 401
 
 
+async def test_signing_out_and_a_refused_account_are_in_the_audit(town: Town) -> None:
+    _, session = await sign_in(town)
+    before = len(await audited(town))
+    assert (await town.call("POST", "/auth/sign-out", **{"X-CSRF-Token": session["csrf_token"]}))[0] == 204
+    assert (await audited(town))[before:] == [("session.end", "done")]
+    path = f"{AGENTS}/{town.ids['bob']}"
+    assert (await town.call("PATCH", path, by="ada", body={"state": "suspended"}, If_Match='"1"'))[0] == 200
+    mine = {"email": "bob@interieur.example.org", "password": PASSWORD}
+    status, problem, _ = await town.call("POST", "/auth/sign-in", body=mine)
+    assert status == 401 and "suspended" in problem["detail"]
+    assert (await audited(town))[-1] == ("session.create", "refused")
+
+
 async def test_a_cookie_alone_is_no_answer_to_who_is_asking(town: Town) -> None:
     await sign_in(town)
     assert cookie(town)

@@ -53,19 +53,23 @@ async def sign_in(database: Database, email: str, password: str, *, hours_max: i
     person, hashed = found if found else (None, None)
     if not await asyncio.to_thread(_fits, hashed or NOBODYS_HASH, password) or person is None or hashed is None:
         async with database.transaction() as tx:
-            on, ministry = (person.id, person.ministry_id) if person else ("", None)
-            await audit.record(tx, who="nobody", what="session.create", on=on, ministry=ministry, decision="refused", at=now, where=where)
+            await _refused(tx, person, where, now)
         raise Unauthorized(NOT_KNOWN)
     async with database.transaction() as tx:
         found = await store.find_password(tx, person.email, lock=True)
-        if found is None or found[1] != hashed:  # another one was set meanwhile
-            raise Unauthorized(NOT_KNOWN)
-        person = found[0]
-        if not rules.may_sign_in(person, now):
-            raise Unauthorized(CLOSED)
-        secret = token_urlsafe(32)
-        session = await open_session(tx, person, secret, life=timedelta(hours=hours_max), where=where, now=now)
-    return SignedIn(session, secret, person)
+        fits = found is not None and found[1] == hashed  # else another one was set meanwhile
+        if found is not None and fits and rules.may_sign_in(found[0], now):
+            secret = token_urlsafe(32)
+            session = await open_session(tx, found[0], secret, life=timedelta(hours=hours_max), where=where, now=now)
+            return SignedIn(session, secret, found[0])
+        await _refused(tx, person, where, now)
+    raise Unauthorized(CLOSED if fits else NOT_KNOWN)
+
+
+async def _refused(tx: Tx, person: Person | None, where: str, now: datetime) -> None:
+    """Beside the refusal, which would take the row back with it."""
+    on, ministry = (person.id, person.ministry_id) if person else ("", None)
+    await audit.record(tx, who="nobody", what="session.create", on=on, ministry=ministry, decision="refused", at=now, where=where)
 
 
 async def open_session(tx: Tx, agent: Person, secret: str = "", *, life: timedelta, now: datetime, where: str = "") -> Session:
@@ -110,14 +114,16 @@ def claims_for(person: Person, session_id: UUID, *, issuer: str, now: datetime, 
     )  # fmt: skip
 
 
-async def sign_out(tx: Tx, secret: str, csrf: str, *, idle: timedelta, now: datetime) -> None:
+async def sign_out(tx: Tx, secret: str, csrf: str, *, idle: timedelta, where: str, now: datetime) -> None:
     """The session ends everywhere, as soon as the fact is there. Raises Unauthorized, Forbidden."""
     found = await store.touch_session(tx, digest_of(secret), now, now - idle)
     if found is None:
         raise Unauthorized("This session has ended already.")
     if found[0].csrf != csrf:
         raise Forbidden("Send the session's own token as X-CSRF-Token: sign-in gave it.")
-    await end_sessions(tx, found[1].id, now=now, session_id=found[0].id)
+    session, person = found
+    await end_sessions(tx, person.id, now=now, session_id=session.id)
+    await audit.record(tx, who=person.id, what="session.end", on=session.id, ministry=person.ministry_id, at=now, where=where)
 
 
 async def end_sessions(tx: Tx, agent_id: UUID, *, now: datetime, session_id: UUID | None = None) -> int:

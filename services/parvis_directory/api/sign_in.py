@@ -134,7 +134,7 @@ async def sign_out(request: Request, csrf: Csrf) -> None:
     """End the session here and everywhere."""
     refuse_other_sites(request)
     async with request[DB].transaction() as tx:
-        await actions.sign_out(tx, secret_of(request), csrf, idle=request[DESK].idle, now=request[CLOCK]())
+        await actions.sign_out(tx, secret_of(request), csrf, idle=request[DESK].idle, where=client_address(request), now=request[CLOCK]())
 
 
 @ROUTES.get("/auth/keys")
