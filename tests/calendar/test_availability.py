@@ -91,6 +91,7 @@ async def test_an_event_is_changed_by_its_owner_alone_and_with_the_etag_they_rea
     [
         {"time_zone": "Nowhere/City"}, {"recurrence": "FREQ=SOMETIMES"}, {"recurrence": "FREQ=DAILY\nATTENDEE:mailto:x@y"},
         {"attendees": [str(uuid4())]}, {"resources": [str(uuid4())]}, {"ends_at": "2026-11-29T00:00:00Z"},
+        {"ends_at": "9999-12-31T23:59:59-05:00"}, {"starts_at": "0001-01-01T00:00:00+05:00"},
     ],
 )  # fmt: skip
 async def test_what_cannot_be_is_refused_and_says_nothing(desk: Desk, wrong: dict[str, Any]) -> None:

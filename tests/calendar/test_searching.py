@@ -37,6 +37,13 @@ async def test_a_week_holds_what_takes_place_in_it(desk: Desk) -> None:
     assert await found(desk, "20150105T000000Z", "20150106T000000Z") == []
 
 
+@pytest.mark.parametrize(
+    "asked", ["from=0001-01-01T00:00:00%2B05:00&to=2026-01-01T00:00:00Z", "from=2026-01-01T00:00:00Z&to=9999-12-31T23:59:59-05:00"]
+)
+async def test_a_moment_that_is_none_in_utc_is_refused(desk: Desk, asked: str) -> None:
+    assert (await desk.call("GET", f"events?{asked}"))[0] == 422
+
+
 async def test_an_occurrence_moved_by_an_override_of_another_sequence_leaves_nothing_behind(desk: Desk) -> None:
     moved = calendar(
         "BEGIN:VEVENT", "UID:m", "DTSTAMP:20261101T000000Z", "DTSTART:20261124T090000Z", "DTEND:20261124T100000Z",

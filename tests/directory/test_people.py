@@ -47,6 +47,8 @@ async def test_an_administrator_opens_an_account_and_everybody_hears_of_it(town:
         ("ada", {"email": "bob@interieur.example.org"}, 409, "conflict"),
         ("ada", {"email": "no-address-at-all"}, 422, "invalid"),
         ("ada", {"kind": "guest"}, 422, "invalid"),
+        ("ada", {"expires_at": "9999-12-31T23:59:59-05:00"}, 422, "invalid"),
+        ("ada", {"expires_at": "0001-01-01T00:00:00+05:00"}, 422, "invalid"),
         ("ada", {"roles": ["operator"]}, 403, "forbidden"),
         ("ada", {"directorate_id": "019353a0-33f4-7e27-9b22-7c3d5e6f7081"}, 422, "invalid"),
         ("ada", {"given_name": "a\u0000b"}, 422, "invalid"),

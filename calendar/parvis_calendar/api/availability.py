@@ -7,10 +7,10 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes
+from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes, SentMoment
 from parvis_kit.idempotency import Asked, Kept, once
 from parvis_kit.problems import Forbidden, Invalid, NotFound
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from parvis_calendar import actions, queries
 from parvis_calendar.api.agendas import asker_of
@@ -28,8 +28,8 @@ RESOURCES_ASKED_MAX = 50
 class Meet(Body):
     agents: Annotated[list[UUID], Field(strict=False, min_length=1, max_length=ASKED_MAX)]
     resources: Annotated[list[UUID], Field(strict=False, max_length=RESOURCES_ASKED_MAX)] = []
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: SentMoment
+    ends_at: SentMoment
     minutes: Annotated[int, Field(ge=5, le=MINUTES_MAX, description="How long the meeting is.")] = 60
     time_zone: Zone = "Europe/Paris"
     opens_at: Annotated[time, Field(strict=False, description="When work begins, on the clock of the zone.")] = time(9)

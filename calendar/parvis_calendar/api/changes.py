@@ -6,11 +6,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from parvis_kit.db import Tx
-from parvis_kit.http import CLOCK, DB, ETAG, LOCATION, Body, IdempotencyKey, IfMatch, Reply, Request, Routes
+from parvis_kit.http import CLOCK, DB, ETAG, LOCATION, Body, IdempotencyKey, IfMatch, Reply, Request, Routes, SentMoment
 from parvis_kit.idempotency import Asked, Kept, once
 from parvis_kit.problems import Forbidden, Invalid, NotFound, PreconditionFailed
 from parvis_kit.webdav import quoted
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass as shown
 
 from parvis_calendar import actions
@@ -35,8 +35,8 @@ Ids = Annotated[list[UUID], Field(strict=False, max_length=ATTENDEES_MAX)]
 
 class NewEvent(Body):
     title: Annotated[str, Field(min_length=1, max_length=500)]
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: SentMoment
+    ends_at: SentMoment
     time_zone: Zone = "Europe/Paris"
     location: Title = ""
     attendees: Ids = []
@@ -49,8 +49,8 @@ class ChangedEvent(Body):
     """What is left out stays."""
 
     title: Title | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: SentMoment | None = None
+    ends_at: SentMoment | None = None
     time_zone: Zone = "Europe/Paris"
     location: Title | None = None
     attendees: Ids | None = None

@@ -4,10 +4,10 @@ from datetime import date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from parvis_kit.http import DB, Page, Query, Request, Routes
+from parvis_kit.http import DB, Page, Query, Request, Routes, SentMoment
 from parvis_kit.problems import Invalid
 from parvis_kit.webdav import quoted
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass as shown
 
 from parvis_calendar import queries
@@ -26,8 +26,8 @@ EVENTS_MAX = 1_000
 class Between(Query):
     """`from` and `to`."""
 
-    from_: AwareDatetime = Field(alias="from", description="From this moment on.")
-    to: Annotated[AwareDatetime, Field(description="Before this moment.")]
+    from_: SentMoment = Field(alias="from", description="From this moment on.")
+    to: Annotated[SentMoment, Field(description="Before this moment.")]
     calendar: Annotated[UUID | None, Field(description="In this agenda alone.")] = None
     limit: Annotated[int, Field(ge=1, le=EVENTS_MAX)] = EVENTS_MAX
     after: Annotated[int, Field(ge=0, le=1_000_000, description="`next` of the page before.")] = 0

@@ -6,10 +6,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from parvis_kit.http import CLOCK, DB, ETAG, LOCATION, Body, IdempotencyKey, IfMatch, Page, Reply, Request, Routes, etag
+from parvis_kit.http import CLOCK, DB, ETAG, LOCATION, Body, IdempotencyKey, IfMatch, Page, Reply, Request, Routes, SentMoment, etag
 from parvis_kit.idempotency import Kept, once
 from parvis_kit.problems import Conflict, NotFound, PreconditionFailed
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from parvis_directory import actions, queries
 from parvis_directory.api.common import Email, Name, Paging, asked, asker_of
@@ -40,7 +40,7 @@ class NewAgent(Body):
     roles: Roles = Field(default_factory=list)
     ministry_id: Annotated[UUID | None, Field(strict=False, description="For operators; others create in their own ministry.")] = None
     directorate_id: Annotated[UUID | None, Field(strict=False)] = None
-    expires_at: Annotated[AwareDatetime | None, Field(strict=False, description="Guests need one.")] = None
+    expires_at: Annotated[SentMoment | None, Field(description="Guests need one.")] = None
 
 
 class ChangedAgent(Body):
@@ -49,7 +49,7 @@ class ChangedAgent(Body):
     language: Language | None = None
     roles: Roles | None = None
     state: State | None = None
-    expires_at: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    expires_at: SentMoment | None = None
 
 
 class Move(Body):

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from parvis_kit.http import CLOCK, DB, Body, IdempotencyKey, Request, Routes
+from parvis_kit.http import CLOCK, DB, Body, IdempotencyKey, Request, Routes, SentMoment
 from parvis_kit.idempotency import Kept, once
 from parvis_kit.problems import Conflict, NotFound
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from parvis_directory import actions, queries
 from parvis_directory.api.common import Name, asked, asker_of
@@ -20,7 +20,7 @@ ROUTES = Routes("directory", "1")
 class NewAppPassword(Body):
     name: Name
     scopes: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=8)]
-    expires_at: Annotated[AwareDatetime, Field(strict=False)]
+    expires_at: SentMoment
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from parvis_kit.http.models import (
     Page,
     Query,
     Reply,
+    SentMoment,
     etag,
 )
 from parvis_kit.http.mount import mount, mount_raw
@@ -50,6 +51,7 @@ __all__ = [
     "Reply",
     "Request",
     "Routes",
+    "SentMoment",
     "client_address",
     "client_key",
     "database_answers",

@@ -1,10 +1,11 @@
 """What a door's signature is written with: inputs, replies, pages, and the headers that recur."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Generic, Protocol, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
@@ -16,6 +17,20 @@ DB = web.RequestKey("DB", Database)
 """The database of the service that owns the route."""
 CLOCK: web.RequestKey[Clock] = web.RequestKey("CLOCK")
 """The service's clock."""
+
+
+MOMENT_FIRST, MOMENT_LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Beyond, it is a slip; and in the last hours of 9999 a moment west of Greenwich has none in UTC."""
+
+
+def _in_our_times(moment: datetime) -> datetime:
+    if not MOMENT_FIRST <= moment <= MOMENT_LAST:
+        raise ValueError(f"must lie between {MOMENT_FIRST.year} and {MOMENT_LAST.year}")
+    return moment
+
+
+SentMoment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_our_times)]
+"""A moment that a client sends: every door takes this one."""
 
 
 class Query(BaseModel):
