@@ -102,6 +102,10 @@ BAD_LINES = [
     (person(1, matricule="  "), "empty"),
     (person(1, nom=""), "empty"),
     (person(1, matricule="1,23457E+11"), "number"),
+    (person(1, matricule="1E+11"), "number"),
+    (person(1, matricule="=A1+1"), "formula"),
+    (person(1, **{"date de départ": "31/12/99"}), "century"),
+    (person(1, **{"date de départ": "31/12/50"}), "century"),
     (person(1, nom="x" * 121), "too-long"),
     (person(1, direction="x" * 1001), "too-long"),
     (person(1, nom="HÃ©lÃ¨ne"), "misread"),
@@ -133,6 +137,18 @@ def test_a_bad_line_is_refused_by_itself(line: list[str], code: str) -> None:
 def test_a_bad_value_of_an_optional_column_is_refused(more: dict[str, str], code: str) -> None:
     line = dict(zip(TITLES, person(1), strict=True)) | more
     assert codes(roster.read(file_of([list(line.values())], titles=list(line)))) == {2: code}
+
+
+def test_zeros_that_a_formula_keeps_are_read_and_an_e_may_be_a_letter() -> None:
+    read = roster.read(file_of([person(1, matricule='="000123"'), person(2, matricule="12E34")]))
+    assert [line.entry.external_id for line in read.lines if line.entry] == ["000123", "12E34"]
+
+
+@pytest.mark.parametrize(("written", "year"), [("01/09/85", 1985), ("01/09/99", 1999), ("01/09/26", 2026), ("01/09/1985", 1985)])
+def test_an_arrival_in_two_digits_is_of_the_century_that_it_can_be(written: str, year: int) -> None:
+    [line] = roster.read(file_of([[*person(1, **{"date de départ": "31/12/31"}), written]], titles=[*TITLES, "date d'arrivée"])).lines
+    assert line.entry and line.entry.arrives_on and line.entry.leaves_on
+    assert (line.entry.arrives_on.year, line.entry.leaves_on.year) == (year, 2031)
 
 
 def test_a_quotation_mark_that_is_not_closed_costs_its_line_alone() -> None:

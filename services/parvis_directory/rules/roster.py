@@ -30,8 +30,12 @@ KINDS: dict[str, Kind] = {
 LANGUAGES: dict[str, Language] = {
     "": "fr", "fr": "fr", "francais": "fr", "french": "fr", "en": "en", "anglais": "en", "english": "en",
 }  # fmt: skip
-ROUNDED = re.compile(r"\d[.,]\d+E[+-]?\d+", re.IGNORECASE)
-"""What Excel makes of a long number."""
+ROUNDED = re.compile(r"\d(?:[.,]\d+E[+-]?|E[+-])\d+", re.IGNORECASE)
+"""What Excel makes of a long number; 12E34 without a sign may be an identifier."""
+QUOTED = re.compile(r'="(.*)"')
+"""How people keep Excel from cutting the zeros of `000123`: a formula that is its text."""
+CENTURY_FROM = 50
+"""Of a year in two digits: 50 to 99 are 1950 to 1999, whence agents may have come; until 49, ours."""
 FRENCH_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})(?: 00:00(?::00)?)?")
 NO_END_YEAR = 9000
 """What human resources write for “no end”: 31/12/9999, or whatever their own program has for it."""
@@ -83,7 +87,10 @@ class Header:
     def cell(self, column: str, cells: Sequence[str]) -> str | None:
         """None when the file has no such column."""
         place = self.places.get(column)
-        return None if place is None else cleaned(cells[place]) if place < len(cells) else ""
+        if place is None:
+            return None
+        text = cleaned(cells[place]) if place < len(cells) else ""
+        return cleaned(quoted[1]) if (quoted := QUOTED.fullmatch(text)) else text
 
 
 @dataclass(slots=True)
@@ -214,10 +221,14 @@ def read_entry(header: Header, cells: Sequence[str]) -> Entry:
             raise Refused("empty", NAMES[column][0])
     if ROUNDED.fullmatch(mandatory["external_id"]):
         raise Refused("number", mandatory["external_id"])
+    if mandatory["external_id"].startswith("="):
+        raise Refused("formula", mandatory["external_id"])
     email = mandatory["email"].casefold()
     if not EMAIL.match(email) or len(email) > 254:
         raise Refused("email", mandatory["email"])
     arrives_on, leaves_on = date_of(found["arrives_on"]), date_of(found["leaves_on"])
+    if leaves_on and leaves_on.year < 2000 and str(leaves_on.year) not in (found["leaves_on"] or ""):
+        raise Refused("century", found["leaves_on"] or "")
     if leaves_on and leaves_on.year >= NO_END_YEAR:
         leaves_on = None
     if far := [column for column, day in (("arrives_on", arrives_on), ("leaves_on", leaves_on)) if day and day > LAST_DAY]:
@@ -262,7 +273,8 @@ def date_of(text: str | None) -> date | None:
     else:
         raise Refused("date", text)
     try:
-        return date(int(year) + (2000 if len(year) == 2 else 0), int(month), int(day))
+        century = (1900 if int(year) >= CENTURY_FROM else 2000) if len(year) == 2 else 0
+        return date(century + int(year), int(month), int(day))
     except ValueError:
         raise Refused("date", text) from None
 
