@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 import aiohttp
 
-from parvis_suite.demo_files import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected
+from parvis_suite.demo_doors import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, answered
 
 LISTED = b'<propfind xmlns="DAV:"><prop><getetag/></prop></propfind>'
 OBJECT = b"-demo.ics</D:href>"
@@ -103,9 +103,7 @@ async def fill_agenda(session: aiohttp.ClientSession, url: str, number: int, own
         entry = WEEK[(number + index) % len(WEEK)]
         content = octets(owner, entry, monday, 30 * (number % 3))
         headers = {"Authorization": basic, "Content-Type": "text/calendar; charset=utf-8", "If-None-Match": "*"}
-        async with session.put(f"{url}{entry.name}-demo.ics", data=content, headers=headers) as answer:
-            if answer.status not in (201, 412):
-                raise Unexpected(f"PUT {url}{entry.name}-demo.ics: {answer.status} {(await answer.text())[:300]}")
+        await answered(session, "PUT", f"{url}{entry.name}-demo.ics", good=(412,), data=content, headers=headers)
 
 
 async def look(session: aiohttp.ClientSession, url: str, basic: str) -> bytes:

@@ -10,19 +10,11 @@ import aiohttp
 from yarl import URL
 
 from parvis_suite.demo_documents import Document, document
+from parvis_suite.demo_doors import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, answered
 
 MEMBERS_OF_A_TEAM = 5
 DOCUMENTS_OF_AN_AGENT, DOCUMENTS_OF_A_TEAM = 2, 4
 TEAM = "Projet Parvis"
-AT_ONCE = 8
-ANSWER_SECONDS_MAX = 30.0
-PATIENCE_SECONDS_MAX = 120.0
-"""Until files has heard who everybody is."""
-LOOK_SECONDS = 0.1
-
-
-class Unexpected(Exception):
-    """A door answered otherwise than it should; the message says which, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +33,9 @@ class Doors:
         self.base_url, self.session = base_url, session
 
     async def ask(self, by: Agent, method: str, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Any:
-        """The JSON of its answer; who is too busy is asked again. `key` makes one of two that are asked alike. Raises Unexpected."""
+        """The JSON of its answer. `key` makes one of two that are asked alike. Raises Unexpected."""
         headers = {"Authorization": f"Bearer {by.token}"} | ({"Idempotency-Key": key} if key else {})
-        until = asyncio.get_running_loop().time() + PATIENCE_SECONDS_MAX
-        while True:
-            async with self.session.request(method, f"{self.base_url}{path}", json=body, headers=headers) as answer:
-                text = await answer.text()
-                if answer.status < 300:
-                    return await answer.json() if text else None
-                if answer.status != 503 or asyncio.get_running_loop().time() > until:
-                    raise Unexpected(f"{method} {path}: {answer.status} {text[:300]}")
-            await asyncio.sleep(LOOK_SECONDS)
+        return await answered(self.session, method, f"{self.base_url}{path}", json=body, headers=headers)
 
     async def store(self, by: Agent, folder_id: str, one: Document, key: str) -> str:
         """The id of the file."""

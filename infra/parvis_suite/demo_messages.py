@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from parvis_suite.demo_files import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected
+from parvis_suite.demo_doors import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, answered
 
 PASSWORD_NAME = "demo.json, messages"  # noqa: S105 (its name, not its secret)
 PASSWORDS = "/api/directory/v1/app-passwords"
@@ -115,11 +115,7 @@ def session_at(base_url: str) -> aiohttp.ClientSession:
 async def ask(session: aiohttp.ClientSession, method: str, path: str, token: str, body: Any = None, key: str = "") -> Any:
     """The JSON of its answer. Raises Unexpected."""
     headers = ({"Authorization": f"Bearer {token}"} if token else {}) | ({"Idempotency-Key": key} if key else {})
-    async with session.request(method, path, json=body, headers=headers) as answer:
-        text = await answer.text()
-        if answer.status >= 300:
-            raise Unexpected(f"{method} {path}: {answer.status} {text[:300]}")
-        return await answer.json() if text else None
+    return await answered(session, method, path, json=body, headers=headers)
 
 
 async def patiently(session: aiohttp.ClientSession, method: str, path: str, token: str, enough: Any, body: Any = None) -> Any:

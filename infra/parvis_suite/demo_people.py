@@ -6,15 +6,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import aiohttp
 
-from parvis_suite.demo_files import ANSWER_SECONDS_MAX, Unexpected
+from parvis_suite.demo_doors import ANSWER_SECONDS_MAX, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, answered
 
-PATIENCE_SECONDS_MAX = 120.0
-"""A file of fifteen lines is begun within a second."""
-LOOK_SECONDS = 0.05
 TITLES = ("Matricule", "Nom", "Prénom", "Courriel", "Direction", "Langue", "Type", "Date de départ")
 
 
@@ -50,15 +46,15 @@ async def bring(session: aiohttp.ClientSession, ministry_id: str, newcomers: Seq
     """Dry run, confirmation, and until it is done."""
     file = io.StringIO()
     csv.writer(file, delimiter=";").writerows([TITLES, *(one.line() for one in newcomers)])
-    job = await ask(
+    job = await answered(
         session, "POST", f"/api/directory/v1/ministries/{ministry_id}/onboardings", data=file.getvalue().encode("cp1252"),
         headers={"Content-Type": "text/csv", "Idempotency-Key": f"demo-{ministry_id}"},
     )  # fmt: skip
     path = f"/api/directory/v1/onboardings/{job['id']}"
-    if (await ask(session, "GET", path))["state"] == "draft":  # the answer that is repeated is the first one
-        await ask(session, "POST", f"{path}/confirm", json={})
+    if (await answered(session, "GET", path))["state"] == "draft":  # the answer that is repeated is the first one
+        await answered(session, "POST", f"{path}/confirm", json={})
     until = asyncio.get_running_loop().time() + PATIENCE_SECONDS_MAX
-    while (job := await ask(session, "GET", path))["finished_at"] is None:
+    while (job := await answered(session, "GET", path))["finished_at"] is None:
         if asyncio.get_running_loop().time() > until:
             raise Unexpected(f"the file of ministry {ministry_id} is not worked through: {job}")
         await asyncio.sleep(LOOK_SECONDS)
@@ -68,15 +64,10 @@ async def give_roles(session: aiohttp.ClientSession, newcomers: Sequence[Newcome
     """A file makes agents; who administers, an operator says."""
     roles = {one.email: list(one.roles) for one in newcomers}
     for ministry_id in sorted({one.ministry_id for one in newcomers}):
-        page = await ask(session, "GET", f"/api/directory/v1/agents?limit=100&ministry_id={ministry_id}")
+        page = await answered(session, "GET", f"/api/directory/v1/agents?limit=100&ministry_id={ministry_id}")
         for one in page["items"]:
             if not set(roles.get(one["email"], ())) <= set(one["roles"]):
                 headers = {"If-Match": f'"{one["revision"]}"'}
-                await ask(session, "PATCH", f"/api/directory/v1/agents/{one['id']}", json={"roles": roles[one["email"]]}, headers=headers)
-
-
-async def ask(session: aiohttp.ClientSession, method: str, path: str, **how: Any) -> Any:
-    async with session.request(method, path, **how) as answer:
-        if answer.status >= 300:
-            raise Unexpected(f"{method} {path}: {answer.status} {(await answer.text())[:300]}")
-        return await answer.json()
+                await answered(
+                    session, "PATCH", f"/api/directory/v1/agents/{one['id']}", json={"roles": roles[one["email"]]}, headers=headers
+                )
