@@ -19,6 +19,7 @@ from parvis_kit.events.kafka.log import KafkaLog
 from parvis_kit.events.kafka.wire import number_of
 from parvis_kit.events.ledger import append, tables_of
 from parvis_kit.events.operate import accept_loss, lag, parked, rebuild, tail
+from parvis_kit.events.ports import Batch
 from parvis_kit.events.publish import seal
 from parvis_kit.events.running import consumer_of
 from parvis_kit.events.upkeep import tidy
@@ -303,6 +304,32 @@ async def test_tail_shows_what_came_since(stage: Stage) -> None:
         topics = {"alpha": [ThingChanged.topic()]}
         seen = [fact async for _, _, fact in tail(stage.flow(), topics, since=now - timedelta(hours=1))]
     assert [json.loads(fact.data or b"")["version"] for fact in seen] == [2]
+
+
+async def test_what_came_before_is_not_read_to_show_what_came_since(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day's facts of a log of a year are a few hundredths of it; what comes after the search is seen all the same."""
+    topics, now = {"alpha": [ThingChanged.topic()]}, datetime.now(UTC)
+    await stage.publish(*(changed(f"k{number}", 1, now) for number in range(20)))
+    async with stage.running():
+        await until(lambda: is_lagging(stage, 20), "all are in the log")
+        async with stage.log.reading(stage.beta, topics) as reading:
+            kind, read, came = type(reading), type(reading).read, list[str]()
+
+            async def counted(self: Any, partition: str, start: int, limit: int) -> Batch:
+                batch: Batch = await read(self, partition, start, limit)
+                came.extend(record.fact.key for record in batch.records)
+                return batch
+
+            monkeypatch.setattr(kind, "read", counted)
+            assert [fact async for _, _, fact in tail(stage.flow(), topics, since=now + timedelta(hours=1))] == [] and came == []
+            assert len([fact async for _, _, fact in tail(stage.flow(), topics, since=now - timedelta(hours=1))]) == len(came) == 20
+            ends = await reading.since(now + timedelta(hours=1))
+            await stage.publish(changed("late", 1, now))
+            await until(lambda: is_lagging(stage, 21), "another one is")
+            came.clear()
+            for partition, end in ends.items():
+                await reading.read(partition, end, 500)
+            assert came == ["late"]
 
 
 async def test_who_was_left_behind_by_the_log_is_told_or_computed_again(stage: Stage) -> None:

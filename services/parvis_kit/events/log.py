@@ -27,6 +27,9 @@ class Reading(Protocol):
     async def waiting(self, stands: Mapping[str, int]) -> Mapping[str, tuple[int, datetime | None]]:
         """By publisher: how many facts lie from these positions on (0 where none is given), and when the oldest of them happened."""
 
+    async def since(self, moment: datetime) -> Mapping[str, int]:
+        """By partition: where to read on from so as to see all that came since then."""
+
     async def is_at_end(self, stands: Mapping[str, int]) -> bool:
         """Whether nothing lies from these positions on."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -23,6 +23,8 @@ OUTBOX_COUNTED_MAX = 100_000
 """A broker that is away for a day leaves millions, and to count them all would add to what is wrong."""
 READ_MAX = 500
 """Facts that are held at once to be shown."""
+SINCE_MARGIN = timedelta(minutes=10)
+"""A fact takes its place in the log later than it says, by as long as its transaction was open and as clocks differ."""
 
 Lane = tuple[str, str]
 """A topic and a key."""
@@ -221,9 +223,14 @@ async def accept_loss(flow: Flow, consumer: str, note: Note = unnoted) -> Mappin
 async def tail(
     flow: Flow, topics: Mapping[str, Sequence[str]], *, since: datetime | None = None, follow: bool = False
 ) -> AsyncIterator[tuple[str, int, Envelope]]:
-    """(partition, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever."""
+    """(partition, offset, fact) of the topics of each publisher, as this service may read them; with `follow`, for ever.
+
+    `since`: only what says that it happened since then. What a fact says of the time after it was published counts for nothing.
+    """
     async with flow.log.reading(flow.database, topics) as reading:
-        positions, names = dict.fromkeys(reading.partitions, 0), frozenset(map(log_of, topics))
+        names, positions = frozenset(map(log_of, topics)), dict.fromkeys(reading.partitions, 0)
+        if since is not None:
+            positions.update(await reading.since(since - SINCE_MARGIN))
         while True:
             heard, came = flow.bell.heard(names), 0
             for partition, start in positions.items():

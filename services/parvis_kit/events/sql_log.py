@@ -24,6 +24,7 @@ from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
 from parvis_kit.events.resume import numbers_undone
+from parvis_kit.ids import born_at
 from parvis_kit.password_files import without_password_file
 
 FETCH_MAX = 500
@@ -69,6 +70,13 @@ class Reader(Protocol):
     async def close(self) -> None: ...
 
 
+class SearchedReader(Reader, Protocol):
+    """One whose log can be searched too."""
+
+    async def next_from(self, start: int) -> tuple[int, UUID] | None:
+        """The first fact from `start` on, of whatever topic: its number and its id."""
+
+
 class SqlLog:
     """The log beside each service's own tables: nothing is needed but the database."""
 
@@ -95,10 +103,10 @@ class SqlLog:
             yield SqlReading(readers, topics)
 
     @asynccontextmanager
-    async def readers(self, database: Database, topics: Topics) -> AsyncIterator[dict[str, Reader]]:
+    async def readers(self, database: Database, topics: Topics) -> AsyncIterator[dict[str, SearchedReader]]:
         """A reader for each publisher's log: its file, or its table under this service's role."""
         if database.is_sqlite:
-            readers: dict[str, Reader] = {one: SqliteReader(one, sqlite_path(self.url_of(one))) for one in topics}
+            readers: dict[str, SearchedReader] = {one: SqliteReader(one, sqlite_path(self.url_of(one))) for one in topics}
             try:
                 yield readers
             finally:
@@ -115,7 +123,7 @@ class SqlLog:
 class SqlReading:
     """Every part is a partition."""
 
-    def __init__(self, readers: Mapping[str, Reader], topics: Topics) -> None:
+    def __init__(self, readers: Mapping[str, SearchedReader], topics: Topics) -> None:
         self.readers, self.parts = readers, {part.name: part for part in parts_of(topics)}
         self.partitions = {part.name: part.publisher for part in self.parts.values()}
 
@@ -131,6 +139,10 @@ class SqlReading:
             found[part.publisher] = before + count, min(filter(None, (oldest, since)), default=None)
         return found
 
+    async def since(self, moment: datetime) -> dict[str, int]:
+        begins = {publisher: await first_since(reader, moment) for publisher, reader in self.readers.items()}
+        return {part.name: begins[part.publisher] for part in self.parts.values()}
+
     async def is_at_end(self, stands: Mapping[str, int]) -> bool:
         return not any(facts for facts, _ in (await self.waiting(stands)).values())
 
@@ -143,6 +155,28 @@ class SqlReading:
             elif 0 < at < batch.beginning:
                 found[one] = batch.beginning
         return found
+
+
+async def first_since(reader: SearchedReader, moment: datetime) -> int:
+    """The number from which on facts were published since then, in some forty looks at the log's key: farther and farther, then between.
+
+    A fact's id says when it was published; `at` is what its author says, who may speak of last year.
+    """
+
+    async def is_before(number: int) -> bool:
+        found = await reader.next_from(number)
+        return found is not None and born_at(found[1]) < moment
+
+    low, high = 0, 1
+    while await is_before(high):
+        low, high = high + 1, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if await is_before(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 class SqlSource:
@@ -201,6 +235,10 @@ def count_statement(log: str, *, dialect: str) -> str:
     return f"SELECT count(*), min(at) FROM {log} WHERE seq >= {start} AND {wanted}"
 
 
+def next_statement(log: str, *, dialect: str) -> str:
+    return f"SELECT seq, event_id FROM {log} WHERE seq >= {'$1' if dialect == 'postgresql' else '?1'} ORDER BY seq LIMIT 1"
+
+
 def batch_of(part: Part, start: int, limit: int, rows: Sequence[Any], is_sqlite: bool) -> Batch:
     """The rows of `statement` as a batch. The end of the log counts as read when fewer came than were asked for."""
     end, beginning, resumed = rows[0][0] + 1, rows[0][1] or 0, rows[0][2] or 0
@@ -217,6 +255,10 @@ def _envelope(row: Any, is_sqlite: bool) -> Envelope:
     return Envelope(UUID(int=row[0].int), row[1], row[2], row[3], row[4], row[5], row[6])
 
 
+def _as_json(topics: Sequence[str]) -> str:
+    return "[" + ",".join(f'"{topic}"' for topic in topics) + "]"
+
+
 class SqliteReader:
     """Another service's file, read-only, one thread's call a batch."""
 
@@ -228,17 +270,20 @@ class SqliteReader:
         """A cancelled read goes on in its thread; SQLite crashes when its connection is closed under it."""
 
     async def read(self, part: Part, start: int, limit: int) -> Batch:
-        rows = await self._call(statement("log", dialect="sqlite"), start, part.topics, limit)
+        rows = await self._call(statement("log", dialect="sqlite"), start, _as_json(part.topics), limit)
         return batch_of(part, start, limit, rows, is_sqlite=True)
 
     async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
-        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, part.topics)
+        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, _as_json(part.topics))
         return count, datetime.fromisoformat(oldest).replace(tzinfo=UTC) if oldest else None
 
-    async def _call(self, query: str, start: int, topics: Sequence[str], *more: int) -> list[Any]:
-        wanted = "[" + ",".join(f'"{topic}"' for topic in topics) + "]"
+    async def next_from(self, start: int) -> tuple[int, UUID] | None:
+        rows = await self._call(next_statement("log", dialect="sqlite"), start)
+        return (rows[0][0], UUID(rows[0][1])) if rows else None
+
+    async def _call(self, query: str, *parameters: object) -> list[Any]:
         try:
-            return await asyncio.to_thread(self._query, query, (start, wanted, *more))
+            return await asyncio.to_thread(self._query, query, parameters)
         except (sqlite3.Error, OSError) as error:
             await self.close()
             raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
@@ -301,6 +346,10 @@ class PostgresReader:
     async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
         [(count, oldest)] = await self._call(count_statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics))
         return count, oldest
+
+    async def next_from(self, start: int) -> tuple[int, UUID] | None:
+        rows = await self._call(next_statement(f"{self.publisher}.log", dialect="postgresql"), start)
+        return (rows[0][0], UUID(int=rows[0][1].int)) if rows else None
 
     async def _call(self, query: str, *parameters: object) -> list[Any]:
         try:

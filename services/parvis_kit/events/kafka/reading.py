@@ -58,6 +58,15 @@ class KafkaReading:
                 oldest[publisher] += [record.fact.at for record in (await self.read(partition, start, 1)).records]
         return {publisher: (facts[publisher], min(oldest[publisher], default=None)) for publisher in self.topics}
 
+    async def since(self, moment: datetime) -> dict[str, int]:
+        """By the broker's clock, which is what its topics keep."""
+        milliseconds = max(0, int(moment.timestamp() * 1000))
+        with gone_when_away("the log cannot be searched"):
+            places = [self._place(partition) for partition in self.partitions]
+            found = await self.client.offsets_for_times(dict.fromkeys(places, milliseconds))
+            ends = await self.client.end_offsets([place for place in places if found[place] is None])
+        return {self._name(place): ends[place] if (at := found[place]) is None else at.offset for place in places}
+
     async def is_at_end(self, stands: Mapping[str, int]) -> bool:
         with gone_when_away("the log's ends cannot be read"):
             spans = await self._spans(self.partitions)
