@@ -259,15 +259,20 @@ def described(settings: Settings, environ: Mapping[str, str]) -> list[Described]
 
 
 def masked(value: Any) -> str:
-    """As text; of a secret that is a URL, whom it reaches and nothing more."""
-    if not isinstance(value, SecretStr):
-        return "" if value is None else str(value)
-    secret = value.get_secret_value()
-    parts = urlsplit(secret)
-    if not secret or not parts.scheme or not parts.hostname:
-        return "***" if secret else ""
+    """As text; of a secret that is a URL, whom it reaches and nothing more; of any other URL, all but a password."""
+    is_secret = isinstance(value, SecretStr)
+    text = value.get_secret_value() if is_secret else "" if value is None else str(value)
+    if not text or not (is_secret or ("://" in text and "@" in text)):
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "***"
+    if not parts.scheme or not parts.hostname or parts.netloc.count("@") != text.count("@"):  # a password may hold what ends a host
+        return "***"
     user, _, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
-    return urlunsplit(
-        (parts.scheme, f"{name}{':***' if ':' in user else ''}@{host}" if user else host, parts.path, parts.query and "***", "")
-    )
+    netloc = f"{name}{':***' if ':' in user else ''}@{host}" if user else host
+    if is_secret:
+        return urlunsplit((parts.scheme, netloc, parts.path, parts.query and "***", ""))
+    return urlunsplit(parts._replace(netloc=netloc))

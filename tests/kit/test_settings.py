@@ -148,7 +148,29 @@ def test_every_setting_of_the_platform_has_its_sentence() -> None:
         ("postgresql://me:hunter2@db/parvis", "postgresql://me:***@db/parvis"),
         ("postgresql://db/parvis?password=hunter2", "postgresql://db/parvis?***"),
         ("postgresql:///parvis?password=hunter2", "***"),
+        ("postgresql://me:hunt@r2@db/parvis", "postgresql://me:***@db/parvis"),
+        ("postgresql://me:hun/ter2@db/parvis", "***"),
+        ("postgresql://me:hun#ter2@db/parvis", "***"),
+        ("postgresql://me:hun?ter2@db/parvis", "***"),
+        ("postgresql://me:h@n/ter2@db/parvis", "***"),
+        ("postgresql://me:hun[ter2@db/parvis", "***"),
     ],
 )
 def test_a_secret_is_masked(secret: str, shown: str) -> None:
     assert masked(SecretStr(secret)) == shown
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (None, ""),
+        (8080, "8080"),
+        ("https://s3.example.org/blobs?region=paris", "https://s3.example.org/blobs?region=paris"),
+        ("https://KEY@s3.example.org/blobs?region=paris", "https://KEY@s3.example.org/blobs?region=paris"),
+        ("https://KEY:hunter2@s3.example.org/blobs?region=paris", "https://KEY:***@s3.example.org/blobs?region=paris"),
+        ("https://KEY:hun/ter2@s3.example.org/blobs", "***"),
+    ],
+)
+def test_a_password_is_masked_where_none_belongs(value: object, shown: str) -> None:
+    """`PARVIS_FILES_BLOBS_URL` takes no secret, and is shown before anybody is told so."""
+    assert masked(value) == shown
