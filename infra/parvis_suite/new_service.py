@@ -1,5 +1,7 @@
 """`make new-service NAME=x`: a service that runs, publishes, reacts and is tested, to be changed into what it shall be."""
 
+import builtins
+import keyword
 import os
 import re
 import subprocess  # noqa: S404
@@ -8,11 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS as POSTGRESQL_WORDS
+from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
 NAME = re.compile(r"[a-z]{2,15}")
 TAKEN = {"data", "docs", "infra", "roster", "contracts", "kit", "services", "suite", "tests"}
 """Names of other rooms of the house."""
+SCHEMAS = {"main", "temp", "public"}
+"""That every SQLite or PostgreSQL has; a service's own has its name."""
 PLACES = {
     "room": "{name}/parvis_{name}",
     "migration": "{name}/parvis_{name}/migrations/versions",
@@ -57,9 +64,15 @@ def make(root: Path, name: str) -> list[Path]:
     """All files of the service, its lines in the lists of the house, its schemas and its pages of reference; raises Refused."""
     if not NAME.fullmatch(name) or name in TAKEN:
         raise Refused(f"{name!r} is no name for a service: 2 to 15 small letters, and none of {', '.join(sorted(TAKEN))}")
+    if is_word(name):
+        raise Refused(f"{name!r} is no name for a service: it means something else in Python or in SQL, where a schema will have it")
     if (root / name / f"parvis_{name}").exists() or f"parvis_{name}" in (root / "pyproject.toml").read_text():
         raise Refused(f"there is a service {name} already")
-    written = [*templates(name), *listed(root, name)]
+    made = list(templates(name))
+    for path in (Path(name), Path(PLACES["test"].format(name=name)), *(one.path for one in made)):
+        if (root / path).exists():
+            raise Refused(f"{name!r} is no name for a service: there is {path} already")
+    written = [*made, *listed(root, name)]
     for one in written:
         path = root / one.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +80,12 @@ def make(root: Path, name: str) -> list[Path]:
     (root / name / f"parvis_{name}" / "py.typed").touch()
     generate(root, name)
     return [one.path for one in written]
+
+
+def is_word(name: str) -> bool:
+    """Of a language in which the name will be written; as a class, it begins with a capital."""
+    in_sql = POSTGRESQL_WORDS | SQLiteIdentifierPreparer.reserved_words | SCHEMAS
+    return name in in_sql or keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()) or hasattr(builtins, name)
 
 
 def templates(name: str) -> Iterator[Written]:

@@ -73,8 +73,21 @@ def test_it_is_not_made_twice(house: Path) -> None:
         make(house, NAME)
 
 
-@pytest.mark.parametrize("name", ["", "a", "Files", "two words", "../outside", "infra", "x" * 40])
+@pytest.mark.parametrize(
+    "name", ["", "a", "Files", "two words", "../outside", "infra", "x" * 40, "class", "none", "list", "order", "group", "main"]
+)
 def test_a_name_that_will_not_do_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="no name for a service"):
         make(tmp_path, name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["services/parvis_contracts/leavers.py", "tests/leavers/test_leavers.py", "leavers/README.md"])
+def test_what_is_there_is_never_overwritten(tmp_path: Path, there: str) -> None:
+    files = {"pyproject.toml": "", there: "mine"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(Refused, match="there is .*leavers.* already"):
+        make(tmp_path, "leavers")
+    assert {str(one.relative_to(tmp_path)): one.read_text() for one in tmp_path.rglob("*") if one.is_file()} == files
