@@ -97,6 +97,40 @@ def test_anchors_elsewhere_can_be_named(kept: Suite, tmp_path: Path) -> None:
     assert "line 1, is no anchor" in kept("audit", "verify", "--anchors", str(elsewhere)).output
 
 
+def test_a_chain_whose_anchors_are_gone_is_no_longer_vouched_for(anywhere: Suite, tmp_path: Path) -> None:
+    """Or whoever writes it anew would only have to take the anchors away."""
+    place = tmp_path / "witness.jsonl"
+    anywhere.environ["PARVIS_AUDIT_ANCHORS"] = str(place)
+    assert anywhere("migrate").exit_code == 0
+    assert anywhere("audit", "verify").exit_code == 0, "nothing is there to be anchored"
+    on(anywhere, act)
+    keep(anywhere)
+    assert anywhere("audit", "verify").exit_code == 0
+    place.rename(tmp_path / "elsewhere.jsonl")
+    gone = anywhere("audit", "verify")
+    assert gone.exit_code == 1 and gone.output.startswith(f"BARE   lantern {NORTH}: 3 rows fit") and str(place) in gone.output
+    place.write_text("")
+    assert anywhere("audit", "verify").exit_code == 1
+    assert anywhere("audit", "verify", "--anchors", str(tmp_path / "elsewhere.jsonl")).exit_code == 0
+
+
+def test_rows_that_are_in_no_chain_after_a_minute_are_named(anywhere: Suite) -> None:
+    assert anywhere("migrate").exit_code == 0
+
+    async def just_now(database: Database) -> None:
+        async with database.transaction() as tx:
+            await record(tx, who=ADA, what="wick.trim", on="wick 9", ministry=NORTH, at=datetime.now(UTC))
+
+    on(anywhere, just_now)
+    young = anywhere("audit", "verify")
+    assert young.exit_code == 0 and "lantern: 1 rows wait to be chained" in young.output
+    on(anywhere, act)
+    late = anywhere("audit", "verify")
+    assert late.exit_code == 1 and "LATE   lantern: 3 rows have waited for over a minute to be chained" in late.output
+    keep(anywhere)
+    assert anywhere("audit", "verify").exit_code == 0
+
+
 def test_what_is_shown_leaves_a_row_of_who_looked_and_why(kept: Suite) -> None:
     assert kept("audit", "show", "--ministry", str(NORTH)).exit_code == 2, "a reason is asked for"
     shown = kept("audit", "show", "--ministry", str(NORTH), "--reason", "a complaint", "--limit", "2").output.splitlines()

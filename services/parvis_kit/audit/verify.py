@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -165,8 +166,9 @@ async def chains_of(database: Database, anchors: Collection[Anchor] = ()) -> lis
     return sorted(found | {one.ministry for one in anchors if one.service == database.service})
 
 
-async def waiting(database: Database) -> int:
-    """How many rows are not chained yet."""
+async def waiting(database: Database, before: datetime | None = None) -> int:
+    """How many rows are not chained yet; or only of those that were written before this moment."""
     row = tables_of(database.service)["audit"].c
+    query = sa.select(sa.func.count()).where(row.position.is_(None))
     async with database.read() as conn:
-        return int((await conn.execute(sa.select(sa.func.count()).where(row.position.is_(None)))).scalar_one())
+        return int((await conn.execute(query if before is None else query.where(row.at < before))).scalar_one())
