@@ -87,8 +87,8 @@ def verify(service: str | None, ministry: str | None, anchors: Path | None) -> N
         name = f"{one.service} {one.ministry or SUITE}"
         if one in bare:
             click.echo(
-                f"BARE   {name}: {one.rows} rows fit, and PARVIS_AUDIT_ANCHORS ({promised}) holds no anchor of theirs, though each chain has "
-                "one within seconds: a chain that was written anew would look the same. If the place was changed, bring its files along"
+                f"BARE   {name}: {one.rows} rows fit, and PARVIS_AUDIT_ANCHORS ({promised}) holds no anchor of theirs, though each chain "
+                "has one within seconds: a chain that was written anew would look the same. If the place was changed, bring its files along"
             )
         elif one.broken is None:
             against = f", as anchored at {one.anchors}" if one.anchors else ", no anchor"
