@@ -198,8 +198,15 @@ def test_a_file_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         roster.read(b"x" * 11)
 
 
-LETTERS = st.text(alphabet="abcéèçÀÉŒdDpP-'. ;,\t\n\r\"=+@", min_size=1, max_size=20).filter(lambda text: cleaned(text) != "")
-LINES = st.lists(st.tuples(LETTERS, LETTERS, st.text(alphabet='abé;,\t\n\r" =', max_size=12)), max_size=12)
+def is_plain(text: str) -> bool:
+    """What begins as Excel's formula for a text, `="…"`, is read as that text, and has a test of its own."""
+    return not cleaned(text).startswith('="')
+
+
+LETTERS = st.text(alphabet="abcéèçÀÉŒdDpP-'. ;,\t\n\r\"=+@", min_size=1, max_size=20).filter(
+    lambda text: cleaned(text) != "" and is_plain(text)
+)
+LINES = st.lists(st.tuples(LETTERS, LETTERS, st.text(alphabet='abé;,\t\n\r" =', max_size=12).filter(is_plain)), max_size=12)
 
 
 @settings(max_examples=200, deadline=None)
