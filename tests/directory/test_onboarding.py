@@ -16,6 +16,7 @@ from parvis_directory.api.onboarding import FILES_AT_ONCE_MAX, READING
 from parvis_directory.rules import Asker, roster
 from parvis_directory.rules import onboarding as policy
 from parvis_kit import failpoints
+from parvis_kit.problems import Unavailable
 from parvis_kit.testing.databases import queries
 
 from .conftest import ROOT, Town
@@ -178,6 +179,22 @@ async def test_a_file_that_keeps_failing_ends_and_stops_nobody_else_s(town: Town
     assert (await bring(town, file_of([person(1)])))["done"] == {"create": 1}, "it stands in the way of no other"
     assert (await town.call("DELETE", f"{JOBS}/{mine['id']}", by="ada"))[0] == 204
     assert (await look(town, mine))["state"] == "discarded"
+
+
+async def test_a_database_that_is_away_again_and_again_fails_no_file(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, mine = await send(town, file_of([person(1)]))
+    assert (await confirm(town, mine))[0] == 202
+
+    def away(*_: Any) -> Any:
+        raise ConnectionResetError("the database was started again")
+
+    monkeypatch.setattr(policy, "judge_all", away)
+    for _ in range(policy.FAILURES_MAX + 1):
+        with pytest.raises(Unavailable):
+            await work(town)
+    monkeypatch.undo()
+    await work(town)
+    assert (await look(town, mine))["state"] == "done", "and it goes on at once"
 
 
 async def test_administrators_and_operators_send_files_and_nobody_else(town: Town) -> None:

@@ -15,6 +15,7 @@ from parvis_kit.db import Database, Tx, unique_violation
 from parvis_kit.events import publish
 from parvis_kit.failpoints import reach
 from parvis_kit.ids import new_id
+from parvis_kit.problems import Unavailable
 from parvis_kit.text import fold
 from sqlalchemy.exc import IntegrityError
 
@@ -50,10 +51,12 @@ async def run_onboardings(database: Database, clock: Clock, zone: ZoneInfo) -> N
 async def advance_onboarding(database: Database, onboarding_id: UUID, owner: str, clock: Clock, zone: ZoneInfo) -> bool:
     """One piece; whether there is more to do for this owner. Two who try at once do no piece twice: the job's row is theirs in turn.
 
-    A piece that fails is tried again a lease later, and other files go on meanwhile.
+    A piece that fails is tried again a lease later, and other files go on meanwhile. Raises Unavailable.
     """
     try:
         return await _next_piece(database, onboarding_id, owner, clock, zone)
+    except Unavailable:  # a database that is away is no fault of this file
+        raise
     except Exception as error:  # whatever this file trips over, it is no other ministry's
         log.exception("onboarding %s: a piece failed", onboarding_id)
         FAILURES.labels("directory.onboardings").inc()
