@@ -121,7 +121,7 @@ async def fill(calendar: Any, ada: UUID, ministry: UUID) -> None:
                 await actions.put_object(tx, agenda, f"{number}.ics", new, lambda _: None, "", None, now=now)
     async with calendar.database.transaction() as tx:
         for table in ("object", "instance", "busy_week", "agenda"):
-            await tx.conn.exec_driver_sql(f"ANALYZE calendar.{table}")
+            await tx.exec_driver_sql(f"ANALYZE calendar.{table}")
 
 
 class CalendarServer(Server):

@@ -214,6 +214,6 @@ def built(platform: Platform, clock: FrozenClock) -> dict[str, Service]:
 async def make_all_tables(services: dict[str, Service], platform: Platform) -> None:
     await migrate([services["directory"]], platform)  # its roles are everybody's
     for name, tables in SAYING.items():
-        async with services[name].database.write_engine.begin() as connection:
-            await connection.run_sync(tables.create_all)
+        async with services[name].database.transaction() as tx:
+            await tx.run_sync(tables.create_all)
     await migrate([services["billing"]], platform)

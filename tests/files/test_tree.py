@@ -223,7 +223,7 @@ async def test_a_search_for_several_words_begins_with_the_rarest_whatever_their_
         if "ORDER BY item_word" in statement.replace("files.", ""):
             begun.append(next(str(one) for one in parameters if one in ("rapport", b"rapport", "v2", b"v2")))
 
-    engine = office.files.database.read_engine.sync_engine
+    engine = office.files.database.read_engine
     sa.event.listen(engine, "before_cursor_execute", note)
     found = await office.get(f"spaces/{space}/search?name=rapport+v2", by="ada")
     sa.event.remove(engine, "before_cursor_execute", note)

@@ -187,19 +187,18 @@ async def test_foreign_keys_hold_and_readers_do_not_wait_for_writers(shelf: Data
         await tx.execute(sa.insert(BOOK), {"title": "not yet"})
         assert await column(shelf, sa.select(BOOK.c.title)) == []
     if shelf.is_sqlite:
-        for engine in (shelf.read_engine, shelf.write_engine):
-            async with engine.connect() as conn:
-                said = [
-                    (await conn.exec_driver_sql(f"PRAGMA {one}")).scalar_one()
-                    for one in ("foreign_keys", "shelf.journal_mode", "busy_timeout")
-                ]
-            assert said == [1, "wal", 5000]
+
+        def said(conn: sa.Connection) -> list[Any]:
+            return [conn.exec_driver_sql(f"PRAGMA {one}").scalar_one() for one in ("foreign_keys", "shelf.journal_mode", "busy_timeout")]
+
+        async with shelf.read() as conn, shelf.transaction() as tx:
+            assert await conn.run_sync(said) == await tx.run_sync(said) == [1, "wal", 5000]
 
 
 async def test_more_waiters_than_the_pool_serves_are_told_to_come_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parvis_kit.db.engines.POOL_WAIT_SECONDS_MAX", 0.05)
     shelf = await place.open("shelf", METADATA)
-    size = shelf.write_engine.sync_engine.pool.size()  # type: ignore[attr-defined]
+    size = shelf.write_engine.pool.size()  # type: ignore[attr-defined]
     async with AsyncExitStack() as busy:
         for _ in range(size):
             await busy.enter_async_context(shelf.transaction())

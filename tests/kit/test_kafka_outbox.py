@@ -77,7 +77,7 @@ async def test_a_claim_holds_a_bounded_number_of_bytes(stage: Stage, outbox: Pos
 async def test_who_publishes_has_a_transaction_id_before_an_outbox_id(stage: Stage, place: Place) -> None:
     """What the mark rests on. A default of the table looks, just after each outbox id is taken, whether there is one."""
     async with stage.alpha.transaction() as tx:
-        await tx.conn.exec_driver_sql("ALTER TABLE alpha.outbox ADD had_one boolean DEFAULT (pg_current_xact_id_if_assigned() IS NOT NULL)")
+        await tx.exec_driver_sql("ALTER TABLE alpha.outbox ADD had_one boolean DEFAULT (pg_current_xact_id_if_assigned() IS NOT NULL)")
     await stage.publish(changed("a", 1))
     await stage.publish(changed("a", 2), changed("b", 1))
     async with stage.alpha.read() as conn:

@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from parvis_kit.db import Database, Moment, Serial, metadata_for
-from parvis_kit.db.engines import open_engines
 from parvis_kit.db.migrations import Tree, at_head, config_of, current, differences, downgrade, draft, upgrade
 from parvis_kit.db.roles import grant_logs, make_roles, scram
 from parvis_kit.db.versions import heads, version_in
@@ -135,12 +134,11 @@ async def test_upgraded_from_empty_the_tables_are_those_of_the_metadata(tree: Tr
     assert await at_head(tree)
     migrated = await definitions(tree)
     await forget(tree, tmp_path)
-    read, write = open_engines(tree.url, tree.service)
-    async with write.begin() as conn:
-        await conn.run_sync(tree.metadata.create_all)
+    database = Database(tree.url, tree.service)
+    async with database.transaction() as tx:
+        await tx.run_sync(tree.metadata.create_all)
     assert await definitions(tree) == migrated
-    await read.dispose()
-    await write.dispose()
+    await database.close()
 
 
 async def forget(tree: Tree, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def write(tx: Tx, rows: Iterable[RunRow | ItemRow | MinistryRow | AgentRow
 
 async def _copy(tx: Tx, table: sa.Table, rows: Sequence[AgentRow]) -> None:
     """By COPY, in the transaction that has begun: a month has a row for each agent, and INSERT takes three times as long."""
-    driver: Any = tx.conn.sync_connection and tx.conn.sync_connection.connection.driver_connection
+    driver: Any = tx.driver_connection
     place = AgentRow._fields.index("use")
     records = [(*row[:place], json.dumps(row[place]), *row[place + 1 :]) for row in rows]
     await driver.copy_records_to_table(table.name, schema_name=table.schema, columns=AgentRow._fields, records=records)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
@@ -28,15 +27,12 @@ class Connection(Protocol):
 
 
 class Reader:
-    """Reads, each statement with a connection for itself and for as long as it runs: a door that waits for something else holds none.
-
-    SQLAlchemy's own asynchronous connection takes a turn for each of connect, execute and close; here they are one turn.
-    """
+    """Reads, each statement with a connection for itself and for as long as it runs: a door that waits for something else holds none."""
 
     __slots__ = ("engine",)
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine.sync_engine
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
 
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
         """Its rows, all of them: both drivers have read them before they answer."""
@@ -52,12 +48,33 @@ class Reader:
         return await greenlet_spawn(connected)
 
 
+@asynccontextmanager
+async def entered(make: Callable[[], AbstractContextManager[Done]]) -> AsyncIterator[Done]:
+    """A plain context manager of SQLAlchemy, made and entered in one turn, and left in another.
+
+    Its own asynchronous connection takes a turn for each of connect, begin, commit and close, one more to close the cursor of each
+    statement, and brings its object mapper along, 6 MB for each process.
+    """
+
+    def enter() -> tuple[AbstractContextManager[Done], Done]:
+        manager = make()
+        return manager, manager.__enter__()
+
+    manager, value = await greenlet_spawn(enter)
+    try:
+        yield value
+    except BaseException as error:
+        await greenlet_spawn(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    await greenlet_spawn(manager.__exit__, None, None, None)
+
+
 class Tx:
     """A transaction of the write engine. Hooks run in the order in which they were added."""
 
     __slots__ = ("conn", "database", "before_commit", "after_commit", "facts")
 
-    def __init__(self, database: "Database", conn: AsyncConnection) -> None:
+    def __init__(self, database: "Database", conn: sa.Connection) -> None:
         self.database, self.conn = database, conn
         self.before_commit: list[Callable[[], Awaitable[None]]] = []
         self.after_commit: list[Callable[[], None]] = []
@@ -65,28 +82,40 @@ class Tx:
         """What `publish` buffered; written by its hook, in one statement."""
 
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
-        rows: Rows = await self.conn.execute(statement, parameters)
-        return rows
+        return await greenlet_spawn(self.conn.execute, statement, parameters)
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Rows:
+        """A statement that is not compiled: its placeholders are the driver's."""
+        return await greenlet_spawn(self.conn.exec_driver_sql, statement, parameters)
+
+    async def run_sync(self, work: Callable[[sa.Connection], Done]) -> Done:
+        """`work` with SQLAlchemy's plain connection."""
+        return await greenlet_spawn(work, self.conn)
 
     async def run_in_driver(self, statement: str, *parameters: Any) -> None:
         """One statement that returns nothing, by the driver itself, inside this transaction: for what every commit pays.
 
         SQLAlchemy takes four turns of SQLite's thread for it, and a third more of CPU on PostgreSQL.
         """
-        driver: Any = self.conn.sync_connection and self.conn.sync_connection.connection.driver_connection
+        driver: Any = self.driver_connection
         if self.database.is_sqlite:
             await driver.execute_insert(statement, parameters)
             return
         if not driver.is_in_transaction():  # SQLAlchemy sends BEGIN with its own first statement
-            await self.conn.exec_driver_sql("SELECT 1")
+            await self.exec_driver_sql("SELECT 1")
         await driver.execute(statement, *parameters)
+
+    @property
+    def driver_connection(self) -> Any:
+        """aiosqlite's or asyncpg's own."""
+        return self.conn.connection.driver_connection
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """What fails inside undoes itself alone: rows and buffered facts. PostgreSQL would refuse all that follows otherwise."""
         buffered, before, after = len(self.facts), len(self.before_commit), len(self.after_commit)
         try:
-            async with self.conn.begin_nested():
+            async with entered(self.conn.begin_nested):
                 yield
         except BaseException:
             del self.facts[buffered:], self.before_commit[before:], self.after_commit[after:]
@@ -108,7 +137,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """All of it, or nothing. Raises Unavailable when the database is away, has too many waiters, or ended it in a deadlock."""
         try:
-            async with self.write_engine.connect() as conn, conn.begin():
+            async with entered(self.write_engine.begin) as conn:
                 tx = Tx(self, conn)
                 yield tx
                 for hook in tx.before_commit:
@@ -133,8 +162,8 @@ class Database:
             raise
 
     async def close(self) -> None:
-        await self.read_engine.dispose()
-        await self.write_engine.dispose()
+        await greenlet_spawn(self.read_engine.dispose)
+        await greenlet_spawn(self.write_engine.dispose)
 
 
 DATABASE_ERRORS = (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)

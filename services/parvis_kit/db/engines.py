@@ -1,4 +1,4 @@
-"""Two engines for each service: reads that hold no transaction, and writes that do."""
+"""Two engines for each service: reads that hold no transaction, and writes that do. Both are used in `greenlet_spawn` alone."""
 
 import contextlib
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from parvis_kit.db.connecting import opener
@@ -30,7 +29,7 @@ OWNER_ALONE = 0o600
 
 def open_engines(
     url: str, schema: str, *, synchronous: str = "NORMAL", lease_seconds: float = LEASE_SECONDS
-) -> tuple[AsyncEngine, AsyncEngine]:
+) -> tuple[sa.Engine, sa.Engine]:
     """(read, write) for `postgresql://…` or for `sqlite:///path`, whose file is attached under the schema's name."""
     if url.startswith("postgresql"):
         return _postgresql(url, schema, lease_seconds)
@@ -61,7 +60,7 @@ def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
     }
 
 
-def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
+def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[sa.Engine, sa.Engine]:
     settings = session_settings(f"parvis-{schema}", lease_seconds)
     url, file = without_password_file(url)
     common: dict[str, Any] = {
@@ -70,10 +69,10 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[AsyncEngin
         "max_overflow": 0,
         "pool_timeout": POOL_WAIT_SECONDS_MAX,
     }
-    return create_async_engine(asyncpg_url(url), **AUTOCOMMIT, **common), create_async_engine(asyncpg_url(url), **common)
+    return sa.create_engine(asyncpg_url(url), **AUTOCOMMIT, **common), sa.create_engine(asyncpg_url(url), **common)
 
 
-def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, AsyncEngine]:
+def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[sa.Engine, sa.Engine]:
     def connect(connection: Any, _record: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)  # not before: a service that is only described writes nothing
         _make_private(path)
@@ -92,8 +91,8 @@ def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, Asy
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    def engine(begin: str, size: int, **options: Any) -> AsyncEngine:
-        made = create_async_engine(
+    def engine(begin: str, size: int, **options: Any) -> sa.Engine:
+        made = sa.create_engine(
             "sqlite+aiosqlite://",
             poolclass=AsyncAdaptedQueuePool,
             pool_size=size,
@@ -101,9 +100,9 @@ def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[AsyncEngine, Asy
             pool_timeout=POOL_WAIT_SECONDS_MAX,
             **options,
         )
-        sa.event.listen(made.sync_engine, "connect", connect)
+        sa.event.listen(made, "connect", connect)
         if begin:
-            sa.event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+            sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
         return made
 
     # BEGIN IMMEDIATE: a transaction that reads and then writes is otherwise refused, whatever the busy timeout.

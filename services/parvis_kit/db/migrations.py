@@ -1,12 +1,11 @@
 """A service's tables through time: one Alembic tree per service, its version kept beside its tables."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic import autogenerate, command
@@ -14,7 +13,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.util import greenlet_spawn
 
 from parvis_kit.db.engines import open_engines
 from parvis_kit.db.versions import is_head, version_in, versions_of
@@ -27,6 +26,7 @@ TURN_SECONDS_MAX = 60
 IDLE_SECONDS_MAX = 600
 """A migration may compute for a while between two statements, longer than any request."""
 
+Done = TypeVar("Done")
 Told = Callable[[str, str], None]
 """Is told (revision, its caption) after each step."""
 
@@ -75,8 +75,7 @@ async def differences(tree: Tree) -> list[str]:
         found = [str(one) for one in autogenerate.compare_metadata(context, tree.metadata)]
         return found + [f"check constraint {one}" for one in sorted(_checks(connection, tree) ^ _checks_of(tree.metadata))]
 
-    async with _connection(tree, alone=False) as conn:
-        return await conn.run_sync(compare)
+    return await _connected(tree, compare, alone=False)
 
 
 def _checks(connection: sa.Connection, tree: Tree) -> set[str]:
@@ -96,8 +95,7 @@ def _checks_of(metadata: sa.MetaData) -> set[str]:
 
 async def current(tree: Tree) -> str | None:
     """The version that the tables have; None when there are none yet."""
-    async with _connection(tree, alone=False) as conn:
-        return await conn.run_sync(partial(version_in, tree.service))
+    return await _connected(tree, partial(version_in, tree.service), alone=False)
 
 
 async def at_head(tree: Tree) -> bool:
@@ -116,8 +114,7 @@ def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | 
 
 
 async def _run(tree: Tree, action: Callable[[Config], object], told: Told | None = None) -> None:
-    async with _connection(tree) as conn:
-        await conn.run_sync(lambda connection: action(config_of(tree, connection, told)))
+    await _connected(tree, lambda conn: action(config_of(tree, conn, told)))
 
 
 def run(context: EnvironmentContext | Any) -> None:
@@ -152,20 +149,23 @@ def _options(tree: Tree) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def _connection(tree: Tree, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
-    """With no transaction open; alone at work on this service, as the owner of its tables, to change them."""
+async def _connected(tree: Tree, work: Callable[[sa.Connection], Done], *, alone: bool = True) -> Done:
+    """`work` with no transaction open; alone on this service, as the owner of its tables, to change them."""
     engines = open_engines(tree.url, tree.service, lease_seconds=IDLE_SECONDS_MAX)
-    try:
-        async with engines[1].connect() as conn:
+
+    def connected() -> Done:
+        with engines[1].connect() as conn:
             if alone and conn.dialect.name == "postgresql":
                 for statement in _manners(tree):
-                    await conn.execute(sa.text(statement))
-                await conn.commit()
-            yield conn
+                    conn.execute(sa.text(statement))
+                conn.commit()
+            return work(conn)
+
+    try:
+        return await greenlet_spawn(connected)
     finally:
         for engine in engines:
-            await engine.dispose()
+            await greenlet_spawn(engine.dispose)
 
 
 def _manners(tree: Tree) -> Sequence[str]:

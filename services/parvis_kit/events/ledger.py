@@ -167,10 +167,10 @@ class SqlLedger:
         digests = [fact.digest for fact in facts]
         if self.database.is_sqlite:
             rows = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
-            result = await tx.conn.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), rows))
+            result = await tx.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), rows))
             admitted = {UUID(row[0]) for row in result}
         else:
-            result = await tx.conn.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))
+            result = await tx.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))
             admitted = {row[0] for row in result}
         again = [one for one in ids if one not in admitted]
         if not again:

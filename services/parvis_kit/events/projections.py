@@ -63,7 +63,7 @@ async def _begin(tx: Tx, projection: Projection, kept: Any) -> None:
         return
     await _say(tx, projection.next_name, projection.version)
     await _forget_consumers(tx, f"{projection.next_name}@")
-    await tx.conn.run_sync(_make_anew, projection.tables)
+    await tx.run_sync(partial(_make_anew, tables=projection.tables))
     meters.PROJECTION.labels(projection.name, "building").set(projection.version)
 
 
@@ -89,7 +89,7 @@ async def replace(database: Database, projection: Projection, clock: Clock) -> b
         for table in projection.tables:
             built = next_of(table)
             await tx.execute(sa.insert(table).from_select([column.name for column in built.c], sa.select(built)))
-        await tx.conn.run_sync(_drop, projection.tables)
+        await tx.run_sync(partial(_drop, tables=projection.tables))
         await _forget_consumers(tx, f"{projection.name}@")
         for name in OF_A_CONSUMER:
             mine = tables_of(database.service)[name]
@@ -158,7 +158,7 @@ class BuildingLedger(KeepingLedger):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         async with super().transaction() as tx:
-            sa.event.listen(tx.conn.sync_connection, "before_cursor_execute", self.redirect, retval=True)
+            sa.event.listen(tx.conn, "before_cursor_execute", self.redirect, retval=True)
             yield tx
 
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from parvis_kit.db import Database
 
@@ -138,10 +137,10 @@ class Place:
 
 async def make_tables(database: Database, metadata: sa.MetaData) -> None:
     """The schema and the tables of a service, without its migrations."""
-    async with database.write_engine.begin() as connection:
+    async with database.transaction() as tx:
         if not database.is_sqlite:
-            await connection.execute(sa.schema.CreateSchema(database.service, if_not_exists=True))
-        await connection.run_sync(metadata.create_all)
+            await tx.execute(sa.schema.CreateSchema(database.service, if_not_exists=True))
+        await tx.run_sync(metadata.create_all)
 
 
 @contextmanager
@@ -153,11 +152,11 @@ def queries(*databases: Database) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             sent.append(statement)
 
-    engines: Sequence[AsyncEngine] = [engine for one in databases for engine in (one.read_engine, one.write_engine)]
+    engines: Sequence[sa.Engine] = [engine for one in databases for engine in (one.read_engine, one.write_engine)]
     for engine in engines:
-        sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
+        sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
         for engine in engines:
-            sa.event.remove(engine.sync_engine, "before_cursor_execute", note)
+            sa.event.remove(engine, "before_cursor_execute", note)

@@ -101,7 +101,7 @@ class Place:
                         if not database.is_sqlite:
                             await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(lock_of("probe"))))
                             await tx.execute(sa.schema.CreateSchema(service, if_not_exists=True))
-                        await tx.conn.run_sync(metadata.create_all)
+                        await tx.run_sync(metadata.create_all)
                     break
                 except Unavailable:
                     await asyncio.sleep(PAUSE_SECONDS)

@@ -83,7 +83,7 @@ class Stage:
             async with database.transaction() as tx:
                 if not database.is_sqlite:
                     await tx.execute(sa.schema.CreateSchema(database.service, if_not_exists=True))
-                await tx.conn.run_sync(metadata.create_all)
+                await tx.run_sync(metadata.create_all)
 
     def flow(self, reactions: Reactions | None = None, *projections: Projection) -> Flow:
         """Beta's."""
