@@ -19,7 +19,10 @@ READY_SECONDS_MAX = 180.0
 HELP_BAR_MS, RSS_BAR_MB, SUITE_BAR_MB = 150, 90, 250
 FIRST_SECONDS, AGAIN_SECONDS = 60.0, 5.0
 """The first one makes its tables and its people."""
-LIBRARIES = "aiohttp.web, sqlalchemy, sqlalchemy.dialects.postgresql, greenlet, pydantic_settings, joserfc.jws, asyncpg, aiosqlite, prometheus_client, click, uvloop"
+LIBRARIES = (
+    "aiohttp.web, sqlalchemy, sqlalchemy.dialects.postgresql, greenlet, pydantic_settings, joserfc.jws, asyncpg, aiosqlite, "
+    "prometheus_client, click, uvloop"
+)
 """What every service stands on, and nothing of ours."""
 
 
