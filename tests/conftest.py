@@ -14,6 +14,8 @@ from parvis_messaging.homeserver import registration
 pytest_plugins = ["parvis_kit.testing.plugin"]
 
 ROOT = Path(__file__).resolve().parent.parent
+ON_THE_SHAPE = ("/test_distributed_", "/test_agent_day", "/test_mixed_load")
+"""What the files are called whose tests need the distributed shape."""
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +56,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByShape(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "distributed" if "/test_distributed_" in file else file
+            return "distributed" if any(name in file for name in ON_THE_SHAPE) else file
 
     return ByShape(config, log) if config.getoption("dist") == "loadfile" else None
 

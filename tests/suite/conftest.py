@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
+import pytest_asyncio
 from click.testing import CliRunner, Result
 from parvis_kit.db.versions import heads
 from parvis_kit.testing.databases import Place
@@ -18,7 +19,7 @@ from parvis_kit.testing.servers import ServerMissing, started
 from parvis_suite.cli import main
 from parvis_suite.services import BUILDERS
 
-from .running import Running, running_suite
+from .running import Running, made_once, running_suite
 from .shape import Shape, shape_in, started_shape
 
 NAME = "lantern"
@@ -182,17 +183,25 @@ def anywhere(stand_in: Path, place: Place, database_kind: str, request: pytest.F
     yield Suite(stand_in, environ)
 
 
+@pytest_asyncio.fixture
+async def suite(place: Place, tmp_path: Path) -> AsyncIterator[Running]:
+    """The whole suite with its demonstration, which has been made already, on SQLite and on PostgreSQL."""
+    await place.prepare("demonstration", made_once)
+    with running_suite(tmp_path / "data", place.url) as running:
+        yield running
+
+
 @pytest.fixture
-def suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]:
-    """The whole suite with its demonstration, on SQLite and on PostgreSQL."""
-    with running_suite(place, database_kind, tmp_path / "data") as running:
+def new_suite(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Running]:
+    """The same from its very first start."""
+    with running_suite(tmp_path / "data", place.url_of("") if database_kind != "sqlite" else "") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def distributed() -> Iterator[Shape]:
-    """The distributed shape with its demonstration, started when the first test wants it: tests of files named test_distributed_*.py
-    share it, one after the other. PARVIS_TEST_SHAPE names the folder of one that already runs."""
+    """The distributed shape with its demonstration, started when the first test wants it: tests of the files that
+    tests/conftest.py names share it, one after the other. PARVIS_TEST_SHAPE names the folder of one that already runs."""
     if named := ASKED.get("PARVIS_TEST_SHAPE"):
         yield shape_in(Path(named))
         return

@@ -157,14 +157,14 @@ def test_an_act_is_paid_for(suite: Running) -> None:
 
 
 @pytest.mark.soak
-def test_an_act_is_paid_for_though_the_suite_is_killed_again_and_again(suite: Running) -> None:
+def test_an_act_is_paid_for_though_the_suite_is_killed_again_and_again(new_suite: Running) -> None:
     print(f"seed {SEED}")
-    with under_fire(suite, Random(SEED)):
-        asyncio.run(whole_way(suite, SIZE_BYTES_UNDER_FIRE))
-    assert suite.kills > 0, "otherwise this proves nothing"
-    asyncio.run(patiently(lambda: ready(suite)))  # type: ignore[arg-type]
-    the_end_is_the_same(suite, SIZE_BYTES_UNDER_FIRE)
-    a_cent_is_missed(suite)
+    with under_fire(new_suite, Random(SEED)):
+        asyncio.run(whole_way(new_suite, SIZE_BYTES_UNDER_FIRE))
+    assert new_suite.kills > 0, "otherwise this proves nothing"
+    asyncio.run(patiently(lambda: ready(new_suite)))  # type: ignore[arg-type]
+    the_end_is_the_same(new_suite, SIZE_BYTES_UNDER_FIRE)
+    a_cent_is_missed(new_suite)
 
 
 async def whole_way(suite: Running, size_bytes: int) -> None:

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ import aiohttp
 import nio
 import psutil
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from parvis_directory import store
 from parvis_kit.settings import Platform
@@ -28,6 +29,7 @@ from parvis_suite.services import BUILDERS, build_all
 from pydantic import SecretStr
 
 from .knocking import LATER, TOMORROW, Knocker
+from .running import made_once
 from .test_up import SECONDS_MAX, asked, eventually
 
 MEMORY_BYTES_MAX = 200 * 2**20
@@ -67,13 +69,15 @@ class Demonstration:
         return str(self.said["base_url"])
 
 
-@pytest.fixture
-def demonstration(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Demonstration]:
+@pytest_asyncio.fixture
+async def demonstration(place: Place, tmp_path: Path) -> AsyncIterator[Demonstration]:
+    """It has been made already, and is started here."""
+    await place.prepare("demonstration", made_once)
     folder = tmp_path / "data"
     environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environ["PARVIS_TRUSTED_PROXIES"] = '["127.0.0.1/32"]'
-    if database_kind != "sqlite":
-        environ["PARVIS_DATABASE_URL"] = place.url_of("")
+    if place.url:
+        environ["PARVIS_DATABASE_URL"] = place.url
     made = Demonstration(folder, environ)
     try:
         made.start()

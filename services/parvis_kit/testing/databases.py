@@ -17,7 +17,7 @@ from parvis_kit.db import Database
 
 T = TypeVar("T")
 Prepare = Callable[[Path, str], Awaitable[None]]
-"""Makes tables in a folder (SQLite) or at a URL, and closes what it opened."""
+"""Makes what a test begins with in an empty folder, its tables there (SQLite) or at a URL, and closes what it opened."""
 
 DATABASES = ("sqlite", "postgresql")
 EVERY_DATABASE = (*DATABASES, "debian")
@@ -98,19 +98,21 @@ class Place:
         self.url = ""
 
     async def prepare(self, name: str, make: Prepare) -> None:
-        """Before anything is opened: what `make` leaves in empty databases. It is done once a run, and copied for each test."""
-        if self.server is not None:
-            self.url = await self.server.copy_of(name, lambda url: make(self.folder, url))
-            self.stack.callback(self.server.drop, self.url)
-            return
-        kept = self.templates / name
-        if not kept.exists():
-            draft = kept.with_suffix(".draft")
+        """Before anything is opened: what `make` leaves in an empty folder and database. Done once a run, and copied for each test."""
+        kept = self.templates / f"{name}-{self.server.version if self.server else 'sqlite'}"
+
+        async def once(url: str) -> None:
+            draft = kept.with_name(f"{kept.name}.draft")
             draft.mkdir(parents=True)
-            await make(draft, "")
+            await make(draft, url)
             draft.rename(kept)
-        for file in kept.glob("*.db"):
-            shutil.copyfile(file, self.folder / file.name)
+
+        if self.server is not None:
+            self.url = await self.server.copy_of(name, once)
+            self.stack.callback(self.server.drop, self.url)
+        elif not kept.exists():
+            await once("")
+        shutil.copytree(kept, self.folder, dirs_exist_ok=True)
 
     def url_of(self, service: str) -> str:
         """The URL under which a service opens its tables."""
