@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 
 from parvis_files import actions
 from parvis_files.actions import Terms
+from parvis_files.actions.common import unless_away
 from parvis_files.blobs import BlobStore
 from parvis_files.queries.figures import quotas_of_ministries
 from parvis_files.rules.quotas import Limits
@@ -55,9 +56,10 @@ async def gauge(database: Database, limits: Limits) -> None:
 
 async def collect(database: Database, blobs: BlobStore, clock: Clock, grace: timedelta) -> None:
     """Mark, delete, and tell what is left: a process that has not looked yet says nothing, since 0 would end an alert."""
-    await actions.abort_forgotten(database, blobs, grace, clock)
-    await actions.delete_orphans(database, blobs, grace, clock)
-    found = await actions.take_inventory(database, blobs, grace, clock)
+    with unless_away():
+        await actions.abort_forgotten(database, blobs, grace, clock)
+        await actions.delete_orphans(database, blobs, grace, clock)
+        found = await actions.take_inventory(database, blobs, grace, clock)
     ORPHANS.labels(blobs.kind).set(found.orphans)
     MISSING.labels(blobs.kind).set(found.missing)
 

@@ -8,6 +8,7 @@ from time import monotonic
 from prometheus_client import Counter
 
 from parvis_kit.logs import SERVICE
+from parvis_kit.problems import Unavailable
 from parvis_kit.service import Doors, Sweep
 
 Run = Callable[[], Awaitable[None]]
@@ -34,6 +35,10 @@ async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Cal
         try:
             await run()
             failed = False
+        except Unavailable as away:  # no fault of ours: whoever reads the log wants to know what is away, not where we noticed
+            log.warning("%s is tried again: %s", name, away.__cause__ or away)
+            failures.inc()
+            failed = True
         except Exception:  # whatever fails here must neither end the process nor stay unsaid
             log.exception("%s failed; it is started again", name)
             failures.inc()

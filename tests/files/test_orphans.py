@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from parvis_files import actions
 from parvis_files.blobs import new_key
+from parvis_files.blobs.folder import FolderStore
 from parvis_files.rules.quotas import Limits
 from parvis_files.store import versions
 from parvis_files.sweeps import HELD, MISSING, ORPHANS, QUOTA, STATES, collect, gauge
@@ -97,6 +99,26 @@ async def test_a_process_that_begins_looks_at_once_and_says_nothing_before(offic
     finally:
         await work.stop()
     assert done["state"] == "committed" and [sample.value for sample in ORPHANS.collect()[0].samples] == [0]
+
+
+async def test_a_store_that_fails_is_told_in_one_line(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """At three in the morning: what is away, and no stack of calls."""
+    assert isinstance(office.blobs, FolderStore)
+    office.blobs.waiting.rename(office.blobs.waiting.with_suffix(".gone"))
+    office.blobs.waiting.write_text("no folder")
+
+    async def told() -> bool:
+        return bool(caplog.records)
+
+    work = Background()
+    work.start({"files.orphans": sweeps_of(office.files)["files.orphans"]})
+    try:
+        await until(told, "it is told")
+    finally:
+        await work.stop()
+    line = caplog.records[0]
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+    assert line.getMessage() == "files.orphans is tried again: the folder of the blobs fails: Not a directory"
 
 
 async def test_parts_that_no_upload_knows_are_thrown_away(office: Office) -> None:
