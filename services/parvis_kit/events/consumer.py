@@ -145,6 +145,8 @@ class Consumer:
         first = self.first_of_each(records)
         seen = await self.ledger.admit(tx, [record.fact for record in first.values()])
         waiting = await self.waiting_lanes(tx)
+        if not (seen or waiting or suspects) and len(first) == len(records):
+            return await self.react(tx, records)  # as nearly always, and to ask it of each one takes a seventh of what a fact costs
         ready: list[Record] = []
         for record in records:
             if self.is_conflict(record, first, seen):

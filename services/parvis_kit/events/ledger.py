@@ -166,15 +166,15 @@ class SqlLedger:
         ids = [fact.id for fact in facts]
         digests = [fact.digest for fact in facts]
         if self.database.is_sqlite:
-            rows = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
-            result = await tx.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), rows))
-            admitted = {UUID(row[0]) for row in result}
+            asked = json.dumps([[one.hex, digest] for one, digest in zip(ids, digests, strict=True)])
+            result = await tx.exec_driver_sql(_admit_sqlite(self.database.service), (self.consumer, in_sqlite(self.clock()), asked))
         else:
             result = await tx.exec_driver_sql(_admit_postgresql(self.database.service), (self.consumer, self.clock(), ids, digests))
-            admitted = {row[0] for row in result}
-        again = [one for one in ids if one not in admitted]
-        if not again:
+        rows = result.all()
+        if len(rows) == len(ids):
             return {}
+        admitted = {UUID(row[0]) if self.database.is_sqlite else row[0] for row in rows}
+        again = [one for one in ids if one not in admitted]
         seen = sa.select(self.inbox.c.event_id, self.inbox.c.digest).where(
             self.inbox.c.consumer == self.consumer, self.inbox.c.event_id.in_(again)
         )
