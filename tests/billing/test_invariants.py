@@ -1,9 +1,11 @@
 """What holds of a whole month, whatever was paid and used: each agent's figure is found again, the report adds up, no cent can hide."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +90,40 @@ def check_lines(perimeter: Perimeter, postings: Sequence[PostingRow]) -> None:
         if line.ministry_id is not None:
             mine = [one for one in postings if one.ministry_id == line.ministry_id]
             assert (line.total.least_cents, line.total.greatest_cents) == naive_range(mine)
+
+
+def cells_of(rows: Sequence[Any], months: Sequence[str]) -> Counter[tuple[str, UUID | None, str]]:
+    """Cents by perimeter, ministry and service as the report of these months says them; of all ministries under None."""
+    periods = [Period(month, "open", 0, "", "", None, None, NOW) for month in months]
+    books = Books(of_kind(rows, PostingRow), [], {}, of_kind(rows, MinistryRow), NAMES, periods, [])
+    found: Counter[tuple[str, UUID | None, str]] = Counter()
+    for perimeter in report_of(books, months, "booked", 5000).perimeters:
+        for line in (*perimeter.lines, perimeter.total):
+            for service, figure in line.services.items():
+                found[perimeter.name, line.ministry_id, service] += figure.cents
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(all_inputs(), min_size=2, max_size=3), st.sampled_from(["booked", "ministry_id", "item_id", "service"]), st.randoms())
+def test_the_parts_of_any_partition_sum_to_the_whole(inputs: Sequence[Inputs], by: str, random: Random) -> None:
+    """Months, ministries, items, services: whatever they are filtered by, nothing is counted twice and nothing falls between."""
+    months = [f"2026-{number:02}" for number in range(1, len(inputs) + 1)]
+    rows = [replace(row, booked=month, concerns=month) for month, one in zip(months, inputs, strict=True) for row in posted(one)]
+    chosen = {value for value in {getattr(row, by) for row in rows} if random.random() < 0.5}
+    parts = [row for row in rows if getattr(row, by) in chosen], [row for row in rows if getattr(row, by) not in chosen]
+    whole, summed = cells_of(rows, months), Counter[tuple[str, UUID | None, str]]()
+    for part in parts:
+        for cell, cents in cells_of(part, months).items():
+            summed[cell] += cents
+    assert {cell: cents for cell, cents in summed.items() if cents} == {cell: cents for cell, cents in whole.items() if cents}
+    assert sum(cents for (_, ministry, _), cents in whole.items() if ministry is None) == sum(
+        row.cents for row in rows for _ in row.perimeters.split()
+    )
+
+
+def posted(inputs: Inputs) -> list[PostingRow]:
+    return of_kind(booked(inputs), PostingRow)
 
 
 def tampered(rows: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
