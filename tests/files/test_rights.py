@@ -58,6 +58,9 @@ class World:
                 break
         return frozenset(found)
 
+    def sees_parent(self, agent: str, number: int) -> bool:
+        return number > 0 and "see" in self.allowed(agent, self.parents[number - 1])
+
     def holds(self, agent: str, grantee: str) -> bool:
         return self.homes[grantee] == self.ministry and (grantee == agent or (agent, grantee) in self.members)
 
@@ -141,7 +144,7 @@ async def test_what_the_statement_allows_is_what_the_oracle_allows(database: Dat
                 assert seen is not None and len(sent) == 1
                 allowed = world.allowed(agent, number)
                 assert (seen.actions, seen.in_trash) == (allowed, world.in_trash(number)), (agent, number)
-                assert seen.depth == len(world.above(number))
+                assert (seen.depth, seen.sees_parent) == (len(world.above(number)), world.sees_parent(agent, number)), (agent, number)
                 for need in ("trash", "purge"):
                     walls = await access.holds_walls(conn, asker, seen, need)
                     assert walls == world.holds_walls(agent, number, need), (agent, number, need)

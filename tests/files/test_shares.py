@@ -1,5 +1,6 @@
 """Shares through their doors: roles, teams, walls, and what strangers learn, which is nothing."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -317,3 +318,53 @@ async def test_a_folder_that_moves_takes_along_what_is_closed_to_who_moves_it_an
     assert (await office.call("PATCH", f"items/{folder}", by="bob", body={"parent_id": there}, If_Match='"1"'))[0] == 200
     assert await office.content(done["file_id"], by="cai") == b"cai's"
     assert {(await office.call("GET", f"items/{closed}", by=who))[0] for who in ("ada", "bob")} == {404}
+
+
+async def test_the_folder_that_a_shared_file_lies_in_is_named_to_those_only_who_may_see_it(office: Office) -> None:
+    folder = await office.folder(office.root("ada"), "private", by="ada")
+    done = await office.store(folder, "a.txt", b"1", by="ada")
+    file = done["file_id"]
+    await office.share(file, "agent", "bob", "editor", by="ada")
+    assert await parents_told(office, file, "bob") == {None}
+    assert await parents_told(office, file, "ada") == {folder}
+    await office.share(folder, "agent", "bob", "depositor", by="ada")
+    assert (await office.get(f"items/{file}", by="bob"))["parent_id"] is None, "who hands in there does not see it"
+    await office.share(folder, "agent", "bob", "reader", by="ada")
+    assert await parents_told(office, file, "bob") == {folder}
+    assert (await office.get(f"items/{folder}", by="bob"))["parent_id"] is None
+
+
+async def parents_told(office: Office, file: str, by: str) -> set[str | None]:
+    """By each door that shows a file, or a version of it that is being sent."""
+    status, upload, _ = await office.call(
+        "POST", f"files/{file}/uploads", by=by, body={"size_bytes": 1, "sha256": hashlib.sha256(b"2").hexdigest()}
+    )
+    assert status == 201
+    listed = next(one for one in (await office.get("uploads", by=by))["items"] if one["id"] == upload["id"])
+    read = await office.get(f"uploads/{upload['id']}", by=by)
+    assert await office.send(upload["put"], b"2") == 200
+    complete = await office.post(f"uploads/{upload['id']}/complete", by=by)
+    item = await office.get(f"items/{file}", by=by)
+    status, changed, _ = await office.call("PATCH", f"items/{file}", by=by, body={"name": "b.txt"}, If_Match=f'"{item["revision"]}"')
+    assert status == 200 and complete["state"] == "committed"
+    older = (await office.get(f"files/{file}/versions", by=by))["items"][-1]["id"]
+    back = await office.post(f"files/{file}/versions/{older}/restore", by=by)
+    return {one["parent_id"] for one in (upload, listed, read, complete, item, changed, back)}
+
+
+async def test_a_closed_folder_is_named_neither_by_the_changes_nor_by_the_trash_of_its_space(office: Office) -> None:
+    space = await office.space("Cabinet", by="ada")
+    await office.share(space["root_id"], "agent", "bob", "reader", by="ada")
+    folder = await office.folder(space["root_id"], "closed", by="ada")
+    done = await office.store(folder, "a.txt", b"1", by="ada")
+    assert (await office.call("PATCH", f"items/{folder}", by="ada", body={"restricted": True}, If_Match='"1"'))[0] == 200
+    await office.share(done["file_id"], "agent", "bob", "editor", by="ada")
+
+    async def told(by: str) -> list[Any]:
+        changes = (await office.get(f"spaces/{space['id']}/changes", by=by))["changes"]
+        trash = (await office.get(f"spaces/{space['id']}/trash", by=by))["items"]
+        return [one["parent_id"] for one in (*changes, *trash) if one.get("item_id", one.get("id")) == done["file_id"]]
+
+    assert await told("bob") == [None] and await told("ada") == [folder]
+    assert (await office.call("DELETE", f"items/{done['file_id']}", by="bob"))[0] == 204
+    assert await told("bob") == [None, None] and await told("ada") == [folder, folder]

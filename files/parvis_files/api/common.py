@@ -76,6 +76,7 @@ class ItemShown:
     name: str
     space_id: UUID
     parent_id: UUID | None
+    """The folder that it lies in; null for the root of a space, and where you may not see that folder."""
     size_bytes: int | None
     media_type: str | None
     version_id: UUID | None
@@ -118,15 +119,16 @@ def show_space(request: Request, one: Space) -> SpaceShown:
     )  # fmt: skip
 
 
-def show_item(one: Item, actions: frozenset[str]) -> ItemShown:
+def show_item(one: Item, actions: frozenset[str], *, sees_parent: bool) -> ItemShown:
+    parent_id = one.parent_id if sees_parent else None
     return ItemShown(
-        one.id, one.kind, one.name, one.space_id, one.parent_id, one.size_bytes, one.media_type, one.version_id, one.restricted,
+        one.id, one.kind, one.name, one.space_id, parent_id, one.size_bytes, one.media_type, one.version_id, one.restricted,
         one.revision, one.change_id, one.created_at, one.created_by, one.modified_at, one.modified_by, one.trashed_at, sorted(actions),
     )  # fmt: skip
 
 
 def show(seen: Seen, status: int | None = None, **headers: str) -> Reply[ItemShown]:
-    return Reply(show_item(seen.item, seen.actions), {"ETag": etag(seen.item.revision), **headers}, status)
+    return Reply(show_item(seen.item, seen.actions, sees_parent=seen.sees_parent), {"ETag": etag(seen.item.revision), **headers}, status)
 
 
 def show_share(one: Share) -> ShareShown:

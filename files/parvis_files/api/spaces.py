@@ -118,7 +118,7 @@ async def list_trash(request: Request, space_id: UUID, query: Paging) -> Page[It
     async with request[DB].read() as conn:
         seen = await queries.space_for(conn, asker, space_id)
         found = await queries.trash_in(conn, asker, seen.item.id, query.after, query.limit)
-    return Page([show_item(one, allowed) for one, allowed in found.items], found.next)
+    return Page([show_item(one, allowed, sees_parent=sees_parent) for one, allowed, sees_parent in found.items], found.next)
 
 
 @ROUTES.get("/api/files/v1/ministry/quota", scope="files:read")

@@ -1,6 +1,6 @@
 """Uploads: declared, sent to the store by signed addresses, completed; bytes never come through here."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -69,7 +69,8 @@ class UploadShown:
     reason: str
     """Why it was rejected."""
     space_id: UUID
-    parent_id: UUID
+    parent_id: UUID | None
+    """The folder that it goes to; null for a version of a file whose folder you may not see."""
     file_id: UUID | None
     """The file, once it is committed."""
     version_id: UUID | None
@@ -108,9 +109,10 @@ class PartsShown:
     """What need not be sent again."""
 
 
-def shown(one: Upload, put: Signed | None = None) -> UploadShown:
+def shown(one: Upload, known: Collection[UUID], put: Signed | None = None) -> UploadShown:
+    parent_id = one.parent_id if one.parent_id in known else None
     return UploadShown(
-        one.id, one.state, one.reason, one.space_id, one.parent_id, one.file_id, one.version_id, one.name, one.size_bytes, one.sha256,
+        one.id, one.state, one.reason, one.space_id, parent_id, one.file_id, one.version_id, one.name, one.size_bytes, one.sha256,
         one.media_type, one.conflict, one.part_bytes, parts_of(one.size_bytes, one.part_bytes) if one.part_bytes else None, one.deadline,
         one.created_at, address(put) if put else None,
     )  # fmt: skip
@@ -118,6 +120,11 @@ def shown(one: Upload, put: Signed | None = None) -> UploadShown:
 
 def address(signed: Signed) -> Address:
     return Address(signed.method, signed.url, dict(signed.headers), signed.expires_at)
+
+
+async def show(request: Request, one: Upload, put: Signed | None = None) -> UploadShown:
+    async with request[DB].read() as conn:
+        return shown(one, await queries.known_parents(conn, asker_of(request), [one]), put)
 
 
 async def _declare(
@@ -138,7 +145,7 @@ async def _declare(
         if made
         else actions.open_again(request[DB], request[BLOBS], asker_of(request), upload_id, **how)
     )
-    return Reply(shown(opened.upload, opened.put), {"Location": f"/api/files/v1/uploads/{upload_id}"})
+    return Reply(await show(request, opened.upload, opened.put), {"Location": f"/api/files/v1/uploads/{upload_id}"})
 
 
 @ROUTES.post(
@@ -177,7 +184,8 @@ async def list_uploads(request: Request, query: Paging) -> Page[UploadShown]:
     """Your own, the newest first: what is going on, and receipts of a month."""
     async with request[DB].read() as conn:
         page = await queries.uploads_for(conn, asker_of(request), query.after, query.limit)
-    return Page([shown(one) for one in page.items], page.next)
+        known = await queries.known_parents(conn, asker_of(request), page.items)
+    return Page([shown(one, known) for one in page.items], page.next)
 
 
 @ROUTES.get("/api/files/v1/uploads-under-way", scope="files:read")
@@ -191,7 +199,8 @@ async def count_uploads(request: Request) -> dict[str, int]:
 async def get_upload(request: Request, upload_id: UUID) -> UploadShown:
     """How far one of your uploads is."""
     async with request[DB].read() as conn:
-        return shown(await queries.upload_for(conn, asker_of(request), upload_id))
+        found = await queries.upload_for(conn, asker_of(request), upload_id)
+        return shown(found, await queries.known_parents(conn, asker_of(request), [found]))
 
 
 @ROUTES.post("/api/files/v1/uploads/{upload_id}/parts", scope="files:write", status=200, problems=(NotFound, Conflict, InTrash))
@@ -211,7 +220,7 @@ async def complete_upload(request: Request, upload_id: UUID, body: Completion) -
     """Say that all is sent: 200 when it is a file, 202 while it is being checked; said twice, it is done once."""
     terms = request[TERMS].terms(body.conflict, refuses=True)
     done = await actions.complete_upload(request[DB], request[BLOBS], asker_of(request), upload_id, terms, clock=request[CLOCK])
-    return Reply(shown(done), {}, 200 if done.state == "committed" else 202)
+    return Reply(await show(request, done), {}, 200 if done.state == "committed" else 202)
 
 
 @ROUTES.delete("/api/files/v1/uploads/{upload_id}", scope="files:write", problems=(NotFound, Conflict))

@@ -15,7 +15,7 @@ from parvis_files.queries.items import (
 )
 from parvis_files.queries.shares import SharedItem, share_for, shared_with, shares_for
 from parvis_files.queries.spaces import ministry_quota_for, personal_space_of, quota_of, space_for, spaces_for
-from parvis_files.queries.uploads import upload_for, uploads_for, uploads_under_way_for
+from parvis_files.queries.uploads import known_parents, upload_for, uploads_for, uploads_under_way_for
 
 __all__ = [
     "Change",
@@ -26,6 +26,7 @@ __all__ = [
     "folder_for",
     "item_for",
     "items_in",
+    "known_parents",
     "ministry_quota_for",
     "personal_space_of",
     "quota_of",

@@ -1,6 +1,6 @@
 """Items, their versions, the trash, what was found and what has changed: each as far as the asker may see it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -26,6 +26,7 @@ class Change:
     change_id: int
     item_id: UUID
     parent_id: UUID | None
+    """The folder that it lies in, where that may be seen too."""
     item: Entry | None
     in_trash: bool
 
@@ -93,12 +94,19 @@ async def versions_for(conn: Connection, asker: Asker, file_id: UUID, before: in
     return seen, Page(found, str(found[-1].number) if len(found) == limit else None)
 
 
-async def trash_in(conn: Connection, asker: Asker, root_id: UUID, before: UUID | None, limit: int) -> Page[tuple[Item, frozenset[Action]]]:
-    """What somebody has put there, as far as the asker may see it. Raises NotFound, Forbidden."""
+async def trash_in(
+    conn: Connection, asker: Asker, root_id: UUID, before: UUID | None, limit: int
+) -> Page[tuple[Item, frozenset[Action], bool]]:
+    """What somebody has put there, as far as the asker may see it, and whether they see its folder too. Raises NotFound, Forbidden."""
     seen = await folder_for(conn, asker, root_id)
     found = await items.trashed_in(conn, seen.space.id, before, limit)
-    shown = await access.visible(conn, asker, [one.id for one in found], in_trash=True)
-    return Page([(one, shown[one.id]) for one in found if one.id in shown], str(found[-1].id) if len(found) == limit else None)
+    shown = await access.visible(conn, asker, {one.id for one in found} | parents_of(found), in_trash=None)
+    lines = [(one, shown[one.id], one.parent_id in shown) for one in found if one.id in shown]
+    return Page(lines, str(found[-1].id) if len(found) == limit else None)
+
+
+def parents_of(found: Iterable[Item]) -> set[UUID]:
+    return {one.parent_id for one in found if one.parent_id is not None}
 
 
 async def search_in(conn: Connection, asker: Asker, root_id: UUID, text: str, limit: int) -> list[Hit]:
@@ -128,8 +136,8 @@ async def changes_for(conn: Connection, asker: Asker, root_id: UUID, since: int,
     purged = dict(await items.purged_since(conn, seen.space.id, since, limit))
     numbers = sorted(number for number in {*changed, *purged} if number <= reached)
     page = numbers[:limit]
-    ids = [changed[number].id for number in page if number in changed]
-    shown = await access.visible(conn, asker, ids, in_trash=None)
+    ids = {changed[number].id for number in page if number in changed}
+    shown = await access.visible(conn, asker, ids | parents_of(changed[number] for number in page if number in changed), in_trash=None)
     kept = await access.visible(conn, asker, ids, in_trash=False)
     lines = await items.entries_of(conn, kept)
     found = []
@@ -139,6 +147,7 @@ async def changes_for(conn: Connection, asker: Asker, root_id: UUID, since: int,
         else:
             line = lines[one.id][0] if one.id in lines else None
             is_shown = one.id in shown
-            found.append(Change(number, one.id, one.parent_id if is_shown else None, line, is_shown and one.id not in kept))
+            parent_id = one.parent_id if is_shown and one.parent_id in shown else None
+            found.append(Change(number, one.id, parent_id, line, is_shown and one.id not in kept))
     is_cut = len(numbers) > limit or len(page) == limit
     return found, page[-1] if is_cut else max(reached, since), is_cut

@@ -88,6 +88,8 @@ class Seen:
     depth: int
     """How many folders lie above it."""
     actions: frozenset[Action]
+    sees_parent: bool
+    """Whether the folder that it lies in may be seen too: not that of an item which alone was shared."""
 
 
 @dataclass(slots=True)

@@ -34,30 +34,32 @@ def held(of: Any, ministry_id: Any) -> sa.ColumnElement[bool]:
 
 
 def _climb(which: sa.ColumnElement[bool]) -> sa.CTE:
-    """From each item to the root: what lies above it, and whether what is shared there reaches it."""
+    """From each item to the root: what lies above it, and whether what is shared there reaches it, and the folder that it lies in."""
     start = sa.select(
         item.c.id.label("origin"), item.c.id, item.c.parent_id, item.c.space_id, item.c.restricted, item.c.trashed_at, item.c.purging,
-        sa.true().label("reaches"), sa.literal(0).label("depth"),
+        sa.true().label("reaches"), sa.false().label("reaches_parent"), sa.literal(0).label("depth"),
     ).where(which)  # fmt: skip
     up = start.cte("up", recursive=True)
     above = item.alias("above")
     return up.union_all(
         sa.select(
             up.c.origin, above.c.id, above.c.parent_id, above.c.space_id, above.c.restricted, above.c.trashed_at, above.c.purging,
-            sa.and_(up.c.reaches, sa.not_(up.c.restricted)), up.c.depth + 1,
+            sa.and_(up.c.reaches, sa.not_(up.c.restricted)),
+            sa.or_(up.c.depth == 0, sa.and_(up.c.reaches_parent, sa.not_(up.c.restricted))), up.c.depth + 1,
         ).join_from(up, above, above.c.id == up.c.parent_id)
     )  # fmt: skip
 
 
 def _flags(up: sa.CTE, owning: sa.FromClause) -> tuple[list[sa.Label[Any]], sa.FromClause]:
     """A column for each role, and where they are read."""
-    counts = sa.and_(share.c.item_id == up.c.id, up.c.reaches, held(share, owning.c.ministry_id))
+    counts = sa.and_(share.c.item_id == up.c.id, sa.or_(up.c.reaches, up.c.reaches_parent), held(share, owning.c.ministry_id))
     counts = sa.and_(counts, sa.or_(share.c.role != NOT_INHERITED, up.c.depth == 0))
     places = up.join(owning, owning.c.id == up.c.space_id).outerjoin(share, counts)
-    roles = [sa.func.max(sa.case((share.c.role == role, 1), else_=0)).label(f"is_{role}") for role in ROLES]
+    roles = [sa.func.max(sa.case((sa.and_(up.c.reaches, share.c.role == role), 1), else_=0)).label(f"is_{role}") for role in ROLES]
+    sees_parent = sa.func.max(sa.case((sa.and_(up.c.reaches_parent, share.c.id.is_not(None)), 1), else_=0)).label("sees_parent")
     trash = sa.func.max(sa.case((up.c.trashed_at.is_not(None), 1), else_=0)).label("in_trash")
     going = sa.func.max(sa.case((up.c.purging, 1), else_=0)).label("is_going")
-    return [*roles, going, trash, sa.func.max(up.c.depth).label("depth")], places
+    return [*roles, going, trash, sees_parent, sa.func.max(up.c.depth).label("depth")], places
 
 
 def _one() -> sa.Select[Any]:
@@ -110,9 +112,10 @@ async def see(conn: Connection, asker: Asker, item_id: UUID) -> Seen | None:
     row = (await conn.execute(ONE, {"one": item_id, **_of(asker)})).one_or_none()
     if row is None or row[FLAGS]:
         return None
-    in_trash, depth, *columns = row[FLAGS + 1 :]
+    in_trash, sees_parent, depth, *columns = row[FLAGS + 1 :]
     found, owning = Item(*columns[: len(ITEM)]), Space(*columns[len(ITEM) :])
-    return Seen(found, owning, bool(in_trash), depth, _allowed(row, owning.owner_id == asker.id))
+    owns = owning.owner_id == asker.id
+    return Seen(found, owning, bool(in_trash), depth, _allowed(row, owns), depth > 0 and (owns or bool(sees_parent)))
 
 
 async def holds_walls(conn: Connection, asker: Asker, seen: Seen, need: Literal["trash", "purge"]) -> bool:
@@ -131,7 +134,7 @@ async def visible(
     if not item_ids:
         return found
     for row in await conn.execute(MANY, {"some": list(item_ids), **_of(asker)}):
-        is_going, trashed, _, origin, owner_id = row[FLAGS:]
+        is_going, trashed, _, _, origin, owner_id = row[FLAGS:]
         allowed = _allowed(row, owner_id == asker.id)
         if (need in allowed if need else allowed) and not is_going and in_trash in (None, bool(trashed)):
             found[origin] = allowed
