@@ -49,6 +49,8 @@ class Mistake:
 
     field: str
     words: str
+    code: str = ""
+    """Of the problem, where a service refused."""
 
 
 @dataclass(frozen=True, slots=True)

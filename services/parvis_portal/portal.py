@@ -119,7 +119,7 @@ def act(again: Again | None = None, field: str = "") -> Callable[[Act], Handler]
             except Refused as refused:
                 if refused.status in (401, 403, 404) or again is None:
                     raise
-                mistake, status = Mistake(field_of(refused) or field, words_for(visitor.language, refused)), refused.status
+                mistake, status = Mistake(field_of(refused) or field, words_for(visitor.language, refused), refused.code), refused.status
             if again is None:
                 return failed(request, visitor, status, mistake.words)
             return await again(request, visitor, mistake=mistake, typed=form, status=status)

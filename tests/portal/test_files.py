@@ -176,3 +176,59 @@ async def test_another_ministry_s_file_is_not_there(visit: Any) -> None:
         await stranger.see(path)
         assert stranger.status == 404, path
     assert other.status == 200
+
+
+async def walled(visitor: Any, colleague: Any) -> tuple[str, str]:
+    """A shared space of the visitor's, and a folder of it, in which the colleague keeps another one to themselves: their addresses."""
+    await visitor.see("/files")
+    await visitor.post("/files/spaces", {"name": f"Cabinet {uuid4()}"})
+    root = str(visitor.url).partition("?")[0].rpartition("/")[2]
+    suite, api = visitor.suite, f"{visitor.suite.base}/api/files/v1"
+    own, other = ({"Authorization": f"Bearer {suite.person(who)['token']}"} for who in ("agent", "colleague"))
+
+    async def ask(method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+        headers |= {"Idempotency-Key": uuid4().hex, "If-Match": '"1"'}
+        async with colleague.session.request(method, f"{api}/{path}", json=body, headers=headers) as answer:
+            assert answer.status in (200, 201), await answer.text()
+            return await answer.json()
+
+    folder = await ask("POST", f"folders/{root}/folders", {"name": "Dossier"}, own)
+    grantee = {"grantee_kind": "agent", "grantee_id": suite.person("colleague")["id"], "role": "manager"}
+    await ask("POST", f"items/{folder['id']}/shares", grantee, own)
+    closed = await ask("POST", f"folders/{folder['id']}/folders", {"name": "Entre nous"}, other)
+    await ask("PATCH", f"items/{closed['id']}", {"restricted": True}, other)
+    return f"/files/items/{folder['id']}", f"/files/items/{closed['id']}"
+
+
+async def test_what_holds_folders_that_are_closed_to_one_goes_only_once_that_is_said_twice(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    folder, closed = await walled(visitor, colleague)
+    for act in ("trash", "purge"):
+        await visitor.see(folder)
+        await visitor.post(f"{folder}/{act}")
+        assert visitor.status == 409 and 'name="with_restricted"' in visitor.text and f'action="{folder}/{act}"' in visitor.text
+        assert "Entre nous" not in visitor.text, "it is not named"
+        if act == "trash":
+            assert "Entre nous" in await colleague.see(closed)
+        await visitor.post(f"{folder}/{act}", {"with_restricted": "1"})
+        assert visitor.status == 200 and 'id="done"' in visitor.text, visitor.text
+    await colleague.see(closed)
+    assert colleague.status == 404
+
+
+async def test_who_does_not_manage_the_space_is_told_whom_to_ask_and_offered_nothing(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    folder, closed = await walled(visitor, colleague)
+    third = visitor.suite.demo["agents"][12]
+    await visitor.see(closed)
+    assert visitor.status == 404
+    await visitor.see(folder)
+    await visitor.post(f"{folder}/shares", {"kind": "agent", "email": third["email"], "role": "editor"})
+    other = await visit()
+    await other.post("/sign-in", {"email": third["email"], "password": third["password"]}, csrf=False)
+    await other.see(folder)
+    assert other.status == 200 and "/files/folders/" not in other.text.replace(folder.replace("items", "folders"), ""), "no way above"
+    await other.post(f"{folder}/trash")
+    assert other.status == 409 and "gère tout l’espace" in other.text and "with_restricted" not in other.text
+    await other.post(f"{folder}/trash", {"with_restricted": "1"})
+    assert other.status == 409 and "Entre nous" in await colleague.see(closed)

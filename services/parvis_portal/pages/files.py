@@ -7,6 +7,7 @@ from aiohttp import web
 from parvis_kit.http import Request, Routes
 from parvis_kit.problems import NotFound
 
+from parvis_portal.calling import Panel
 from parvis_portal.pages.common import id_in
 from parvis_portal.portal import PORTAL, Form, Portal, act, page, see
 from parvis_portal.visitors import NAMES_MAX, Visitor
@@ -86,9 +87,14 @@ async def folder(request: Request, visitor: Visitor, status: int = 200, **more: 
     if item["trashed_at"]:
         raise NotFound("This folder is in the trash.")
     return portal.show(
-        "folder.html", visitor, request, item=item, items=items, space=space, waiting=waiting, after=after, status=status,
-        plain_max=portal.settings.plain_upload_bytes_max, **more,
+        "folder.html", visitor, request, item=item, is_root=is_root(item, space), items=items, space=space, waiting=waiting, after=after,
+        status=status, plain_max=portal.settings.plain_upload_bytes_max, **more,
     )  # fmt: skip
+
+
+def is_root(item: Any, space: Panel[Any]) -> bool:
+    """Whether it is the folder that holds all others of its space; of a space that may not be seen, nobody sees that either."""
+    return space.value is not None and bool(space.value["root_id"] == item["id"])
 
 
 @ROUTES.raw("POST", "/files/folders/{folder_id}/folders")

@@ -6,8 +6,10 @@ from typing import Any
 from aiohttp import web
 from parvis_kit.http import Request, Routes
 
+from parvis_portal.calling import Panel
+from parvis_portal.looks import Mistake
 from parvis_portal.pages.common import id_in, id_of
-from parvis_portal.pages.files import names_of
+from parvis_portal.pages.files import is_root, names_of
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
 from parvis_portal.visitors import Visitor
 
@@ -26,7 +28,7 @@ async def show_item(request: Request, visitor: Visitor) -> web.StreamResponse:
     return await item(request, visitor)
 
 
-async def item(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
+async def item(request: Request, visitor: Visitor, status: int = 200, mistake: Mistake | None = None, **more: Any) -> web.StreamResponse:
     portal, item_id = request[PORTAL], id_in(request, "item_id")
     seen = await portal.get(visitor, "files", f"items/{item_id}")
     may_share = "share" in seen["actions"] and not seen["trashed_at"]
@@ -37,10 +39,20 @@ async def item(request: Request, visitor: Visitor, status: int = 200, **more: An
         portal.calling.panel("directory", teams_of(portal, visitor, may_share)),
     )
     names = {one["id"]: one["name"] for one in (teams.value or [])}
+    is_walled = mistake is not None and mistake.code == "holds-restricted" and await manages(portal, visitor, space)
     return portal.show(
-        "item.html", visitor, request, item=seen, space=space, versions=versions, shares=shares, teams=teams, team_names=names,
-        may_share=may_share, roles=ROLES, status=status, plain_max=portal.settings.plain_upload_bytes_max, **more,
+        "item.html", visitor, request, item=seen, is_root=is_root(seen, space), space=space, versions=versions, shares=shares, teams=teams,
+        team_names=names, may_share=may_share, roles=ROLES, status=status, plain_max=portal.settings.plain_upload_bytes_max,
+        mistake=mistake, is_walled=is_walled, **more,
     )  # fmt: skip
+
+
+async def manages(portal: Portal, visitor: Visitor, space: Panel[Any]) -> bool:
+    """Whether the visitor may end what is in a space, even what is closed to them."""
+    if not space.value:
+        return False
+    root = await portal.calling.panel("files", portal.get(visitor, "files", f"items/{space.value['root_id']}"))
+    return root.value is not None and "purge" in root.value["actions"]
 
 
 async def versions_of(portal: Portal, visitor: Visitor, seen: Any) -> Any:
@@ -131,12 +143,17 @@ async def rename(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     return see(f"/files/items/{item_id}?done=renamed")
 
 
+def walls(form: Form) -> dict[str, str] | None:
+    """Of folders in it that are closed to the visitor: only the button says so that comes with the refusal, and tells what it does."""
+    return {"with_restricted": "true"} if "with_restricted" in form else None
+
+
 @ROUTES.raw("POST", "/files/items/{item_id}/trash")
 @act(item)
 async def trash(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     portal, item_id = request[PORTAL], id_in(request, "item_id")
     seen = await portal.get(visitor, "files", f"items/{item_id}")
-    await portal.ask(visitor, "files", "DELETE", f"items/{item_id}")
+    await portal.ask(visitor, "files", "DELETE", f"items/{item_id}", query=walls(form))
     return see(f"/files/folders/{seen['parent_id']}?done=trashed" if seen["parent_id"] else "/files?done=trashed")
 
 
@@ -153,7 +170,7 @@ async def restore(request: Request, visitor: Visitor, form: Form) -> web.StreamR
 async def purge(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     portal, item_id = request[PORTAL], id_in(request, "item_id")
     seen = await portal.get(visitor, "files", f"items/{item_id}")
-    await portal.ask(visitor, "files", "POST", f"items/{item_id}/purge")
+    await portal.ask(visitor, "files", "POST", f"items/{item_id}/purge", query=walls(form))
     return see(f"/files/spaces/{seen['space_id']}/trash?done=purged")
 
 

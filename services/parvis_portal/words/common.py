@@ -105,8 +105,9 @@ WORDS = {
         "There is not enough room left: empty the trash, or ask for more.",
     ),
     "problem.holds-restricted": (
-        "Ce dossier en contient un autre, réservé à d’autres personnes : demandez à qui l’a créé de le déplacer.",
-        "This folder holds another one that is restricted to other people: ask whoever made it to move it.",
+        "Ce dossier en contient un autre, réservé à d’autres personnes : demandez à qui l’a créé de le déplacer, "
+        "ou à qui gère tout l’espace.",
+        "This folder holds another one that is restricted to other people: ask whoever made it to move it, or whoever manages the space.",
     ),
     "problem.in-trash": (
         "Le dossier ou le fichier de destination est à la corbeille : faites-le restaurer, ou envoyez ailleurs.",

@@ -80,6 +80,21 @@ WORDS = {
     "trash.restore": ("Restaurer", "Restore"),
     "trash.purge": ("Supprimer", "Delete"),
     "trash.sure": ("Supprimer « {name} » pour de bon ?", "Delete “{name}” for good?"),
+    "walled.title": ("Vous gérez cet espace : continuer quand même ?", "You manage this space: go on all the same?"),
+    "walled.trash": (
+        "Ce qui est réservé ira à la corbeille sans que vous le voyiez, et les personnes qui y travaillent n’y auront plus accès tant que "
+        "vous n’aurez pas restauré ce dossier. Votre décision est inscrite au journal.",
+        "What is restricted goes into the trash without your seeing it, and those who work on it cannot reach it until you restore this "
+        "folder. Your decision is written into the audit.",
+    ),
+    "walled.purge": (
+        "Ce qui est réservé sera supprimé pour de bon sans que vous le voyiez : personne ne pourra le récupérer. "
+        "Votre décision est inscrite au journal.",
+        "What is restricted is deleted for good without your seeing it: nobody can get it back. Your decision is written into the audit.",
+    ),
+    "walled.go-trash": ("Mettre à la corbeille avec ce qui est réservé", "Put into the trash with what is restricted"),
+    "walled.go-purge": ("Supprimer pour de bon avec ce qui est réservé", "Delete for good with what is restricted"),
+    "walled.leave": ("Ne rien changer", "Leave it as it is"),
     "share.title": ("Partage", "Sharing"),
     "share.list": ("Partagé avec", "Shared with"),
     "share.nobody": ("Ce n’est partagé avec personne directement.", "It is shared with nobody directly."),
