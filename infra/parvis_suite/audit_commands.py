@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from parvis_kit.db import Tx
     from parvis_kit.events.running import Flow, Note
     from parvis_kit.service import Service
+    from parvis_kit.settings import Platform
 
 SUITE = "suite"
 """How the chain of the suite's own acts is named: those that concern no ministry."""
+ALWAYS_AUDITED = "directory"
+"""Whose every fact is of an act that is written down with it, from its first signing key on: where it has spoken, there are rows."""
 WAIT_MAX = timedelta(minutes=1)
 """Whoever runs a service chains its rows every two seconds."""
 
@@ -80,14 +83,14 @@ async def services_of(name: str | None) -> AsyncIterator[list[Service]]:
 @plainly
 def verify(service: str | None, ministry: str | None, anchors: Path | None) -> None:
     """Hash every row again. Exit status 1 names the first one that was changed, removed or put in, and what nothing vouches for."""
-    promised = platform_of().audit_anchors if anchors is None else None
-    found, overdue = run_here(_verify(service, ministry, _anchors(anchors)))
+    promised = _promised(platform_of()) if anchors is None else None
+    found, overdue, gone = run_here(_verify(service, ministry, _anchors(anchors)))
     bare = [one for one in found if promised and one.rows and not (one.anchors or one.broken)]
     for one in found:
         name = f"{one.service} {one.ministry or SUITE}"
         if one in bare:
             click.echo(
-                f"BARE   {name}: {one.rows} rows fit, and PARVIS_AUDIT_ANCHORS ({promised}) holds no anchor of theirs, though each chain "
+                f"BARE   {name}: {one.rows} rows fit, and {promised} holds no anchor of theirs, though each chain "
                 "has one within seconds: a chain that was written anew would look the same. If the place was changed, bring its files along"
             )
         elif one.broken is None:
@@ -99,9 +102,19 @@ def verify(service: str | None, ministry: str | None, anchors: Path | None) -> N
             click.echo(f"BROKEN {name}: position {one.broken.position}{row}: {one.broken.how}")
     for name, rows in overdue.items():
         click.echo(f"LATE   {name}: {rows} rows have waited for over a minute to be chained, and can be changed unseen: does it run?")
-    if not (found or overdue):
+    for name, how in gone.items():
+        click.echo(f"GONE   {name}: {how}. Which they were, only anchors kept elsewhere tell (--anchors), or a backup")
+    if not (found or overdue or gone):
         click.echo("nothing was written down yet")
-    sys.exit(1 if bare or overdue or any(one.broken for one in found) else 0)
+    sys.exit(1 if bare or overdue or gone or any(one.broken for one in found) else 0)
+
+
+def _promised(platform: Platform) -> str:
+    """Where every chain must have an anchor: where the settings say, or beside the databases. On a server the processes that anchor may
+    each have a data folder of their own, elsewhere."""
+    if platform.audit_anchors is not None:
+        return f"PARVIS_AUDIT_ANCHORS ({platform.audit_anchors})"
+    return str(platform.anchors) if platform.is_sqlite else ""
 
 
 def _anchors(place: Path | None) -> list[Anchor]:
@@ -114,12 +127,15 @@ def _anchors(place: Path | None) -> list[Anchor]:
         raise Refusal(str(error)) from None
 
 
-async def _verify(name: str | None, ministry: str | None, anchors: Sequence[Anchor]) -> tuple[list[Verdict], dict[str, int]]:
-    """What was found, and by service how many rows have waited too long to be part of a chain."""
+async def _verify(
+    name: str | None, ministry: str | None, anchors: Sequence[Anchor]
+) -> tuple[list[Verdict], dict[str, int], dict[str, str]]:
+    """What was found, and by service how many rows have waited too long to be part of a chain, and what shows that some were removed."""
     from parvis_kit.audit import verify
 
     found: list[Verdict] = []
     overdue: dict[str, int] = {}
+    gone: dict[str, str] = {}
     async with services_of(name) as services:
         for service in services:
             chains = await verify.chains_of(service.database, anchors) if ministry is None else [ministry]
@@ -128,7 +144,21 @@ async def _verify(name: str | None, ministry: str | None, anchors: Sequence[Anch
                 overdue[service.name] = late
             elif left := await verify.waiting(service.database):
                 click.echo(f"{service.name}: {left} rows wait to be chained; whoever runs it does so every few seconds", err=True)
-    return found, overdue
+            if how := await _removed(service):
+                gone[service.name] = how
+    return found, overdue, gone
+
+
+async def _removed(service: Service) -> str:
+    """What tells of rows that are nowhere any more, neither they nor their chain's end nor an anchor."""
+    from parvis_kit.audit import verify
+
+    database = service.database
+    if number := await verify.removed(database):
+        return f"{number} rows were numbered and are not there"
+    if service.name == ALWAYS_AUDITED and not await verify.has_rows(database) and await verify.has_spoken(database):
+        return "it has published facts, each of an act that is written down, and there is no row at all"
+    return ""
 
 
 @audit.command()

@@ -252,3 +252,21 @@ async def test_whose_account_is_closed_and_who_is_another_ministry_s_is_not_made
     [settle] = [one for one in door.service.sweeps if one.name == "departures"]
     await settle.action()
     assert one["id"] not in await ground.done("operator", "add", EMAIL, *NAMED), "another account, for whoever has the address now"
+
+
+async def test_a_directory_whose_audit_never_was_is_not_believed(ground: Ground) -> None:
+    """Even when whoever emptied it has made the database forget how many rows there were: what it has told the others stays."""
+    await ground.done("migrate", "directory")
+    assert await ground.done("audit", "verify", "--service", "directory") == "nothing was written down yet\n"
+    await ground.done("ministry", "add", SIREN, NAME)
+    await ground.done("audit", "verify", "--service", "directory")
+    directory = build(ground.platform, settings=Settings(local_sign_in=True), acknowledgements={})
+    forget = "DELETE FROM directory.sqlite_sequence WHERE name = 'audit'"
+    if not directory.database.is_sqlite:
+        forget = "SELECT setval('directory.audit_seq_seq', 1, false)"
+    async with directory.database.transaction() as tx:
+        await tx.execute(sa.delete(tables_of("directory")["audit"]))
+        await tx.execute(sa.text(forget))
+    await directory.database.close()
+    verified = await ground.parvis("audit", "verify", "--service", "directory")
+    assert verified.exit_code == 1 and "GONE   directory: it has published facts" in verified.output, verified.output

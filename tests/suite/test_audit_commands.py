@@ -21,7 +21,7 @@ from .conftest import Suite
 from .test_event_commands import lit as lit  # a lantern with facts that wait
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
-NORTH, ADA = UUID(int=1), UUID(int=10)
+NORTH, SOUTH, ADA = UUID(int=1), UUID(int=2), UUID(int=10)
 T = TypeVar("T")
 
 
@@ -42,10 +42,10 @@ def keep(suite: Suite, at: datetime = AT) -> None:
     on(suite, lambda database: tidy(database, lambda: at, anchoring))
 
 
-async def act(database: Database) -> None:
+async def act(database: Database, ministry: UUID = NORTH) -> None:
     async with database.transaction() as tx:
         for number in range(3):
-            await record(tx, who=ADA, what="wick.trim", on=f"wick {number}", ministry=NORTH, at=AT, where="192.0.2.1")
+            await record(tx, who=ADA, what="wick.trim", on=f"wick {number}", ministry=ministry, at=AT, where="192.0.2.1")
 
 
 def change(suite: Suite, **values: Any) -> None:
@@ -54,6 +54,17 @@ def change(suite: Suite, **values: Any) -> None:
     async def work(database: Database) -> None:
         async with database.transaction() as tx:
             await tx.execute(sa.update(row).where(row.c.ministry == str(NORTH), row.c.position == 2).values(values))
+
+    on(suite, work)
+
+
+def empty(suite: Suite, ministry: UUID = NORTH) -> None:
+    """The chain of a ministry: its rows, and where it ends."""
+
+    async def work(database: Database) -> None:
+        async with database.transaction() as tx:
+            for table in tables_of("lantern").values():
+                await tx.execute(sa.delete(table).where(table.c.ministry == str(ministry)))
 
     on(suite, work)
 
@@ -88,7 +99,7 @@ def test_the_first_row_that_was_changed_is_named(kept: Suite, options: list[str]
 def test_anchors_elsewhere_can_be_named(kept: Suite, tmp_path: Path) -> None:
     mine = Platform.read(kept.environ).anchors
     elsewhere = mine.rename(tmp_path / "kept-by-others.jsonl")
-    assert ", no anchor," in kept("audit", "verify").output
+    assert "no anchor" in kept("audit", "verify").output
     assert "as anchored at 3" in kept("audit", "verify", "--anchors", str(elsewhere)).output
     elsewhere.write_text(elsewhere.read_text().replace('"position": 3', '"position": 7'))
     result = kept("audit", "verify", "--anchors", str(elsewhere))
@@ -112,6 +123,39 @@ def test_a_chain_whose_anchors_are_gone_is_no_longer_vouched_for(anywhere: Suite
     place.write_text("")
     assert anywhere("audit", "verify").exit_code == 1
     assert anywhere("audit", "verify", "--anchors", str(tmp_path / "elsewhere.jsonl")).exit_code == 0
+
+
+def test_beside_the_databases_of_sqlite_anchors_are_missed_without_being_named(parvis: Suite) -> None:
+    assert parvis("migrate").exit_code == 0
+    on(parvis, act)
+    keep(parvis)
+    assert parvis("audit", "verify").exit_code == 0
+    Platform.read(parvis.environ).anchors.unlink()
+    gone = parvis("audit", "verify")
+    assert gone.exit_code == 1 and gone.output.startswith(f"BARE   lantern {NORTH}: 3 rows fit"), gone.output
+
+
+def test_an_emptied_audit_is_noticed_though_its_chains_ends_and_anchors_are_gone_too(kept: Suite) -> None:
+    """What was there once was numbered, and no number is given out twice."""
+    empty(kept)
+    Platform.read(kept.environ).anchors.unlink()
+    for options in ([], ["--service", "lantern", "--ministry", str(NORTH)]):
+        gone = kept("audit", "verify", *options)
+        assert gone.exit_code == 1 and "GONE   lantern: 3 rows were numbered and are not there" in gone.output, gone.output
+        assert "nothing was written down yet" not in gone.output
+
+
+def test_on_sqlite_each_chain_that_was_taken_out_is_noticed(parvis: Suite) -> None:
+    assert parvis("migrate").exit_code == 0
+    on(parvis, act)
+    on(parvis, lambda database: act(database, ministry=SOUTH))
+    keep(parvis)
+    empty(parvis, NORTH)
+    place = Platform.read(parvis.environ).anchors
+    place.write_text("".join(line for line in place.read_text().splitlines(keepends=True) if str(NORTH) not in line))
+    gone = parvis("audit", "verify")
+    assert gone.exit_code == 1 and f"ok     lantern {SOUTH}: 3 rows" in gone.output, gone.output
+    assert "GONE   lantern: 3 rows were numbered" in gone.output
 
 
 def test_rows_that_are_in_no_chain_after_a_minute_are_named(anywhere: Suite) -> None:

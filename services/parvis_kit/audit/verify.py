@@ -12,6 +12,7 @@ from parvis_kit.audit.anchors import Anchor
 from parvis_kit.audit.chain import ERASE, START, Head, link, personal_digest, positions_in
 from parvis_kit.audit.rows import PERSONAL, tables_of
 from parvis_kit.db import Database
+from parvis_kit.events.ledger import tables_of as log_tables_of
 
 PAGE_ROWS = 1_000
 """A page is some 500 kB."""
@@ -172,3 +173,43 @@ async def waiting(database: Database, before: datetime | None = None) -> int:
     query = sa.select(sa.func.count()).where(row.position.is_(None))
     async with database.read() as conn:
         return int((await conn.execute(query if before is None else query.where(row.at < before))).scalar_one())
+
+
+async def removed(database: Database) -> int:
+    """How many rows were given a number and are not there, as far as the database tells: no row is ever deleted by Parvis.
+
+    SQLite takes the number back with a transaction that is rolled back, so each missing one counts. PostgreSQL does not, so there only
+    a table with no row left can be told from one that never had any.
+    """
+    if not database.is_sqlite:
+        given = await _numbers_given(database, "audit_seq_seq")
+        return 0 if given and await has_rows(database) else given
+    table = tables_of(database.service)["audit"]
+    numbers = sa.table("sqlite_sequence", sa.column("name"), sa.column("seq"), schema=database.service)
+    last = sa.select(sa.func.max(numbers.c.seq)).where(numbers.c.name == table.name).scalar_subquery()
+    count = sa.select(sa.func.count()).select_from(table).scalar_subquery()
+    async with database.read() as conn:
+        return max(0, int((await conn.execute(sa.select(sa.func.coalesce(last, 0) - count))).scalar_one()))
+
+
+async def has_rows(database: Database) -> bool:
+    row = tables_of(database.service)["audit"].c
+    async with database.read() as conn:
+        return bool((await conn.execute(sa.select(sa.exists(sa.select(row.seq))))).scalar_one())
+
+
+async def has_spoken(database: Database) -> bool:
+    """Whether the service has ever published a fact that is still on its own log, or on PostgreSQL any at all."""
+    if not database.is_sqlite:
+        return await _numbers_given(database, "outbox_id_seq") > 0
+    said = sa.exists(sa.select(log_tables_of(database.service)["log"].c.seq))
+    async with database.read() as conn:
+        return bool((await conn.execute(sa.select(said))).scalar_one())
+
+
+async def _numbers_given(database: Database, sequence: str) -> int:
+    """The last one that PostgreSQL gave out, be it to a transaction that was rolled back."""
+    query = sa.text(f"SELECT last_value, is_called FROM {database.service}.{sequence}")  # noqa: S608 (names of ours)
+    async with database.read() as conn:
+        found = (await conn.execute(query)).one()
+    return int(found.last_value) if found.is_called else 0
