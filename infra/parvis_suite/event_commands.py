@@ -67,18 +67,25 @@ def on_flows(work: Callable[[list[Flow]], Awaitable[T]]) -> T:
         return run_here(run())
 
 
-def flow_of_consumer(each: Sequence[Flow], consumer: str) -> Flow:
-    """The flow that a consumer belongs to: `directory`, `files.roster@1`. Raises NotFound, naming all."""
+def consumer_called(each: Sequence[Flow], name: str) -> tuple[Flow, str]:
+    """The flow that a consumer belongs to, and its whole name: `directory`, `files.roster@1`, or `files.roster` for whichever version.
+
+    Raises NotFound, naming all, and Conflict for what computes a projection beside it.
+    """
     from parvis_kit.events.operate import tables_by_consumer
-    from parvis_kit.problems import NotFound
+    from parvis_kit.problems import Conflict, NotFound
 
     names: list[str] = []
     for flow in each:
+        whole = {projection.name: projection.consumer for projection in flow.projections}.get(name, name)
         mine = tables_by_consumer(flow)
-        if consumer in mine or consumer in {projection.name for projection in flow.projections}:
-            return flow
+        if whole in mine:
+            return flow, whole
+        for projection in flow.projections:
+            if name in (projection.builder, projection.next_name):
+                raise Conflict(f"{name} is there only while it is computed: what waits of it is {projection.consumer}'s once that serves")
         names += mine
-    raise NotFound(f"there is no consumer {consumer!r}; there is {', '.join(sorted(names)) or 'none'}")
+    raise NotFound(f"there is no consumer {name!r}; there is {', '.join(sorted(names)) or 'none'}")
 
 
 @events.command()
@@ -178,11 +185,14 @@ def parked(consumer: str | None, show: int | None) -> None:
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> None:
-        asked = each if consumer is None else [flow_of_consumer(each, consumer)]
+        asked, whole = each, consumer
+        if consumer is not None:
+            flow, whole = consumer_called(each, consumer)
+            asked = [flow]
         if show is None:
-            await listed(asked, consumer)
+            await listed(asked, whole)
             return
-        found = [one for flow in asked for one in await operate.parked(flow.database, consumer, start=show, limit=1) if one.seq == show]
+        found = [one for flow in asked for one in await operate.parked(flow.database, whole, start=show, limit=1) if one.seq == show]
         if not found:
             raise click.UsageError(f"nothing is parked under number {show}: `parvis events parked` lists what is")
         for one in found:  # each service counts its own: two may have the same
@@ -224,13 +234,14 @@ def replay(consumer: str, key: str | None, all_keys: bool, dry_run: bool) -> Non
         raise click.UsageError("name a --key, or take --all")
 
     async def work(each: list[Flow]) -> int:
-        flow, failed = flow_of_consumer(each, consumer), 0
-        for lane in await operate.parked_lanes(flow.database, consumer, key):
+        flow, whole = consumer_called(each, consumer)
+        failed = 0
+        for lane in await operate.parked_lanes(flow.database, whole, key):
             if dry_run:
                 click.echo(f"would replay {lane[1]} of {lane[0]}")
                 continue
             try:
-                number = await operate.replay_lane(flow, consumer, lane)
+                number = await operate.replay_lane(flow, whole, lane)
                 click.echo(f"{lane[1]} of {lane[0]}: {number} facts applied")
             except Exception as error:  # noqa: BLE001 (whatever the reaction raises, the other keys have their turn)
                 failed += 1
@@ -253,10 +264,10 @@ def discard(consumer: str, key: str, reason: str, dry_run: bool) -> None:
     from parvis_suite.audit_commands import noted
 
     async def work(each: list[Flow]) -> None:
-        flow = flow_of_consumer(each, consumer)
-        note = noted(flow, f"events.discard {consumer}", key, reason)
-        for lane, waiting in (await operate.parked_lanes(flow.database, consumer, key)).items():
-            records = [] if dry_run else await operate.discard_lane(flow, consumer, lane, note)
+        flow, whole = consumer_called(each, consumer)
+        note = noted(flow, f"events.discard {whole}", key, reason)
+        for lane, waiting in (await operate.parked_lanes(flow.database, whole, key)).items():
+            records = [] if dry_run else await operate.discard_lane(flow, whole, lane, note)
             number = waiting if dry_run else len(records)
             click.echo(f"{'would discard' if dry_run else 'discarded'} {number} facts of {lane[1]} on {lane[0]}: {reason}")
             for record in records:
@@ -273,7 +284,7 @@ def rebuild(projection: str, watch: bool) -> None:
     from parvis_kit.events import operate
 
     async def work(each: list[Flow]) -> None:
-        flow = flow_of_consumer(each, projection)
+        flow, _ = consumer_called(each, projection)
         done = await operate.rebuild(flow, projection)
         click.echo(f"{done.name} is computed again by whoever runs it: `parvis events lag` shows how far {done.builder} is")
         if watch:
@@ -312,8 +323,8 @@ def accept_loss(consumer: str, reason: str) -> None:
     from parvis_suite.audit_commands import noted
 
     async def work(each: list[Flow]) -> None:
-        flow = flow_of_consumer(each, consumer)
-        skipped = await operate.accept_loss(flow, consumer, noted(flow, "events.accept-loss", consumer, reason))
+        flow, whole = consumer_called(each, consumer)
+        skipped = await operate.accept_loss(flow, whole, noted(flow, "events.accept-loss", whole, reason))
         for partition, number in skipped.items():
             does = f"skips {number} positions of" if number > 0 else "begins anew with"
             click.echo(f"{consumer} {does} {partition}: {reason}")

@@ -216,6 +216,32 @@ def test_what_is_parked_behind_more_than_is_shown_is_reached_all_the_same(lit: S
     assert lit("events", "discard", "lantern", "--key", "cold", "--reason", "rain").output.startswith("discarded 1 facts of cold")
 
 
+def test_a_projection_is_found_by_its_name_without_its_version(lit: Suite) -> None:
+    """As `rebuild` takes it; a version is nothing that whoever is on call knows by heart."""
+
+    async def wait() -> None:
+        service, table = build("lantern", Platform.read(lit.environ)), tables_of("lantern")["parked"]
+        async with service.database.transaction() as tx:
+            [first, _] = (await tx.execute(sa.select(table).order_by(table.c.seq))).mappings()
+            like = {name: value for name, value in first.items() if name != "seq"} | {"consumer": "lantern.times@1"}
+            await tx.execute(sa.insert(table), [like | {"key": key} for key in ("hot", "cold")])
+        await service.database.close()
+
+    asyncio.run(wait())
+    assert [line.split()[1] for line in lit("events", "parked", "lantern.times").output.splitlines()] == ["lantern.times@1"] * 2
+    would = lit("events", "replay", "lantern.times", "--all", "--dry-run").output.splitlines()
+    assert would == [f"would replay {key} of parvis.lantern.wick" for key in ("hot", "cold")]
+    before = counted(lit)
+    assert "hot of parvis.lantern.wick: 1 facts applied" in lit("events", "replay", "lantern.times", "--key", "hot").output
+    assert counted(lit) == before | {"wet": before["wet"] + 1}, "its content tells of a wet one"
+    assert lit("events", "discard", "lantern.times", "--key", "cold", "--reason", "rain").output.startswith("discarded 1 facts of cold")
+    assert lit("events", "parked", "lantern.times@1").output == "nothing is parked\n"
+    assert lit("events", "accept-loss", "lantern.times", "--reason", "none").output.startswith("nothing to accept")
+    for name, said in {"lantern.time": "there is lantern, lantern.times@1", "lantern.times+@1": "only while it is computed"}.items():
+        refused = lit("events", "replay", name, "--all")
+        assert refused.exit_code == 2 and said in refused.output
+
+
 def test_what_has_effects_outside_is_never_rebuilt(lit: Suite) -> None:
     result = lit("events", "rebuild", "lantern")
     assert result.exit_code == 2
