@@ -13,7 +13,7 @@ from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.operate import lag, outbox, parked_numbers
+from parvis_kit.events.operate import full, lag, outbox, parked_numbers
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
@@ -135,9 +135,12 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
         return
     for one in lags:
         what = f"{one.consumer}: {one.facts} facts of {one.publisher} to handle, the oldest {one.seconds:.0f} s old"
-        yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stalled` in the logs and metrics")
+        yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stands still` in the log")
     parked = sum((await parked_numbers(service.database)).values())
-    yield Finding(f"{name}: {parked} facts are parked", not parked, f"`parvis events parked {name}` tells why")
+    yield Finding(f"{name}: {parked} facts are parked", not parked, "`parvis events parked` tells why")
+    for consumer in sorted(await full(service.database)):
+        todo = f"mend what `parvis events parked {consumer}` tells, then `parvis events replay {consumer} --all`"
+        yield Finding(f"{consumer}: as much is parked as may be, and it stands still", False, todo)
 
 
 def _why(away: Exception) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOOK_SECONDS = 0.2
 """Between two looks at how far a rebuild is."""
+FULL = ", as many as may be: it stands still"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -167,9 +168,11 @@ def lag(service: str | None, most: timedelta | None) -> None:
             if flow.has_outbox:
                 click.echo(f"{flow.service:32} {'(outbox)':12} {waiting.facts:>9} facts {waiting.seconds:>10.1f} s")
         for flow in asked:
+            counts, full = await operate.parked_numbers(flow.database), await operate.full(flow.database)
             for one in await operate.lag(flow):
                 worst = max(worst, one.seconds)
-                click.echo(f"{one.consumer:32} {one.publisher:12} {one.facts:>9} facts {one.seconds:>10.1f} s")
+                waits = f"   {counts[one.consumer]} parked{FULL if one.consumer in full else ''}" if one.consumer in counts else ""
+                click.echo(f"{one.consumer:32} {one.publisher:12} {one.facts:>9} facts {one.seconds:>10.1f} s{waits}")
         return worst
 
     if on_flows(work) > (most.total_seconds() if most else float("inf")):

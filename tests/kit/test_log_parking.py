@@ -133,8 +133,11 @@ async def test_a_conflict_inside_one_batch_is_seen_too(stage: Stage) -> None:
     assert head.reason == "conflict"
 
 
-async def test_too_many_parked_keys_stop_the_consumer_rather_than_park_the_world(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_parked_keys_stop_the_consumer_rather_than_park_the_world(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("parvis_kit.events.consumer.PARKED_LANES_MAX", 3)
+    caplog.set_level("INFO", "parvis_kit.events.consumer")
     broken = Broken(1)
     async with stage.running(stage.flow({ThingChanged: broken})):
         for key in range(3):
@@ -149,3 +152,12 @@ async def test_too_many_parked_keys_stop_the_consumer_rather_than_park_the_world
 
         await until(tries_again, "it tries again and again")
         assert len(await parked(stage.beta)) == 3 and await stage.story("good") == []
+        [said] = [record for record in caplog.records if "stands still" in record.message]
+        assert said.levelname == "ERROR" and "no more than 3 keys" in said.message, "once, however often it has tried"
+        assert "`parvis events replay beta --all`" in said.message
+
+        broken.versions.clear()
+        for key in range(3):
+            await replay_lane(stage.flow({ThingChanged: broken}), "beta", (LANE[0], f"k{key}"))
+        await stage.until_told("good", 2)
+        assert [record.message for record in caplog.records if "beta goes on" in record.message] == ["beta goes on"]

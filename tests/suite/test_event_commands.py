@@ -133,6 +133,20 @@ def test_lag_is_a_probe(lit: Suite) -> None:
     ]
 
 
+def test_who_stands_still_since_no_more_may_be_parked_is_named(lit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lagging() -> str:
+        [line] = [line for line in lit("events", "lag").output.splitlines() if "parked" in line]
+        return line
+
+    assert lagging().endswith(" s   2 parked")
+    with monkeypatch.context() as limits:
+        limits.setattr("parvis_kit.events.operate.PARKED_FACTS_MAX", 2)
+        assert lagging().endswith(" s   2 parked, as many as may be: it stands still")
+    monkeypatch.setattr("parvis_kit.events.operate.PARKED_LANES_MAX", 1)
+    doctor = lit("doctor").output
+    assert "WRONG lantern: as much is parked as may be, and it stands still: mend what `parvis events parked lantern` tells" in doctor
+
+
 def test_facts_that_nobody_takes_from_the_outbox_are_seen_by_the_probe_and_by_the_doctor(lit: Suite) -> None:
     """No consumer lags behind a log that they have not reached."""
     if "PARVIS_DATABASE_URL" not in lit.environ:

@@ -29,6 +29,10 @@ class Retry(Exception):
     """Later may work: the homeserver is away, a quota of calls is spent. The whole batch waits, and comes again."""
 
 
+class Full(Retry):
+    """So much is parked that nothing more may be: only an operator makes room."""
+
+
 class Refuse(Exception):
     """Never will work: the fact's lane is parked at once, with this reason."""
 
@@ -73,6 +77,8 @@ class Consumer:
         self.attempts: Counter[Hashable] = Counter()
         self.reported_at = float("-inf")
         self.stopping = False
+        self.waits_for: type[Exception] | None = None
+        """Why it stands still, as the log has been told."""
         self.at_end: Callable[[], None] = lambda: None
         """Called whenever everything that the log held has been applied: what freshness means."""
         self.meters = meters.of_consumer(name)
@@ -82,8 +88,8 @@ class Consumer:
         while not self.stopping:
             try:
                 batches = await self.source.fetch()
-            except Gone:
-                self.meters.stalled.set(1)
+            except Gone as gone:
+                self.stands_still(gone)
                 await asyncio.sleep(BACKOFF_SECONDS)
                 continue
             if batches and await self.settle(batches):
@@ -105,10 +111,10 @@ class Consumer:
                     await reach("consumer.before_commit")
                 await reach("consumer.after_commit")
                 self.attempts.clear()
-                self.meters.stalled.set(0)
+                self.goes_on()
                 return applied
-            except (Gone, TimeoutError, Retry):
-                self.meters.stalled.set(1)
+            except (Gone, TimeoutError, Retry) as reason:
+                self.stands_still(reason)
             except CannotGoOn:
                 raise
             except Failed as failed:
@@ -119,6 +125,20 @@ class Consumer:
                 return False
             await asyncio.sleep(pause)
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
+
+    def stands_still(self, reason: Exception) -> None:
+        """It tries again by itself; said once, and not at each turn. What only an operator can mend is an error."""
+        self.meters.stalled.set(1)
+        if self.waits_for is not type(reason):
+            self.waits_for = type(reason)
+            say = log.error if isinstance(reason, Full) else log.warning
+            say("%s stands still: %s", self.name, reason if str(reason) else type(reason).__name__)
+
+    def goes_on(self) -> None:
+        self.meters.stalled.set(0)
+        if self.waits_for is not None:
+            self.waits_for = None
+            log.info("%s goes on", self.name)
 
     def suspected(self, failed: Failed) -> set[Hashable]:
         """The lanes to try one fact at a time, before all others. A fact that failed alone has used up one attempt; a refusal is none."""
@@ -203,7 +223,10 @@ class Consumer:
     async def park(self, tx: AnyTx, parked: Parked, waiting: Counter[Hashable]) -> None:
         waiting[parked.record.fact.lane] += 1
         if len(waiting) > PARKED_LANES_MAX or waiting.total() > PARKED_FACTS_MAX:
-            raise Retry(f"{waiting.total()} facts of {len(waiting)} keys are parked: {self.name} stops until somebody has looked")
+            raise Full(
+                f"no more than {PARKED_LANES_MAX} keys or {PARKED_FACTS_MAX} facts may be parked. `parvis events parked {self.name}` tells "
+                f"why they are; once that is mended, `parvis events replay {self.name} --all`"
+            )
         await self.ledger.park(tx, parked)
         self.meters.parked(parked.reason).inc()
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from parvis_kit.db import Database
 from parvis_kit.events import meters, projections
 from parvis_kit.events.bell import log_of
-from parvis_kit.events.consumer import replay
+from parvis_kit.events.consumer import PARKED_FACTS_MAX, PARKED_LANES_MAX, replay
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
 from parvis_kit.events.ports import Record
@@ -130,6 +130,15 @@ async def parked_numbers(database: Database) -> dict[str, int]:
     async with database.read() as conn:
         counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))
         return {row[0]: row[1] for row in counted}
+
+
+async def full(database: Database) -> set[str]:
+    """The consumers that may park nothing more, and stand still at the next fact that they would have to."""
+    table = tables_of(database.service)["parked"]
+    lanes = sa.select(table.c.consumer, sa.func.count().label("facts")).group_by(table.c.consumer, table.c.topic, table.c.key).subquery()
+    much = sa.or_(sa.func.count() >= PARKED_LANES_MAX, sa.func.sum(lanes.c.facts) >= PARKED_FACTS_MAX)
+    async with database.read() as conn:
+        return set((await conn.execute(sa.select(lanes.c.consumer).group_by(lanes.c.consumer).having(much))).scalars())
 
 
 async def parked(database: Database, consumer: str | None = None, *, start: int = 0, limit: int = PARKED_SHOWN_MAX) -> list[ParkedFact]:
