@@ -77,6 +77,15 @@ async def test_another_ministry_s_agent_is_answered_like_an_unknown_one(town: To
     assert answers[0] == answers[1] and answers[0][0] == answers[0][2] == 404
 
 
+async def test_an_agent_chooses_the_language_that_they_are_spoken_to_in_and_nothing_else(town: Town) -> None:
+    path = f"{AGENTS}/{town.ids['bob']}"
+    for body in ({"language": "en", "roles": ["operator"]}, {"family_name": "X"}, {"state": "suspended", "language": "en"}, {}):
+        assert (await town.call("PATCH", path, by="bob", body=body, If_Match='"1"'))[0] == 403, body
+    status, person, headers = await town.call("PATCH", path, by="bob", body={"language": "en"}, If_Match='"1"')
+    assert (status, person["language"], headers["ETag"]) == (200, "en", '"2"') and (await said(town))[-1] == "directory.agent.state.v1"
+    assert (await town.call("PATCH", f"{AGENTS}/{town.ids['ada']}", by="bob", body={"language": "en"}, If_Match='"1"'))[0] == 403
+
+
 async def test_a_list_shows_one_s_own_ministry_by_pages(town: Town) -> None:
     for number in range(5):
         assert (await town.call("POST", AGENTS, by="ada", body=NEW | {"email": f"n{number}@interieur.example.org"}))[0] == 201

@@ -101,7 +101,10 @@ async def get_agent(request: Request, agent_id: UUID) -> Reply[Person]:
     "/api/directory/v1/agents/{agent_id}", scope="directory:write", problems=(NotFound, PreconditionFailed, Conflict), headers=ETAG
 )
 async def change_agent(request: Request, agent_id: UUID, body: ChangedAgent, if_match: IfMatch) -> Reply[Person]:
-    """Change names, language, roles, state or end; what is left out stays. Suspended or left, every session ends."""
+    """Change names, language, roles, state or end; what is left out stays. Suspended or left, every session ends.
+
+    Administrators may; one's own language is everybody's own matter.
+    """
     changes = actions.Changes(body.given_name, body.family_name, body.language, body.roles, body.expires_at, body.state)
     async with request[DB].transaction() as tx:
         changed = await actions.change_agent(tx, asker_of(request), agent_id, changes, if_match=if_match, now=request[CLOCK]())
