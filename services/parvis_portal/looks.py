@@ -8,6 +8,7 @@ from datetime import datetime, time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -66,7 +67,7 @@ class Looks:
     def page(self, template: str, language: Language, visitor: Visitor | None = None, *, status: int = 200, **values: Any) -> web.Response:
         """A whole page, or a fragment of one."""
         text = self.environment.get_template(template).render(
-            language=language, visitor=visitor, digest=self.digest, t=partial(said, language),
+            language=language, visitor=visitor, digest=self.digest, once=uuid4().hex, t=partial(said, language),
             bytes=partial(as_bytes, language), day=partial(as_day, language, self.zone), moment=partial(as_moment, language, self.zone),
             clock=partial(as_clock, self.zone), euros=partial(as_euros, language), number=partial(as_number, language),
             month=partial(as_month, language), **values,

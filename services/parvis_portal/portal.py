@@ -1,12 +1,14 @@
 """What every page finds on its request, and how a page is asked for: by whom, from where, and what becomes of a refusal."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 from aiohttp import web
 from parvis_kit.http import Handler, Limiter, Request
@@ -55,7 +57,7 @@ class Portal:
         """A page for somebody who is signed in. `?done=` names what has just been done."""
         done = request.query.get("done", "")
         return self.looks.page(
-            template, visitor.language, visitor, status=status, path=request.path, done=done if done in DONE else "",
+            template, visitor.language, visitor, status=status, path=request.path, here=here(request), done=done if done in DONE else "",
             mistake=values.pop("mistake", None), typed=values.pop("typed", {}), late_services=late_services(), **values,
         )  # fmt: skip
 
@@ -194,8 +196,37 @@ def language(request: Request, visitor: Visitor | None) -> Language:
 def failed(request: Request, visitor: Visitor | None, status: int, words: str, detail: str = "") -> web.StreamResponse:
     """A page that says why there is no page."""
     return request[PORTAL].looks.page(
-        "failed.html", language(request, visitor), visitor, status=status, words=words, detail=detail, path=request.path, done=""
-    )
+        "failed.html", language(request, visitor), visitor, status=status, words=words, detail=detail, path=request.path, done="",
+        here=here(request), back=came_from(request),
+    )  # fmt: skip
+
+
+def here(request: Request) -> str:
+    """The page that somebody looks at: after a form that was refused, the one that holds it."""
+    return request.path if request.method == "GET" else came_from(request) or "/"
+
+
+def came_from(request: Request) -> str:
+    """The page of ours with the form that was refused; nothing where it was no form, or the browser does not say."""
+    try:
+        page = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return ""
+    if request.method != "POST" or page.netloc != request.host:
+        return ""
+    return local(page.path if not page.query or "done=" in page.query else f"{page.path}?{page.query}")
+
+
+def local(path: str) -> str:
+    """A page of ours to come back to: never another site's."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and len(path) <= PATH_MAX and path.isprintable() else "/"
+
+
+def once(form: Form) -> dict[str, str]:
+    """What a form makes, it makes once, however often it is sent: the same page with the same words is the same act."""
+    shown = form.get("once", "") or uuid4().hex
+    said_in_it = "\n".join(f"{name}={value}" for name, value in sorted(form.items()) if name not in ("csrf", "once"))
+    return {"Idempotency-Key": hashlib.sha256(f"{shown}\n{said_in_it}".encode()).hexdigest()[:32]}
 
 
 async def lost(request: Request) -> web.StreamResponse:
@@ -208,6 +239,8 @@ async def lost(request: Request) -> web.StreamResponse:
 
 
 def words_for(language: Language, refused: Refused) -> str:
+    if refused.code == "invalid" and any(error.get("type") == "string_too_long" for error in refused.errors):
+        return said(language, "problem.too-long")
     return words_of(language, refused.code)
 
 

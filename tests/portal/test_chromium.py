@@ -190,6 +190,37 @@ def test_zoomed_nothing_is_cut_and_nothing_scrolls_sideways(screens: Screens, zo
         screen.shoot(f"{path.strip('/')}-{width}")
 
 
+def test_on_a_narrow_screen_a_file_s_own_page_does_not_scroll_sideways(screens: Screens, tmp_path: Path) -> None:
+    screen = screens("agent", viewport={"width": 360, "height": 740})
+    open_folder(screen)
+    note = tmp_path / f"{'sans-espace-' * 8}{uuid4().hex}.odt"
+    note.write_text("x")
+    screen.page.set_input_files("#field-file", str(note))
+    screen.page.click(".uploader button.first")
+    screen.page.wait_for_selector("#done")
+    screen.page.get_by_role("link", name=f"Détails et partage {note.name}").click()
+    screen.page.wait_for_selector("#sharing")
+    assert screen.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    screen.check()
+    screen.shoot("item-360")
+
+
+def test_a_second_click_while_the_answer_is_awaited_sends_nothing(screens: Screens) -> None:
+    screen = screens("agent")
+    screen.go("/agenda/meet")
+    held: list[Any] = []
+    screen.page.route("**/agenda/meet", lambda route: held.append(route) if route.request.method == "POST" else route.continue_())
+    for number in (1, 2):
+        screen.page.fill("#field-title", f"Impatience {uuid4().hex[:8]}")
+        twice = "const one = document.querySelector('button[value=make]'); setTimeout(() => one.click(), 20); "
+        with screen.page.expect_console_message(lambda said: said.text == "clicked twice"):
+            screen.page.evaluate(f"() => {{ {twice} setTimeout(() => {{ one.click(); console.info('clicked twice') }}, 400) }}")
+        assert len(held) == number, "also from the page that one comes back to"
+        held[-1].continue_()
+        screen.page.wait_for_selector("#done")
+        screen.go("/agenda/meet")
+
+
 def test_reduced_motion_and_forced_colours_are_heeded(screens: Screens) -> None:
     screen = screens("agent", reduced_motion="reduce", forced_colors="active")
     screen.go("/files")

@@ -269,3 +269,107 @@ async def test_an_address_where_nothing_is_shows_a_page_to_a_browser_and_a_probl
     for method, accept in (("GET", "*/*"), ("POST", "text/html")):
         async with visitor.session.request(method, url, headers={"Accept": accept}) as answer:
             assert (answer.status, answer.content_type) == (404, "application/problem+json")
+
+
+async def test_a_form_that_is_sent_twice_makes_one_event_and_one_folder(visit: Any) -> None:
+    visitor = await visit("agent")
+    title = f"Deux fois {uuid4().hex[:8]}"
+    day = f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%d}"
+    await visitor.see("/agenda/meet")
+    form = {"title": title, "day": day, "hour": "10:00", "minutes": "30", "do": "make", "once": once_in(visitor)}
+    for _ in range(2):
+        await visitor.post("/agenda/meet", form)
+        assert visitor.status == 200 and visitor.text.count(f"{title}</span></summary>") == 1, visitor.text
+    await visitor.post("/agenda/meet", form | {"hour": "11:00"})
+    assert visitor.text.count(f"{title}</span></summary>") == 2, "what says something else is another act"
+    folder = await own_folder(visitor)
+    form = {"name": title, "once": once_in(visitor)}
+    for _ in range(2):
+        await visitor.post(f"{folder}/folders", form)
+        assert visitor.status == 200 and 'id="done"' in visitor.text, visitor.text
+
+
+def once_in(visitor: Any) -> str:
+    found = re.search(r'name="once" value="([^"]+)"', visitor.text)
+    assert found
+    return found[1]
+
+
+async def test_an_event_is_called_off_from_the_agenda_and_whoever_is_invited_loses_it(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    title, day = f"Annulée {uuid4().hex[:8]}", f"{datetime.now(UTC) + timedelta(days=6):%Y-%m-%d}"
+    await visitor.see("/agenda/meet")
+    email = visitor.suite.person("colleague")["email"]
+    await visitor.post("/agenda/meet", {"title": title, "email": email, "day": day, "hour": "10:00", "minutes": "30", "do": "make"})
+    way = re.search(r'action="(/agenda/events/[0-9a-f-]+/cancel)"', visitor.text.partition(title)[2])
+    assert way and "Les personnes invitées sont prévenues" in visitor.text.partition(title)[2]
+
+    async def is_invited(expected: bool = True) -> bool:
+        text = await colleague.see("/agenda")
+        return (title in text.partition('id="events"')[0]) is expected
+
+    await until(is_invited, "the invitation is there", 60)
+    assert f"{title}</span></summary>" not in await colleague.see(f"/agenda?day={day}"), "it is not theirs to call off"
+    await visitor.post(way[1], {"day": day})
+    assert visitor.status == 200 and 'id="done"' in visitor.text and title not in visitor.text
+
+    async def is_gone() -> bool:
+        return await is_invited(False)
+
+    await until(is_gone, "the invitation is gone", 60)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("nom;prénom\r\nA;B\r\n".encode("cp1252"), "Il manque : "),
+        (b"PK\x03\x04\x00\x00", "Enregistrer sous"),
+        (b"", "Enregistrer sous"),
+    ],
+)
+async def test_a_file_that_is_no_list_of_agents_is_told_where_it_was_chosen(visit: Any, content: bytes, said: str) -> None:
+    visitor = await visit("administrator")
+    await visitor.see("/onboarding")
+    form = aiohttp.FormData()
+    form.add_field("csrf", visitor.csrf)
+    form.add_field("file", content, filename="agents.csv", content_type="text/csv")
+    await visitor.post("/onboarding", form)
+    assert visitor.status == 422 and said in visitor.text and 'href="#field-file"' in visitor.text, visitor.text
+    assert 'action="/onboarding"' in visitor.text, "and another can be sent at once"
+
+
+async def test_one_s_own_language_is_a_click_away_and_the_page_stays(visit: Any) -> None:
+    visitor = await visit()
+    person = visitor.suite.demo["agents"][18]
+    await visitor.post("/sign-in", {"email": person["email"], "password": person["password"]}, csrf=False)
+    first, other = ("fr", "en") if '<html lang="fr">' in visitor.text else ("en", "fr")
+    for language in (other, first):
+        await visitor.see("/agenda")
+        assert f'name="language" value="{language}"' in visitor.text
+        await visitor.post("/language", {"language": language, "back": "/agenda"})
+        assert visitor.url.endswith("/agenda") and f'<html lang="{language}">' in visitor.text
+    await visitor.post("/language", {"language": "de", "back": "/agenda"}, Referer=f"{visitor.suite.base}/agenda?day=2026-12-01")
+    assert visitor.status == 422 and 'href="/agenda?day=2026-12-01"' in visitor.text, "back to where it was asked"
+    await visitor.post("/language", {"language": first, "back": "//elsewhere.test/"})
+    assert visitor.url == f"{visitor.suite.base}/"
+
+
+async def test_months_that_are_no_period_are_told_at_their_field(visit: Any) -> None:
+    visitor = await visit("finance")
+    for query in ("first=2030-01&last=2029-01", "first=2026-13", "first=1990-01&last=2026-01"):
+        text = await visitor.see(f"/finance?{query}")
+        assert visitor.status == 422 and 'href="#field-first"' in text and 'id="error-first"' in text
+
+
+async def test_what_is_too_long_or_one_s_own_is_said_so(visit: Any) -> None:
+    visitor = await visit("agent")
+    await visitor.see("/agenda/meet")
+    text = await visitor.post("/agenda/meet", {"title": "y" * 600, "day": "2026-12-01", "hour": "10:00", "minutes": "30", "do": "make"})
+    assert visitor.status == 422 and "trop long" in text and 'id="error-title"' in text
+    folder = await own_folder(visitor)
+    await send(visitor, folder, name := f"à moi {uuid4()}.txt", b"1")
+    item = details(visitor, name)
+    await visitor.see(item)
+    email = visitor.suite.person("agent")["email"]
+    text = await visitor.post(f"{item}/shares", {"kind": "agent", "email": email.upper(), "role": "reader"})
+    assert visitor.status == 422 and "votre propre adresse" in text

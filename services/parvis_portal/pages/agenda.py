@@ -90,3 +90,13 @@ async def answer(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     meeting_id = id_in(request, "meeting_id")
     await request[PORTAL].ask(visitor, "calendar", "POST", f"meetings/{meeting_id}/answer", body={"answer": form["answer"]})
     return see("/agenda?done=answered")
+
+
+@ROUTES.raw("POST", "/agenda/events/{event_id}/cancel")
+@act(agenda)
+async def call_off(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    """With all its occurrences; who is invited is told by the calendar."""
+    await request[PORTAL].ask(visitor, "calendar", "DELETE", f"events/{id_in(request, 'event_id')}")
+    today = request[CLOCK]().astimezone(request[PORTAL].looks.zone).date()
+    view = "&view=list" if form.get("view") == "list" else ""
+    return see(f"/agenda?day={day_in(form.get('day', ''), today)}{view}&done=cancelled")

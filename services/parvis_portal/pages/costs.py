@@ -10,7 +10,7 @@ from aiohttp import web
 from parvis_kit.http import Request, Routes
 
 from parvis_portal.charts import bars
-from parvis_portal.looks import said
+from parvis_portal.looks import Mistake, said
 from parvis_portal.portal import PORTAL, check_role, page
 from parvis_portal.visitors import Visitor
 
@@ -66,7 +66,11 @@ async def show_report(request: Request, visitor: Visitor) -> web.StreamResponse:
     periods = await portal.calling.panel("billing", portal.get(visitor, "billing", "periods"))
     search = "&".join(f"{name}={value}" for name, value in query.items())
     perimeters = sorted((report.value or {"perimeters": []})["perimeters"], key=lambda one: PERIMETERS.index(one["name"]))
-    return portal.show("finance.html", visitor, request, report=report, periods=periods, query=query, search=search, perimeters=perimeters)
+    is_wrong = report.refused is not None and report.refused.code == "invalid"
+    return portal.show(
+        "finance.html", visitor, request, report=report, periods=periods, query=query, search=search, perimeters=perimeters,
+        mistake=Mistake("first", said(visitor.language, "wrong.period")) if is_wrong else None, status=422 if is_wrong else 200,
+    )  # fmt: skip
 
 
 @ROUTES.raw("GET", "/finance/chart.svg")

@@ -7,9 +7,9 @@ from aiohttp import web
 from parvis_kit.http import Request, Routes
 from parvis_kit.problems import NotFound
 
-from parvis_portal.calling import Panel
+from parvis_portal.calling import Panel, Refused
 from parvis_portal.pages.common import id_in
-from parvis_portal.portal import PORTAL, Form, Portal, act, page, see
+from parvis_portal.portal import PORTAL, Form, Portal, act, once, page, see
 from parvis_portal.visitors import NAMES_MAX, Visitor
 
 ROUTES = Routes("portal", "1")
@@ -61,7 +61,7 @@ async def names_of(portal: Portal, visitor: Visitor, ids: list[str]) -> None:
 @ROUTES.raw("POST", "/files/spaces")
 @act(spaces, "name")
 async def create_space(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
-    made = await request[PORTAL].ask(visitor, "files", "POST", "spaces", body={"name": form.get("name", "").strip()})
+    made = await request[PORTAL].ask(visitor, "files", "POST", "spaces", body={"name": form.get("name", "").strip()}, headers=once(form))
     return see(f"/files/folders/{made['root_id']}?done=created")
 
 
@@ -101,7 +101,8 @@ def is_root(item: Any, space: Panel[Any]) -> bool:
 @act(folder, "name")
 async def make_folder(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     folder_id = id_in(request, "folder_id")
-    await request[PORTAL].ask(visitor, "files", "POST", f"folders/{folder_id}/folders", body={"name": form.get("name", "").strip()})
+    body = {"name": form.get("name", "").strip()}
+    await request[PORTAL].ask(visitor, "files", "POST", f"folders/{folder_id}/folders", body=body, headers=once(form))
     return see(f"/files/folders/{folder_id}?done=folder")
 
 
@@ -112,9 +113,16 @@ async def search(request: Request, visitor: Visitor) -> web.StreamResponse:
     portal, space_id = request[PORTAL], id_in(request, "space_id")
     words = request.query.get("name", "").strip()[:255]
     space = await portal.get(visitor, "files", f"spaces/{space_id}")
-    found = await portal.get(visitor, "files", f"spaces/{space_id}/search", name=words, limit=FOUND_MAX) if words else []
+    found: list[Any] = []
+    is_vague = False
+    try:
+        found = await portal.get(visitor, "files", f"spaces/{space_id}/search", name=words, limit=FOUND_MAX) if words else []
+    except Refused as refused:
+        if refused.code != "invalid":
+            raise
+        is_vague = True  # neither a letter nor a digit
     template = "_hits.html" if "HX-Request" in request.headers else "search.html"
-    return portal.show(template, visitor, request, space=space, hits=found, words=words, most=FOUND_MAX)
+    return portal.show(template, visitor, request, space=space, hits=found, words=words, is_vague=is_vague, most=FOUND_MAX)
 
 
 @ROUTES.raw("GET", "/files/spaces/{space_id}/trash")

@@ -106,6 +106,8 @@ async def share(request: Request, visitor: Visitor, form: Form) -> web.StreamRes
     if kind == "team" and not form.get("team"):
         raise Wrong("team", "wrong.team")
     grantee = form.get("team", "") if kind == "team" else await colleague(portal, visitor, form.get("email", "").strip())
+    if kind != "team" and grantee == visitor.id:
+        raise Wrong("email", "wrong.oneself")
     body = {"grantee_kind": "team" if kind == "team" else "agent", "grantee_id": grantee, "role": role}
     await portal.ask(visitor, "files", "POST", f"items/{item_id}/shares", body=body)
     return see(f"/files/items/{item_id}?done=shared")

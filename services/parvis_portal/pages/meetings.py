@@ -8,7 +8,7 @@ from parvis_kit.http import CLOCK, Request, Routes
 
 from parvis_portal.pages.agenda import YEARS
 from parvis_portal.pages.items import colleague
-from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
+from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, once, page, see
 from parvis_portal.visitors import Visitor
 
 ROUTES = Routes("portal", "1")
@@ -49,7 +49,7 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
         "title": title, "location": form.get("place", "").strip(), "starts_at": starts.isoformat(),
         "ends_at": (starts + timedelta(minutes=minutes)).isoformat(), "time_zone": portal.looks.zone.key, "attendees": invited,
     }  # fmt: skip
-    await portal.ask(visitor, "calendar", "POST", "events", body=body)
+    await portal.ask(visitor, "calendar", "POST", "events", body=body, headers=once(form))
     return see(f"/agenda?day={starts.date()}&done=created")
 
 

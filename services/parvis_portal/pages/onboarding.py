@@ -6,10 +6,13 @@ from typing import Any
 from aiohttp import web
 from parvis_kit.http import Request, Routes
 
+from parvis_portal.calling import Refused
+from parvis_portal.looks import Mistake, said
 from parvis_portal.pages.common import id_in, id_of
+from parvis_portal.pages.costs import PERIMETERS
 from parvis_portal.pages.sending import taken
-from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, check_role, page, see
-from parvis_portal.visitors import Visitor
+from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, check_role, page, see, words_for
+from parvis_portal.visitors import Language, Visitor
 
 ROUTES = Routes("portal", "1")
 FILE_BYTES_MAX = 16 * 2**20
@@ -31,14 +34,21 @@ async def ministry_of(request: Request, visitor: Visitor) -> tuple[str, list[Any
 @ROUTES.raw("GET", "/onboarding")
 @page
 async def show_jobs(request: Request, visitor: Visitor) -> web.StreamResponse:
+    return await jobs(request, visitor)
+
+
+async def jobs(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
     portal = request[PORTAL]
     ministry, ministries = await ministry_of(request, visitor)
     way = f"ministries/{ministry}"
-    jobs, leavers = await asyncio.gather(
+    found, leavers = await asyncio.gather(
         portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/onboardings", limit=JOBS_SHOWN)),
         portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/departures", limit=LEAVERS_SHOWN)),
     )
-    return portal.show("onboarding.html", visitor, request, jobs=jobs, leavers=leavers, ministry=ministry, ministries=ministries)
+    return portal.show(
+        "onboarding.html", visitor, request, jobs=found, leavers=leavers, ministry=ministry, ministries=ministries, status=status,
+        **{"detail": "", **more},
+    )  # fmt: skip
 
 
 @ROUTES.raw("POST", "/onboarding")
@@ -51,10 +61,22 @@ async def send_file(request: Request, visitor: Visitor) -> web.StreamResponse:
         query = {"complete": "false" if "partial" in one.fields else "true"}
         await asyncio.to_thread(one.file.seek, 0)
         raw = await asyncio.to_thread(one.file.read)
-        job = await portal.ask(
-            visitor, "directory", "POST", f"ministries/{ministry}/onboardings", data=raw, query=query, headers={"Content-Type": "text/csv"}
-        )
+        way, headers = f"ministries/{ministry}/onboardings", {"Content-Type": "text/csv"}
+        try:
+            job = await portal.ask(visitor, "directory", "POST", way, data=raw, query=query, headers=headers)
+        except Refused as refused:
+            if refused.status not in (409, 413, 422):
+                raise
+            return await jobs(request, visitor, refused.status, **why_not(visitor.language, refused))
     return see(f"/onboarding/{job['id']}")
+
+
+def why_not(language: Language, refused: Refused) -> dict[str, Any]:
+    """What is wrong with the file as a whole; the service's own words, which are English, where ours say less."""
+    if missing := [str(error["at"][-1]) for error in refused.errors if error.get("type") == "missing" and error.get("at")]:
+        return {"mistake": Mistake("file", said(language, "onboarding.missing", names=", ".join(missing)))}
+    words = said(language, "onboarding.unreadable") if refused.status == 422 else words_for(language, refused)
+    return {"mistake": Mistake("file", words), "detail": refused.detail}
 
 
 @ROUTES.raw("GET", "/onboarding/{onboarding_id}")
@@ -88,7 +110,9 @@ async def price_of(portal: Portal, visitor: Visitor, found: Any) -> Any:
     agents = found["plan"].get("create", 0)
     if found["state"] != "draft" or not agents:
         return None
-    return await portal.get(visitor, "billing", "simulate", ministry_id=found["ministry_id"], agents=agents)
+    price = await portal.get(visitor, "billing", "simulate", ministry_id=found["ministry_id"], agents=agents)
+    price["perimeters"].sort(key=lambda one: PERIMETERS.index(one["perimeter"]))
+    return price
 
 
 @ROUTES.raw("POST", "/onboarding/{onboarding_id}/confirm")

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Signing in and out, and in which language the pages speak."""
 
 import asyncio
 
@@ -8,17 +8,12 @@ from parvis_kit.problems import Problem
 
 from parvis_portal.calling import Away, Refused
 from parvis_portal.looks import Mistake, said
-from parvis_portal.portal import PATH_MAX, PORTAL, Form, act, read_form, see
-from parvis_portal.visitors import SignedOut, Visitor, language_of
+from parvis_portal.portal import PORTAL, Form, Wrong, act, local, read_form, see
+from parvis_portal.visitors import LANGUAGES, SignedOut, Visitor, language_of
 
 ROUTES = Routes("portal", "1")
 CSRF_HOURS = 24
 """As long as a session can be; it says nothing without one."""
-
-
-def local(path: str) -> str:
-    """A page of ours to come back to: never another site's."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and len(path) <= PATH_MAX and path.isprintable() else "/"
 
 
 @ROUTES.raw("GET", "/sign-in")
@@ -81,3 +76,18 @@ async def sign_out(request: Request, visitor: Visitor, form: Form) -> web.Stream
     answer = see("/sign-in?out=1")
     portal.visitors.clear(answer)
     return answer
+
+
+@ROUTES.raw("POST", "/language")
+@act()
+async def choose_language(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    """Kept by directory: notices and messages speak it too."""
+    portal = request[PORTAL]
+    if form.get("language") not in LANGUAGES:
+        raise Wrong("", "wrong.language")
+    path = f"/api/directory/v1/agents/{visitor.id}"
+    found = await portal.calling.ask("directory", "GET", path, token=visitor.token)
+    headers = {"If-Match": found.headers["ETag"]}
+    await portal.calling.ask("directory", "PATCH", path, token=visitor.token, body={"language": form["language"]}, headers=headers)
+    portal.visitors.forget(request)
+    return see(local(form.get("back", "/")))

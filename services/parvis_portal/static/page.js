@@ -7,6 +7,17 @@ for (const form of document.querySelectorAll("form[data-confirm]")) {
   });
 }
 
+/** A form that was sent is not sent once more by a second click; the page that comes back from the browser's memory may send it anew. */
+/** @type {Set<HTMLFormElement>} */
+const sent = new Set();
+document.addEventListener("submit", (event) => {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (sent.has(form)) event.preventDefault();
+  else sent.add(form);
+});
+addEventListener("pageshow", () => sent.clear());
+
 for (const button of document.querySelectorAll("button[data-copy]")) {
   const place = document.getElementById(/** @type {HTMLElement} */ (button).dataset.copy ?? "");
   if (!navigator.clipboard || !place) continue;

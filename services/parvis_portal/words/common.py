@@ -16,6 +16,9 @@ WORDS = {
         "Parvis, la suite collaborative interministérielle. Rien n’est chargé depuis un autre site.",
         "Parvis, the interministerial collaborative suite. Nothing is loaded from another site.",
     ),
+    "language.switch": ("English", "Français"),
+    "language.other": ("en", "fr"),
+    "wrong.language": ("Choisissez le français ou l’anglais.", "Choose French or English."),
     "sign-out": ("Se déconnecter", "Sign out"),
     "sign-in": ("Se connecter", "Sign in"),
     "sign-in.lead": (
@@ -43,6 +46,7 @@ WORDS = {
     "mistake": ("À corriger", "To be corrected"),
     "failed": ("Cette page ne peut pas être affichée", "This page cannot be shown"),
     "failed.detail": ("Ce qu’a répondu le service", "What the service said"),
+    "failed.back": ("Revenir à la page précédente", "Back to the page before"),
     "failed.home": ("Revenir à l’accueil", "Back to the home page"),
     "away": (
         "Le service {service} ne répond pas en ce moment. Le reste fonctionne ; réessayez dans un instant.",
@@ -96,6 +100,7 @@ WORDS = {
     "problem.too-large": ("C’est trop volumineux.", "This is too large."),
     "problem.unsupported-media-type": ("Ce format n’est pas accepté ici.", "This format is not taken here."),
     "problem.invalid": ("Une valeur ne convient pas.", "A value is not acceptable."),
+    "problem.too-long": ("Ce texte est trop long.", "This text is too long."),
     "problem.too-many-requests": (
         "Trop de tentatives en trop peu de temps : réessayez plus tard.",
         "Too many attempts in too short a time: try again later.",

@@ -1,6 +1,10 @@
 """Words of the pages about cost."""
 
 WORDS = {
+    "wrong.period": (
+        "Donnez deux mois dans l’ordre, comme 2026-01 et 2026-12, et dix ans au plus.",
+        "Give two months in their order, as 2026-01 and 2026-12, of ten years at the most.",
+    ),
     "cost.title": ("Ce que j’utilise et ce que cela coûte", "What I use, and what it costs"),
     "cost.lead": (
         "Votre coût en {month}, multiplié par douze, dans trois périmètres.",

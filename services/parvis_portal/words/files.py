@@ -69,6 +69,7 @@ WORDS = {
     "search.go": ("Rechercher", "Search"),
     "search.found": ("Résultats : {number}", "Found: {number}"),
     "search.many": ("Les {number} premiers résultats : précisez votre recherche.", "The first {number}: say more to narrow it down."),
+    "search.vague": ("Écrivez au moins une lettre ou un chiffre.", "Type a letter or a digit at least."),
     "trash.title": ("Corbeille", "Trash"),
     "trash.lead": (
         "Ce qui est ici compte encore dans l’espace utilisé, jusqu’à ce que vous le supprimiez.",
@@ -126,6 +127,7 @@ WORDS = {
     "versions.new": ("Nouvelle version", "New version"),
     "wrong.whom": ("Indiquez l’adresse électronique de la personne.", "Say the person’s e-mail."),
     "wrong.nobody": ("Aucun agent de votre ministère n’a l’adresse {email}.", "No agent of your ministry has the e-mail {email}."),
+    "wrong.oneself": ("C’est votre propre adresse : indiquez celle d’un collègue.", "This is your own e-mail: give a colleague’s."),
     "wrong.team": ("Choisissez une équipe.", "Choose a team."),
     "wrong.role": ("Choisissez des droits.", "Choose rights."),
     "wrong.name": ("Donnez un nom.", "Give a name."),

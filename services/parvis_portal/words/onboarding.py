@@ -7,6 +7,14 @@ WORDS = {
         "Tel qu’Excel l’enregistre, 16 Mo au plus. Rien n’est fait avant votre confirmation.",
         "As Excel writes it, at most 16 MB. Nothing is done before you confirm.",
     ),
+    "onboarding.missing": (
+        "La première ligne doit nommer chaque colonne. Il manque : {names}.",
+        "The first line has to name every column. Missing: {names}.",
+    ),
+    "onboarding.unreadable": (
+        "Ce fichier ne se lit pas comme une liste d’agents : dans Excel, « Enregistrer sous », puis « CSV UTF-8 ».",
+        "This file cannot be read as a list of agents: in Excel, “Save as”, then “CSV UTF-8”.",
+    ),
     "onboarding.partial": (
         "Le fichier ne contient qu’une partie des agents : ceux qui n’y sont pas restent.",
         "The file holds some agents only: whoever is not in it stays.",
