@@ -5,6 +5,8 @@ RUN := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help run up-distributed down test check bench soak new-service lock setup setup-dev
 MAKEFLAGS += --no-print-directory
+# The S3 store of the tests: a script of infra/servers.
+STORE ?= seaweedfs
 # Half of the tests' time is waiting, for servers and for processes that were killed: two at once, a file staying together.
 AT_ONCE ?= -n 2 --dist loadfile --no-loadscope-reorder
 # A process that may not keep its compiled modules takes three times as long to start, and the tests start hundreds.
@@ -22,8 +24,8 @@ up-distributed: setup ## the same suite as on a cluster: each service a process,
 down: setup ## stop what up-distributed has started; its data stay in data/distributed
 	@exec $(RUN) -m parvis_suite.distributed down
 
-test: setup-dev ## every test, on SQLite and on a real PostgreSQL, Kafka and S3 store that it starts itself (T=tests/kit for a part, T="-k words")
-	@exec $(RUN) -m pytest $(AT_ONCE) $(T)
+test: setup-dev ## every test, on SQLite and on a real PostgreSQL, Kafka and S3 store that it starts itself (T=tests/kit for a part, T="-k words", STORE=minio_server)
+	@PARVIS_TEST_S3=$(STORE) exec $(RUN) -m pytest $(AT_ONCE) $(T)
 
 check: setup-dev ## style, types, walls, house rules, schemas, known vulnerabilities: under 3 minutes
 	@exec $(RUN) infra/run-checks.py

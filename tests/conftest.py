@@ -31,9 +31,11 @@ def kafka_script() -> Path:
 
 
 @pytest.fixture(scope="session")
-def seaweedfs_script() -> Path:
-    """How a real S3 store is started here."""
-    return ROOT / "infra/servers/seaweedfs.py"
+def s3_script() -> Path:
+    """How a real S3 store is started here; `make test STORE=minio_server` takes the other one."""
+    from parvis_kit.testing.plugin import ASKED  # pytest has not read it as a plugin yet when it reads this file
+
+    return ROOT / "infra/servers" / f"{ASKED.get('PARVIS_TEST_S3', 'seaweedfs')}.py"
 
 
 @pytest.fixture(scope="session")

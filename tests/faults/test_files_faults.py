@@ -283,13 +283,13 @@ FOUND = {
 
 
 async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_is_lost_stuck_or_left_over(
-    postgres: PostgresServer, s3: dict[str, str], seaweedfs_script: Path, tmp_path: Path, key: Any
+    postgres: PostgresServer, s3: dict[str, str], s3_script: Path, tmp_path: Path, key: Any
 ) -> None:
     database = postgres.create()
     store = ["--dir", str(tmp_path / "store")]
     with ExitStack() as stack:
         stack.callback(postgres.drop, database)
-        said = stack.enter_context(started(seaweedfs_script, *store))
+        said = stack.enter_context(started(s3_script, *store))
         blobs = blobs_at(said, tmp_path)
         fire = fire_at({"database_url": database, "blobs": blobs}, tmp_path, key)
         stack.callback(fire.kill)
@@ -305,7 +305,7 @@ async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_
                 await until(goes_on, "writers go on", seconds=60)
                 os.kill(int(said["pid"]), signal.SIGKILL)
                 port = said["endpoint"].rpartition(":")[2]
-                said = await asyncio.to_thread(stack.enter_context, started(seaweedfs_script, *store, "--port", port))
+                said = await asyncio.to_thread(stack.enter_context, started(s3_script, *store, "--port", port))
             assert not fire.is_dead
             await check(fire, session, writers)
 

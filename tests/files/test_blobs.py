@@ -345,11 +345,11 @@ async def test_a_store_that_is_away_says_so() -> None:
     await store.close()
 
 
-async def test_a_store_that_is_killed_keeps_all_that_it_acknowledged(seaweedfs_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
+async def test_a_store_that_is_killed_keeps_all_that_it_acknowledged(s3_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
     """kill -9 while 16 write; what was answered with 200 reads back after the restart."""
     contents = {new_key(): octets(20_000, seed) for seed in range(400)}
     acknowledged: list[str] = []
-    with started(seaweedfs_script, "--dir", str(tmp_path / "store")) as said:
+    with started(s3_script, "--dir", str(tmp_path / "store")) as said:
         async with s3_store(said) as store, aiohttp.ClientSession() as client:
             left = list(contents)
 
@@ -372,7 +372,7 @@ async def test_a_store_that_is_killed_keeps_all_that_it_acknowledged(seaweedfs_s
             await asyncio.wait(writers)
             bucket = store.place.bucket
     assert len(acknowledged) < len(contents), "it was killed in the middle"
-    with started(seaweedfs_script, "--dir", str(tmp_path / "store")) as said:
+    with started(s3_script, "--dir", str(tmp_path / "store")) as said:
         async with s3_store(said) as store:
             store.place = replace(store.place, bucket=bucket)
             for key in acknowledged:

@@ -29,6 +29,7 @@ def test_a_lock_pins_by_hash_and_names_no_address(lock: Path) -> None:
     assert "://" not in text
     pinned = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==[^\\\n]+(\\\n\s+--hash=sha256:[0-9a-f]{64})?", text, re.MULTILINE)
     pinned += re.findall(r"^([\w.-]+:[\w.-]+):[\w.-]+( sha256:[0-9a-f]{64})?$", text, re.MULTILINE)  # of a jar
+    pinned += re.findall(r"^([\w./-]+) v[\w.-]+( h1:[\w+/]{43}=)?$", text, re.MULTILINE)  # of a Go module
     assert pinned
     assert not [name for name, digest in pinned if not digest]
 

@@ -247,14 +247,14 @@ def test_a_named_folder_keeps_its_data(postgres_script: Path, postgres: Postgres
         assert asyncio.run(remembered(said["url"], "SELECT seven FROM kept")) == 7
 
 
-async def test_s3_answers_and_leaves_nothing_behind(seaweedfs_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
-    with started(seaweedfs_script) as said:
+async def test_s3_answers_and_leaves_nothing_behind(s3_script: Path, s3: dict[str, str], tmp_path: Path) -> None:
+    with started(s3_script) as said:
         with pytest.raises(urllib.error.HTTPError) as refused:
             await asyncio.to_thread(urllib.request.urlopen, f"{said['endpoint']}/bucket", timeout=5)
         assert refused.value.code == 403, "it asks who is there"
     assert not Path(said["dir"]).exists()
     assert not alive(int(said["pid"]))
-    starter = subprocess.Popen([sys.executable, str(seaweedfs_script), "--dir", str(tmp_path / "s3")], stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen([sys.executable, str(s3_script), "--dir", str(tmp_path / "s3")], stdout=subprocess.PIPE, text=True)
     assert starter.stdout
     said = dict(part.split("=", 1) for part in starter.stdout.readline().split()[1:])
     starter.kill()

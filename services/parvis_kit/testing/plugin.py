@@ -124,11 +124,11 @@ def kafka(kafka_script: Path) -> Iterator[KafkaServer]:
 
 
 @pytest.fixture(scope="session")
-def s3(seaweedfs_script: Path) -> Iterator[dict[str, str]]:
+def s3(s3_script: Path) -> Iterator[dict[str, str]]:
     """The real S3 store of this run, as it says it is: `endpoint`, `access_key`, `secret`."""
     with ExitStack() as stack:
         try:
-            said = stack.enter_context(started(seaweedfs_script))
+            said = stack.enter_context(started(s3_script))
         except ServerMissing as reason:
             missing("S3", str(reason))
         yield said
