@@ -1,7 +1,9 @@
 """What the clock asks of billing: open months computed anew, and the figures told to Prometheus."""
 
+from contextlib import suppress
 from functools import partial
 
+from parvis_kit.background import one_by_one
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 from parvis_kit.problems import Conflict, NotFound
@@ -40,11 +42,12 @@ def sweeps(database: Database, clock: Clock, settings: Settings) -> list[Sweep]:
 
 async def run_open_months(database: Database, clock: Clock) -> None:
     """A month that was closed meanwhile, or lacks a price, is left for `parvis cost run` to say why."""
-    for month in await actions.months_to_run(database, clock()):
-        try:
+
+    async def run(month: str) -> None:
+        with suppress(Conflict):
             await actions.run(database, month, now=clock())
-        except Conflict:
-            return
+
+    await one_by_one("billing.runs", await actions.months_to_run(database, clock()), run)
 
 
 async def tell_figures(database: Database, target_eur: int) -> None:

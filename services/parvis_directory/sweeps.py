@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from functools import partial
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from parvis_kit.background import one_by_one
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 from parvis_kit.idempotency import forget_old_keys
@@ -11,7 +13,7 @@ from parvis_kit.service import Sweep
 from prometheus_client import Gauge
 
 from parvis_directory import actions, queries
-from parvis_directory.rules.domains import RECHECK, Resolve
+from parvis_directory.rules.domains import RECHECK, Domain, Resolve
 from parvis_directory.rules.moves import SLIPPED, today
 from parvis_directory.settings import Settings
 
@@ -71,29 +73,38 @@ async def end_guests(database: Database, clock: Clock) -> None:
     """One transaction each: nobody else waits for a long list."""
     async with database.read() as conn:
         ended = await queries.guests_to_end(conn, clock())
-    for agent_id in ended:
+
+    async def end(agent_id: UUID) -> None:
         async with database.transaction() as tx:
             await actions.end_guest(tx, agent_id, now=clock())
+
+    await one_by_one("directory.guests", ended, end)
 
 
 async def end_app_passwords(database: Database, clock: Clock) -> None:
     """Of ministries that use none: those beyond the first piece, and one that was made at the moment of the decision."""
     async with database.read() as conn:
         without = await queries.ministries_without_app_passwords(conn)
-    for ministry_id in without:
+
+    async def end(ministry_id: UUID) -> None:
         more = True
         while more:
             async with database.transaction() as tx:
                 more = await actions.revoke_forbidden(tx, ministry_id, who="directory", now=clock())
+
+    await one_by_one("directory.app-passwords", without, end)
 
 
 async def settle_departures(database: Database, clock: Clock, settling: Collection[str]) -> None:
     """Those that lack nothing: no service has to acknowledge, or one that had to is no part of the suite any more."""
     async with database.read() as conn:
         complete = await queries.departures_to_settle(conn, settling)
-    for agent_id in complete:
+
+    async def settle(agent_id: UUID) -> None:
         async with database.transaction() as tx:
             await actions.settle_departure(tx, agent_id, services=settling, now=clock())
+
+    await one_by_one("directory.departures", complete, settle)
 
 
 async def carry_moves_out(database: Database, clock: Clock, zone: ZoneInfo) -> None:
@@ -101,9 +112,12 @@ async def carry_moves_out(database: Database, clock: Clock, zone: ZoneInfo) -> N
     day = today(clock(), zone)
     async with database.read() as conn:
         due = await queries.moves_due(conn, day)
-    for agent_id in due:
+
+    async def carry_out(agent_id: UUID) -> None:
         async with database.transaction() as tx:
             await actions.carry_move_out(tx, agent_id, day=day, now=clock())
+
+    await one_by_one("directory.moves", due, carry_out)
 
 
 async def run_transfers(database: Database, clock: Clock, zone: ZoneInfo) -> None:
@@ -112,7 +126,8 @@ async def run_transfers(database: Database, clock: Clock, zone: ZoneInfo) -> Non
     day = today(now, zone)
     async with database.read() as conn:
         due = await queries.transfers_due(conn, day, now - SLIPPED)
-    for transfer_id in due:
+
+    async def go_on(transfer_id: UUID) -> None:
         async with database.transaction() as tx:
             await actions.begin_transfer(tx, transfer_id, day=day, now=clock())
         more = True
@@ -120,13 +135,18 @@ async def run_transfers(database: Database, clock: Clock, zone: ZoneInfo) -> Non
             async with database.transaction() as tx:
                 more = await actions.continue_transfer(tx, transfer_id, now=clock())
 
+    await one_by_one("directory.transfers", due, go_on)
+
 
 async def recheck_domains(database: Database, clock: Clock, resolve: Resolve) -> None:
     """Proofs that were not looked at for a day; one question at a time."""
     async with database.read() as conn:
         due = await queries.domains_to_recheck(conn, clock() - RECHECK)
-    for one in due:
+
+    async def recheck(one: Domain) -> None:
         await actions.recheck_domain(database, resolve, one, clock=clock)
+
+    await one_by_one("directory.domains", due, recheck, lambda one: one.name)
 
 
 async def forget(database: Database, clock: Clock) -> None:

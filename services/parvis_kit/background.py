@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import monotonic
+from typing import TypeVar
 
 from prometheus_client import Counter
 
@@ -13,6 +14,7 @@ from parvis_kit.service import Doors, Sweep
 
 Run = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
 
 PAUSE_SECONDS_MIN = 0.2
 PAUSE_SECONDS_MAX = 30.0
@@ -47,6 +49,25 @@ async def supervise(name: str, run: Run, sleep: Sleep = asyncio.sleep, time: Cal
             pause = PAUSE_SECONDS_MIN
         await sleep(pause)
         pause = min(2 * pause, PAUSE_SECONDS_MAX)
+
+
+async def one_by_one(work: str, things: Iterable[T], do: Callable[[T], Awaitable[None]], named: Callable[[T], object] = str) -> int:
+    """Of a sweep's things each in turn; how many failed. One that fails keeps nobody waiting behind it: it is logged, counted, and comes
+    again with the next sweep.
+
+    `named`: what the log may say of a thing. Raises Unavailable: what is away is away for all of them.
+    """
+    failed = 0
+    for thing in things:
+        try:
+            await do(thing)
+        except Unavailable:
+            raise
+        except Exception:  # whatever one of them trips over, it is no other's
+            log.exception("%s: %s is left for the next time", work, named(thing))
+            FAILURES.labels(work).inc()
+            failed += 1
+    return failed
 
 
 def sweeps_of(service: Doors) -> dict[str, Run]:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parvis_billing import actions
 from parvis_billing.app import build
 from parvis_billing.rules.disclosure import AGENTS_SHOWN_MIN, hidden_cells
 from parvis_billing.settings import Settings
 from parvis_billing.sweeps import COST, TARGET, run_open_months, tell_figures
 from parvis_kit.http import openapi
+from parvis_kit.problems import Conflict
 from parvis_kit.testing.databases import queries
 
 from .conftest import FOLDER, GB, State, day
@@ -116,6 +118,21 @@ async def test_a_report_asks_the_same_number_of_questions_however_many_months_it
                 assert answer.status == 200
         counts.append([one for one in sent if any(table in one for table in ("posting", "_month", "period", "cost_item", "benchmark"))])
     assert len(counts[0]) == len(counts[1]) == 6
+
+
+async def test_a_month_that_cannot_be_computed_keeps_no_other_one_from_it(town: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    months = await actions.months_to_run(town.billing.database, town.clock())
+    tried, run = list[str](), actions.run
+
+    async def fail_for_the_first_two(database: Any, month: str, *, now: Any) -> Any:
+        tried.append(month)
+        if month in months[:2]:
+            raise {months[0]: Conflict("closed meanwhile"), months[1]: RuntimeError("a row that nobody expected")}[month]
+        return await run(database, month, now=now)
+
+    monkeypatch.setattr(actions, "run", fail_for_the_first_two)
+    await run_open_months(town.billing.database, town.clock)
+    assert tried == months and len(months) > 2
 
 
 async def test_prometheus_is_told_the_figures_and_nothing_about_few_agents(town: State) -> None:

@@ -1,5 +1,7 @@
 """What is written down of recurring events goes on as time does, and follows what an agenda says of its zone and of being busy."""
 
+import pytest
+import sqlalchemy as sa
 from parvis_calendar import actions
 
 from .conftest import DECLARED, Desk, event
@@ -29,6 +31,22 @@ async def test_as_time_passes_more_is_written_down(desk: Desk) -> None:
     assert await actions.renew_expansions(desk.calendar.database, desk.clock) == 0
     far = await busy(desk, '<C:time-range start="20290101T000000Z" end="20290103T000000Z"/>')
     assert far == ["20290101T090000Z/20290101T100000Z", "20290102T090000Z/20290102T100000Z"]
+
+
+async def test_an_event_that_cannot_be_read_holds_up_no_other(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("one", "two", "three"):
+        await desk.put(desk.agenda() + name, event(name, "RRULE:FREQ=DAILY"))
+    [(bad,)] = await desk.rows("SELECT object_id FROM calendar.instance ORDER BY object_id LIMIT 1")
+    async with desk.calendar.database.transaction() as tx:
+        await tx.execute(sa.text("UPDATE calendar.object SET octets = :octets WHERE id = :id"), {"octets": b"\xff no event", "id": bad})
+    before = await last_written(desk)
+    desk.later(days=100)
+    [sweep] = [one for one in desk.calendar.sweeps if one.name == "horizon"]
+    for _ in range(2):
+        await sweep.action()
+    written = {row[0]: int(row[1]) for row in await desk.rows("SELECT object_id, max(starts_at) FROM calendar.instance GROUP BY object_id")}
+    assert written.pop(bad) == before and all(last > before for last in written.values()) and len(written) == 2
+    assert caplog.text.count("is left for the next time") == 2, "it is tried again at each turn"
 
 
 async def test_another_zone_of_the_agenda_moves_what_floats(desk: Desk) -> None:

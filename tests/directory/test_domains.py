@@ -167,6 +167,32 @@ async def test_a_proof_that_is_gone_for_a_week_is_no_proof(town: Town, zone: Zon
     assert (await said(town))[-1] == "directory.domain.released.v1" and (await audited(town))[-1] == ("domain.release", "done")
 
 
+async def test_a_domain_that_breaks_the_look_keeps_no_other_one_from_it(town: Town, zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one whose turn is first, and the other one whose proof is gone."""
+    await prove(town, zone, name="a-first.example.org")
+    town.clock.advance(11)
+    await prove(town, zone)
+    answers, zone.records = dict(zone.records), {}
+    texts = zone.texts
+
+    async def strange(name: str) -> Sequence[str]:
+        if "a-first" in name:
+            raise RuntimeError("an answer that nobody expected")
+        return await texts(name)
+
+    monkeypatch.setattr(zone, "texts", strange)
+    for _ in range(7):
+        town.clock.advance(days=1)
+        await recheck(town, zone)
+    async with town.directory.database.read() as conn:
+        claimed = {one.name: one.claimed_at is not None for one in await domains_of(conn, town.ministries["interieur"])}
+    assert claimed == {"a-first.example.org": True, MINE: False}
+    monkeypatch.setattr(zone, "texts", texts)
+    zone.records, asked = answers, len(zone.asked)
+    await recheck(town, zone)
+    assert len(zone.asked) == asked + 1, "the first one is looked at again"
+
+
 async def test_a_domain_can_be_given_up_and_is_free_again(town: Town, zone: Zone) -> None:
     await prove(town, zone)
     assert (await town.call("DELETE", domains(town, "interieur", MINE), by="ada"))[0] == 204

@@ -1,6 +1,7 @@
 """Agents move when their day comes; directorates and whole ministries go over to others, and the past stays to be seen."""
 
 import asyncio
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -97,6 +98,26 @@ async def test_a_plan_that_is_refused_leaves_nothing(town: Town, by: str, on: st
     before = await audited(town)
     assert (await move(town, "bob", "ecologie", on, by=by))[0] == status
     assert (await planned(town, "bob"))[0] == 404 and await audited(town) == before
+
+
+async def test_a_move_that_fails_holds_up_no_other_and_is_tried_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bob", "eva"):
+        if name not in town.ids:
+            await town.add(name, "interieur")
+        assert (await move(town, name, "ecologie", "2026-11-25" if name == "eva" else "2026-11-24"))[0] == 202
+    carry = actions.carry_move_out
+
+    async def fail_for_the_first(tx: Any, agent_id: UUID, *, day: date, now: datetime) -> None:
+        if agent_id == town.ids["bob"]:
+            raise RuntimeError("a row that nobody expected")
+        await carry(tx, agent_id, day=day, now=now)
+
+    monkeypatch.setattr(actions, "carry_move_out", fail_for_the_first)
+    await until_day(town, 25)
+    assert [await where(town, name) for name in ("bob", "eva")] == [town.ministries[name] for name in ("interieur", "ecologie")]
+    monkeypatch.setattr(actions, "carry_move_out", carry)
+    await until_day(town, 26)
+    assert await where(town, "bob") == town.ministries["ecologie"]
 
 
 async def test_who_has_left_when_the_day_comes_stays_and_it_is_said_why(town: Town) -> None:

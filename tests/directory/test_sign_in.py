@@ -2,8 +2,9 @@
 
 import json
 from base64 import urlsafe_b64encode
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from parvis_directory import actions
@@ -226,6 +227,35 @@ async def test_a_guest_s_time_ends(town: Town) -> None:
     await sweep.action()
     assert (await town.call("GET", f"{AGENTS}/{town.ids['gus']}", by="ada2"))[1]["state"] == "left"
     assert (await town.call("GET", AGENTS, by="gus"))[0] == 401
+
+
+async def test_a_guest_who_cannot_be_ended_keeps_no_other_one_here_and_is_tried_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("gil", "gus", "guy"):
+        await town.add(name, "interieur", kind="guest")
+    town.clock.advance(days=1, seconds=1)
+    await town.add("ada2", "interieur", "ministry_administrator")
+    [sweep] = [one for one in town.directory.sweeps if one.name == "guests"]
+    end, bad = actions.end_guest, min(town.ids[name] for name in ("gil", "gus", "guy"))
+
+    async def fail_for_one(tx: Any, agent_id: UUID, *, now: datetime) -> None:
+        if agent_id == bad:
+            raise RuntimeError("a row that nobody expected")
+        await end(tx, agent_id, now=now)
+
+    async def left() -> list[UUID]:
+        found = [await town.call("GET", f"{AGENTS}/{town.ids[name]}", by="ada2") for name in ("gil", "gus", "guy")]
+        return [UUID(one["id"]) for _, one, _ in found if one["state"] == "left"]
+
+    monkeypatch.setattr(actions, "end_guest", fail_for_one)
+    await sweep.action()
+    assert len(await left()) == 2 and bad not in await left()
+    [said_of] = [one for one in caplog.records if "is left for the next time" in one.message]
+    assert said_of.message.startswith(f"directory.guests: {bad}") and said_of.exc_info
+    monkeypatch.setattr(actions, "end_guest", end)
+    await sweep.action()
+    assert bad in await left()
 
 
 async def test_the_next_key_is_known_before_it_signs_and_the_last_one_counts_on(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,14 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from parvis_files import actions
 from parvis_files.actions import trash
 from parvis_files.api.common import TERMS
-from parvis_files.rules import DEPTH_MAX
+from parvis_files.rules import DEPTH_MAX, Item
 from parvis_kit.testing.databases import queries
 
 from .conftest import Office
@@ -193,6 +194,34 @@ async def test_a_large_folder_is_purged_by_and_by(office: Office, monkeypatch: p
     assert (await office.get(f"spaces/{office.homes['ada']['id']}/trash", by="ada"))["items"] == []
     await actions.go_on_purging(office.files.database, office.files.handles[TERMS].limits, office.clock)
     assert await office.rows("SELECT id FROM files.item WHERE parent_id IS NOT NULL") == [] and await office.quota("ada") == (0, 0)
+
+
+async def test_a_folder_that_cannot_be_purged_keeps_no_other_one_here(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trash, "PURGE_PIECE", 1)
+    folders = []
+    for name in ("one", "two"):
+        folders.append(folder := await office.folder(office.root("ada"), name, by="ada"))
+        for number in range(3):
+            await office.store(folder, f"{number}.txt", b"1", by="ada")
+        await office.call("DELETE", f"items/{folder}", by="ada")
+        assert (await office.call("POST", f"items/{folder}/purge", by="ada"))[0] == 204
+    purge, bad = trash._purge_piece, min(map(UUID, folders))
+
+    async def fail_for_one(tx: Any, top: Item, limits: Any, now: Any) -> bool:
+        if top.id == bad:
+            raise RuntimeError("a row that nobody expected")
+        return await purge(tx, top, limits, now)
+
+    async def left() -> int:
+        return len(await office.rows("SELECT id FROM files.item WHERE parent_id IS NOT NULL"))
+
+    [sweep] = [one for one in office.files.sweeps if one.name == "purges"]
+    monkeypatch.setattr(trash, "_purge_piece", fail_for_one)
+    await sweep.action()
+    assert await left() == 3, "the first folder, and two of its files"
+    monkeypatch.setattr(trash, "_purge_piece", purge)
+    await sweep.action()
+    assert await left() == 0
 
 
 async def test_the_root_of_a_space_stays_where_it_is(office: Office) -> None:

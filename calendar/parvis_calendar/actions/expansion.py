@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from parvis_kit.background import one_by_one
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 
@@ -38,20 +39,24 @@ async def _rewrite(tx: Tx, agenda: Agenda, object_id: UUID, found: Expanded) -> 
 
 
 async def renew_expansions(database: Database, clock: Clock) -> int:
-    """Those whose instances end too near; how many. Each in a transaction of its own, so that nobody waits."""
+    """Those whose instances end too near; how many were due. Each in a transaction of its own, so that nobody waits."""
     now = clock()
     async with database.read() as conn:
         due = await instances.due_for_expansion(conn, horizon(now - HORIZON_RENEWED)[1], RENEWED_AT_ONCE)
-    for object_id, agenda_id, owner_id in due:
+
+    async def renew(one: tuple[UUID, UUID, UUID]) -> None:
+        object_id, agenda_id, owner_id = one
         async with database.transaction() as tx:
             await agendas.next_seq(tx, owner_id)
             agenda = await agendas.find_agenda(tx, agenda_id)
             found = await objects.by_ids(tx, [object_id])
             if agenda is None or not found:
-                continue
+                return
             again = await asyncio.to_thread(_again, found[0].octets, agenda.zone, now)
             zone = ZoneInfo(agenda.zone)
             before = spans_of(await instances.of_object(tx, object_id), zone)
             await _rewrite(tx, agenda, object_id, again)
             await busy_changed(tx, agenda, before, spans_of(again.takings, zone))
+
+    await one_by_one("calendar.horizon", due, renew, lambda one: f"object {one[0]}")
     return len(due)

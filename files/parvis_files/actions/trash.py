@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from parvis_contracts.files import FilePurged, FileRestored, FileTrashed
+from parvis_kit.background import one_by_one
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.events import publish
@@ -89,12 +90,15 @@ async def go_on_purging(database: Database, limits: Limits, clock: Clock) -> Non
     """What was left over, a transaction a piece."""
     async with database.read() as conn:
         left = await items.purging(conn)
-    for one in left:
+
+    async def purge_on(one: Item) -> None:
         more = True
         while more:
             async with database.transaction() as tx:
                 await spaces.next_change(tx, one.space_id)
                 more = await _purge_piece(tx, one, limits, clock())
+
+    await one_by_one("files.purges", left, purge_on, lambda one: f"item {one.id}")
 
 
 async def _purge_piece(tx: Tx, top: Item, limits: Limits, now: datetime) -> bool:
