@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from aiohttp import ClientSession, TCPConnector
 from parvis_directory import actions
 from parvis_directory.api.sign_in import DESK
 from parvis_directory.app import ACCOUNT_RATE, ADDRESS_RATE
@@ -111,6 +112,31 @@ async def test_a_ministry_behind_one_address_signs_in_and_its_clients_go_on(town
     for number in range(ADDRESS_RATE.burst):
         await sign_in(town, name=f"guess{number}")
     assert (await sign_in(town, name="ada"))[0] == 429, "who guesses is slowed by address all the same"
+
+
+async def test_guessing_at_app_passwords_is_slowed_and_the_right_one_is_not_counted(town: Town) -> None:
+    guard = town.directory.authenticate.guard  # type: ignore[union-attr]
+    guard.by_address.monotonic = guard.by_account.monotonic = lambda: 0.0  # nothing is made good by waiting
+    clients = {name: await app_password(town, name) for name in ("ada", "bob")}
+
+    async def ask(name: str, address: str = "127.0.0.1", **headers: str) -> tuple[int, str | None]:
+        async with ClientSession(connector=TCPConnector(local_addr=(address, 0))) as elsewhere:
+            async with elsewhere.get(town.client.make_url(AGENTS), headers=headers or clients[name]) as answer:
+                return answer.status, answer.headers.get("Retry-After")
+
+    def guess(name: str) -> dict[str, str]:
+        return {"Authorization": basic(f"{name}@interieur.example.org", "a-guess")}
+
+    for _ in range(ADDRESS_RATE.burst + 2):
+        assert await ask("bob") == (200, None)
+    for _ in range(ACCOUNT_RATE.burst):
+        assert (await ask("bob", **guess("bob")))[0] == 401
+    assert await ask("bob", **guess("bob")) == await ask("bob") == (429, "60")
+    assert await ask("ada") == (200, None), "another account goes on"
+    for number in range(ADDRESS_RATE.burst - ACCOUNT_RATE.burst):
+        assert (await ask("", **guess(f"agent{number}")))[0] == 401
+    assert await ask("ada", **guess("ada")) == await ask("ada") == (429, "2")
+    assert await ask("ada", "127.0.0.2") == (200, None), "the right one from elsewhere comes in"
 
 
 async def test_a_token_counts_for_its_time_and_for_this_installation(town: Town) -> None:
