@@ -15,7 +15,7 @@ LATE_SECONDS_MIN = 15
 
 
 class Freshness:
-    """When the copy last had all that the log held."""
+    """When the copy last had all that the log held. What waits in directory's outbox, the log does not hold: its alert sees that."""
 
     def __init__(self, clock: Clock, age_max: timedelta = COPY_AGE_MAX) -> None:
         self.clock, self.age_max = clock, age_max
