@@ -376,3 +376,14 @@ async def test_an_upload_costs_as_many_statements_in_a_full_folder_as_in_an_empt
 
 def test_what_goes_in_one_put_is_what_s3_takes_at_once() -> None:
     assert len(WHOLE) > SINGLE_BYTES_MAX and len(PARTS) == 3
+
+
+async def test_who_is_too_new_for_the_copy_of_the_directory_stores_a_file_all_the_same(office: Office) -> None:
+    """Their token is good, and the fact that they joined is still on its way: nobody has taken a right away from them."""
+    office.tokens["zoe"] = office.token("zoe", office.ministries["interieur"])
+    home = await office.get("spaces/personal", by="zoe")
+    await office.store(home["root_id"], "premier jour.txt", b"bonjour", by="zoe")
+    large = {"name": "film.mp4", "size_bytes": 17 * 2**20}
+    upload = await office.post(f"folders/{home['root_id']}/uploads", large, by="zoe")
+    status, parts, _ = await office.call("POST", f"uploads/{upload['id']}/parts", by="zoe", body={"parts": []})
+    assert status == 200, parts

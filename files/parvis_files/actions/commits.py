@@ -84,7 +84,7 @@ async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Uplo
 
 async def place_of(conn: Connection, upload: Upload) -> Seen | None:
     """Where it goes, as far as its sender may still write there by what is known of them now; None when not, or when it is gone."""
-    asker = await access.at_work(conn, upload.agent_id)
+    asker = await access.at_work(conn, upload.agent_id, upload.ministry_id)
     need: Action = "create" if upload.file_id is None else "write"
     seen = None if asker is None else await access.see(conn, asker, upload.file_id or upload.parent_id)
     return seen if seen is not None and need in seen.actions and seen.space.frozen_at is None else None

@@ -22,7 +22,7 @@ SPACE = tuple(space.c[name] for name in Space.__slots__)
 _AGENT, _MINISTRY = sa.bindparam("agent", type_=sa.Uuid), sa.bindparam("ministry", type_=sa.Uuid)
 _roster = tables_of("files")
 _team, _member, _agents = _roster["team"], _roster["team_member"], _roster["agent"]
-AT_WORK = sa.select(_agents.c.id, _agents.c.ministry_id).where(_agents.c.id == _AGENT, _agents.c.state.not_in(REFUSED_STATES))
+AT_WORK = sa.select(_agents.c.ministry_id, _agents.c.state).where(_agents.c.id == _AGENT)
 
 
 def held(of: Any, ministry_id: Any) -> sa.ColumnElement[bool]:
@@ -101,10 +101,15 @@ def _of(asker: Asker) -> dict[str, Any]:
     return {"agent": asker.id, "ministry": asker.ministry_id}
 
 
-async def at_work(conn: Connection, agent_id: UUID) -> Asker | None:
-    """An agent as the copy of the directory knows them now; None for who may not sign in."""
+async def at_work(conn: Connection, agent_id: UUID, said_ministry_id: UUID) -> Asker | None:
+    """An agent as the copy of the directory knows them now; None for who may not sign in.
+
+    One who is too new for the copy is of the ministry that their token said, as at the door.
+    """
     row = (await conn.execute(AT_WORK, {"agent": agent_id})).one_or_none()
-    return Asker(*row) if row else None
+    if row is None:
+        return Asker(agent_id, said_ministry_id)
+    return None if row.state in REFUSED_STATES else Asker(agent_id, row.ministry_id)
 
 
 async def see(conn: Connection, asker: Asker, item_id: UUID) -> Seen | None:
