@@ -80,7 +80,9 @@ async def _examine_certificates(platform: Platform) -> AsyncIterator[Finding]:
     try:
         found = await certificates.ends_of(platform)
     except (OSError, ValueError) as error:
-        yield Finding("certificates can be read", False, f"{error}; see PARVIS_PUBLIC_URL and PARVIS_KAFKA_CA_FILE")
+        yield Finding(
+            "certificates can be read", False, f"{error}; see PARVIS_PUBLIC_URL, PARVIS_KAFKA_CA_FILE and PARVIS_KAFKA_CERTIFICATE_FILE"
+        )
         return
     for name, at in found.items():
         todo = "renew it: nobody who checks it will connect after that"

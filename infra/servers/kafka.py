@@ -74,7 +74,7 @@ def main() -> None:
         ports = ports_from(asked.port, asked.brokers)
         with workplace(asked.dir) as place, run(libraries, place, ports, secure=asked.secure) as processes:
             ready(
-                **({"username": USERNAME, "password": place / "password", "ca": place / "ca.pem"} if asked.secure else {}),
+                **(secrets_in(place) if asked.secure else {}),
                 bootstrap=",".join(f"127.0.0.1:{port}" for port in ports[: asked.brokers]),
                 version=version_of("kafka_2.13"),
                 dir=place,
@@ -90,7 +90,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=["install", "lock"], help="fetch what is needed, or lock it anew; start nothing")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="three replicate to each other, for tests that kill one")
-    parser.add_argument("--secure", action="store_true", help="asks its clients for TLS and for a password, by SCRAM-SHA-512")
+    parser.add_argument("--secure", action="store_true", help="asks its clients for TLS, a certificate and a password (SCRAM-SHA-512)")
     parser.add_argument("--port", type=a_port, help="of the first broker, the others follow; by default free ones")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
@@ -286,8 +286,13 @@ def prepare(libraries: Path, place: Path, ports: Sequence[int], node: int, optio
     return [*java, "kafka.Kafka", str(properties)]
 
 
+def secrets_in(place: Path) -> dict[str, Path | str]:
+    """Where a client finds what it takes to be let in."""
+    return {"username": USERNAME, "password": place / "password", "ca": place / "ca.pem", "store": place / "store.p12"}
+
+
 def secured(place: Path) -> dict[str, object]:
-    """A certificate that nobody but who reads ca.pem trusts, and a user with a password."""
+    """A certificate that nobody but who reads ca.pem trusts, the one that clients must show as well, and a user with a password."""
     password = place / "password"
     if not password.exists():
         password.write_text(secrets.token_urlsafe(24))
@@ -299,6 +304,7 @@ def secured(place: Path) -> dict[str, object]:
     login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{USERNAME}" password="{password.read_text()}";'
     store_of = {f"ssl.{kind}.{what}": value for kind in ("keystore", "truststore") for what, value in STORE.items()}
     return {
+        "listener.name.sasl_ssl.ssl.client.auth": "required",  # without the listener's name it is not heard beside SASL
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": login,

@@ -1,4 +1,4 @@
-"""When the certificates end that others check: the front door's, and those by which Kafka's own is checked."""
+"""When the certificates end that others check: the front door's, those by which Kafka's own is checked, and ours for Kafka."""
 
 import asyncio
 import ssl
@@ -15,7 +15,8 @@ LOOK_SECONDS = 3600.0
 ANSWER_SECONDS_MAX = 5.0
 ENDS = Gauge(
     "parvis_certificate_expires_timestamp_seconds",
-    "When a certificate ends: `public`, of PARVIS_PUBLIC_URL; `kafka-ca`, the nearest in PARVIS_KAFKA_CA_FILE.",
+    "When a certificate ends: `public`, of PARVIS_PUBLIC_URL; `kafka-ca`, the nearest in PARVIS_KAFKA_CA_FILE; "
+    "`kafka-client`, in PARVIS_KAFKA_CERTIFICATE_FILE.",
     ["name"],
 )
 
@@ -23,9 +24,10 @@ ENDS = Gauge(
 async def ends_of(platform: Platform) -> dict[str, datetime]:
     """By name, of those that there are. Raises OSError or ValueError for one that cannot be read."""
     found = {}
-    if platform.kafka_ca_file is not None:
-        pem = await asyncio.to_thread(platform.kafka_ca_file.read_bytes)
-        found["kafka-ca"] = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem))
+    for name, file in (("kafka-ca", platform.kafka_ca_file), ("kafka-client", platform.kafka_certificate_file)):
+        if file is not None:
+            pem = await asyncio.to_thread(file.read_bytes)
+            found[name] = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem))
     door = urlsplit(platform.public_url)
     if door.scheme == "https" and door.hostname:
         address = (door.hostname, door.port or 443)

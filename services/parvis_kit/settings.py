@@ -99,6 +99,10 @@ class Kafka(Settings):
     """A file that holds the password of PARVIS_KAFKA_USERNAME, so that it stays out of the environment."""
     kafka_ca_file: Path | None = None
     """The certificates (PEM) that Kafka's own is to be signed by; by default the system's."""
+    kafka_certificate_file: Path | None = None
+    """Our own certificate (PEM, with those that it hangs on), where Kafka asks its clients for one."""
+    kafka_key_file: Path | None = None
+    """The private key (PEM, without a password) of PARVIS_KAFKA_CERTIFICATE_FILE."""
 
     @cached_property
     def is_kafka(self) -> bool:
@@ -113,6 +117,10 @@ class Kafka(Settings):
     def _says_who_we_are(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not (self.kafka_username and self.kafka_password_file):
             raise ValueError("SASL takes PARVIS_KAFKA_USERNAME and PARVIS_KAFKA_PASSWORD_FILE")
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError("a certificate of our own takes PARVIS_KAFKA_CERTIFICATE_FILE and PARVIS_KAFKA_KEY_FILE")
+        if self.kafka_certificate_file is not None and not self.kafka_security_protocol.endswith("SSL"):
+            raise ValueError("PARVIS_KAFKA_CERTIFICATE_FILE takes PARVIS_KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL")
         return self
 
 

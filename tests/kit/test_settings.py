@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from parvis_kit.db.engines import asyncpg_url
+from parvis_kit.events.kafka.client import options
 from parvis_kit.password_files import without_password_file
-from parvis_kit.settings import Platform, Settings, SettingsRefused, described, masked, refuse_unknown, role_of
+from parvis_kit.settings import Kafka, Platform, Settings, SettingsRefused, described, masked, refuse_unknown, role_of
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -40,6 +41,7 @@ def test_a_setting_left_empty_is_not_set() -> None:
         ("PARVIS_TRUSTED_PROXIES", "10.0.0.0/8", "written as JSON"),
         ("PARVIS_DATABASE_URL", "sqlite:///parvis.db", "left empty, Parvis keeps SQLite files"),
         ("PARVIS_KAFKA_BOOTSTRAP_SERVERS", "k:9092", "PARVIS_KAFKA_BOOTSTRAP_SERVERS takes a PARVIS_DATABASE_URL too"),
+        ("PARVIS_KAFKA_KEY_FILE", "client.key", "takes PARVIS_KAFKA_CERTIFICATE_FILE and PARVIS_KAFKA_KEY_FILE"),
         ("PARVIS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "SASL takes PARVIS_KAFKA_USERNAME and PARVIS_KAFKA_PASSWORD_FILE"),
         ("PARVIS_KAFKA_PARTITIONS", "0", "PARVIS_KAFKA_PARTITIONS: Input should be greater than or equal to 1"),
         ("PARVIS_KAFKA_PREFIX", "a/b", "PARVIS_KAFKA_PREFIX: String should match pattern"),
@@ -174,3 +176,12 @@ def test_a_secret_is_masked(secret: str, shown: str) -> None:
 def test_a_password_is_masked_where_none_belongs(value: object, shown: str) -> None:
     """`PARVIS_FILES_BLOBS_URL` takes no secret, and is shown before anybody is told so."""
     assert masked(value) == shown
+
+
+def test_a_certificate_for_kafka_that_does_not_fit_its_key_is_refused_by_its_names(tmp_path: Path) -> None:
+    for name in ("client.pem", "client.key"):
+        (tmp_path / name).write_text("neither")
+    given = {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_CERTIFICATE_FILE": "client.pem", "KAFKA_KEY_FILE": "client.key"}
+    kafka = Kafka.read({f"PARVIS_{name}": str(tmp_path / value) if "FILE" in name else value for name, value in given.items()})
+    with pytest.raises(SettingsRefused, match="PARVIS_KAFKA_CERTIFICATE_FILE, PARVIS_KAFKA_KEY_FILE"):
+        options(kafka, "a service")

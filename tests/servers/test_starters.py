@@ -17,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
@@ -92,18 +93,33 @@ def test_kafka_keeps_its_data_in_a_named_folder(kafka_script: Path, kafka: Kafka
         assert [record.value for record in asyncio.run(records_of(again, "parvis.some.thing"))] == [b"v"]
 
 
-async def test_kafka_asks_for_a_password_over_tls_and_parvis_gives_it(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+async def test_kafka_asks_for_a_certificate_and_a_password_and_parvis_gives_both(
+    kafka_script: Path, kafka: KafkaServer, tmp_path: Path
+) -> None:
     with started(kafka_script, "--secure") as said:
-        known = {"kafka_security_protocol": "SASL_SSL", "kafka_username": said["username"], "kafka_ca_file": Path(said["ca"])}
+        shown = certificate_of(Path(said["store"]), tmp_path)
+        known = {"kafka_security_protocol": "SASL_SSL", "kafka_username": said["username"], "kafka_ca_file": Path(said["ca"]), **shown}
         password = {"kafka_password_file": Path(said["password"])}
         settings = KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password})
         await make_topics(settings, ["parvis.some.thing"])
         await put(settings, "parvis.some.thing", b"k", b"v")
         assert [record.value for record in await records_of(settings, "parvis.some.thing")] == [b"v"]
         (tmp_path / "wrong").write_text("hunter2")
-        for strange in ({"kafka_password_file": tmp_path / "wrong"}, {"kafka_ca_file": None}, {"kafka_security_protocol": "PLAINTEXT"}):
+        nothing_shown = dict.fromkeys(shown)
+        wrong = {"kafka_password_file": tmp_path / "wrong"}
+        for strange in (wrong, {"kafka_ca_file": None}, {"kafka_security_protocol": "PLAINTEXT"}, nothing_shown):
             with pytest.raises(Gone, match="does not answer"):
                 await make_topics(KafkaServer(said["bootstrap"]).settings().model_copy(update={**known, **password, **strange}), ["t"])
+
+
+def certificate_of(store: Path, folder: Path) -> dict[str, Path]:
+    """The settings by which what this key store holds is shown."""
+    key, certificate, _ = pkcs12.load_key_and_certificates(store.read_bytes(), b"only-for-tests")
+    assert key is not None and certificate is not None
+    shown = {"kafka_certificate_file": folder / "client.pem", "kafka_key_file": folder / "client.key"}
+    shown["kafka_certificate_file"].write_bytes(certificate.public_bytes(Encoding.PEM))
+    shown["kafka_key_file"].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return shown
 
 
 UPSTREAMS = ("directory", "files", "calendar", "messaging", "billing", "portal", "homeserver", "blobs")

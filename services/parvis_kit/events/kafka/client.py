@@ -38,10 +38,19 @@ def options(kafka: Kafka, name: str) -> dict[str, Any]:
 
 
 def _trust(kafka: Kafka) -> ssl.SSLContext:
+    """Whom we believe, and what we show of ourselves."""
     try:
-        return ssl.create_default_context(cafile=kafka.kafka_ca_file)
+        made = ssl.create_default_context(cafile=kafka.kafka_ca_file)
     except OSError as error:
         raise SettingsRefused(f"PARVIS_KAFKA_CA_FILE: {kafka.kafka_ca_file} holds no certificates that can be read: {error}") from None
+    if kafka.kafka_certificate_file is not None:
+        try:
+            # The empty password is never asked for: a key that needs one is refused, where a terminal would be asked and wait for ever.
+            made.load_cert_chain(kafka.kafka_certificate_file, kafka.kafka_key_file, password="")
+        except OSError as error:
+            what = f"PARVIS_KAFKA_CERTIFICATE_FILE, PARVIS_KAFKA_KEY_FILE: {kafka.kafka_certificate_file}, {kafka.kafka_key_file}"
+            raise SettingsRefused(f"{what} are no certificate and its key without a password: {error}") from None
+    return made
 
 
 @contextmanager
