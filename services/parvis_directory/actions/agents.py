@@ -97,11 +97,10 @@ async def give_up(tx: Tx, leaver: Person, *, who: UUID | str | None, now: dateti
 
 
 async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *, if_match: str, now: datetime) -> Person:
-    """One's own language is one's own matter. Raises NotFound, Forbidden, PreconditionFailed, Conflict, Invalid."""
+    """Raises NotFound, Forbidden, PreconditionFailed, Conflict, Invalid."""
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     values = {name: value for name in Changes.__slots__ if (value := getattr(changes, name)) is not None}
-    if not (agent_id == asker.id and values.keys() == {"language"}):
-        rules.check_may_change(asker, person.ministry_id)
+    rules.check_may_change_agent(asker, agent_id, person.ministry_id, values)
     check_revision(person.revision, if_match)
     if "roles" in values:
         values["roles"] = sorted({*values["roles"], "agent"})

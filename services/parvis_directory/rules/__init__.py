@@ -183,6 +183,12 @@ def check_may_change(asker: Asker, ministry_id: UUID) -> None:
         raise Forbidden("Administrators of the ministry may do this: ask one of yours.")
 
 
+def check_may_change_agent(asker: Asker, agent_id: UUID, ministry_id: UUID, what: Collection[str]) -> None:
+    """One's own language is one's own matter, if nothing else is changed with it. Raises Forbidden."""
+    if not (agent_id == asker.id and set(what) == {"language"}):
+        check_may_change(asker, ministry_id)
+
+
 def check_operator(asker: Asker) -> None:
     if not asker.is_operator:
         raise Forbidden("Operators of the suite may do this.")

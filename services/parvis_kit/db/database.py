@@ -52,7 +52,7 @@ class Reader:
 async def entered(make: Callable[[], AbstractContextManager[Done]]) -> AsyncIterator[Done]:
     """A plain context manager of SQLAlchemy, made and entered in one turn, and left in another.
 
-    Its own asynchronous connection takes a turn for each of connect, begin, commit and close, one more to close the cursor of each
+    SQLAlchemy's own asynchronous connection takes a turn for each of connect, begin, commit and close, one more to close the cursor of each
     statement, and brings its object mapper along, 6 MB for each process.
     """
 

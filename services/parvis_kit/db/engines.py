@@ -1,4 +1,4 @@
-"""Two engines for each service: reads that hold no transaction, and writes that do. Both are used in `greenlet_spawn` alone."""
+"""Two engines for each service: reads that hold no transaction, and writes that do."""
 
 import contextlib
 import os
@@ -30,7 +30,10 @@ OWNER_ALONE = 0o600
 def open_engines(
     url: str, schema: str, *, synchronous: str = "NORMAL", lease_seconds: float = LEASE_SECONDS
 ) -> tuple[sa.Engine, sa.Engine]:
-    """(read, write) for `postgresql://…` or for `sqlite:///path`, whose file is attached under the schema's name."""
+    """(read, write) for `postgresql://…` or for `sqlite:///path`, whose file is attached under the schema's name.
+
+    Their drivers are asynchronous: whoever connects does so inside `greenlet_spawn`, or gets MissingGreenlet.
+    """
     if url.startswith("postgresql"):
         return _postgresql(url, schema, lease_seconds)
     return _sqlite(sqlite_path(url), schema, synchronous)

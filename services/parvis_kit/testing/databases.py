@@ -103,6 +103,7 @@ class Place:
 
         async def once(url: str) -> None:
             draft = kept.with_name(f"{kept.name}.draft")
+            shutil.rmtree(draft, ignore_errors=True)  # of one that failed: each test after it would be told of this folder, and not why
             draft.mkdir(parents=True)
             await make(draft, url)
             draft.rename(kept)
