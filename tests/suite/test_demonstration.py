@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -73,11 +74,24 @@ class Demonstration:
 async def demonstration(place: Place, tmp_path: Path) -> AsyncIterator[Demonstration]:
     """It has been made already, and is started here."""
     await place.prepare("demonstration", made_once)
-    folder = tmp_path / "data"
+    with started_in(tmp_path / "data", place.url) as made:
+        yield made
+
+
+@pytest.fixture
+def new_demonstration(place: Place, database_kind: str, tmp_path: Path) -> Iterator[Demonstration]:
+    """Its very first start."""
+    with started_in(tmp_path / "data", place.url_of("") if database_kind != "sqlite" else "") as made:
+        yield made
+
+
+@contextmanager
+def started_in(folder: Path, url: str) -> Iterator[Demonstration]:
+    """On this database, or on SQLite, until the block is left."""
     environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environ["PARVIS_TRUSTED_PROXIES"] = '["127.0.0.1/32"]'
-    if place.url:
-        environ["PARVIS_DATABASE_URL"] = place.url
+    if url:
+        environ["PARVIS_DATABASE_URL"] = url
     made = Demonstration(folder, environ)
     try:
         made.start()
@@ -87,19 +101,19 @@ async def demonstration(place: Place, tmp_path: Path) -> AsyncIterator[Demonstra
             made.stop(signal.SIGKILL)
 
 
-def test_when_its_file_is_there_everything_is(demonstration: Demonstration) -> None:
-    assert stat.S_IMODE((demonstration.folder / "demo.json").stat().st_mode) == 0o600
-    assert asked(f"{demonstration.base}/readyz")[0] == 200
-    with urllib.request.urlopen(demonstration.said["metrics_url"]) as answer:
+def test_when_its_file_is_there_everything_is(new_demonstration: Demonstration) -> None:
+    assert stat.S_IMODE((new_demonstration.folder / "demo.json").stat().st_mode) == 0o600
+    assert asked(f"{new_demonstration.base}/readyz")[0] == 200
+    with urllib.request.urlopen(new_demonstration.said["metrics_url"]) as answer:
         assert b"parvis_facts_published_total" in answer.read()
-    agents = demonstration.said["agents"]
+    agents = new_demonstration.said["agents"]
     assert len(agents) == 40 and len({one["id"] for one in agents}) == 40
     assert {one["email"].partition("@")[2] for one in agents} == DOMAINS
-    assert {one["id"] for one in demonstration.said["ministries"]} == {one["ministry"] for one in agents}
+    assert {one["id"] for one in new_demonstration.said["ministries"]} == {one["ministry"] for one in agents}
     assert len({one["personal_space"] for one in agents} - {None}) == 40
     assert len({one["dav"]["calendar"] for one in agents}) == len({one["matrix"]["user_id"] for one in agents}) == 40
-    assert demonstration.process is not None
-    assert psutil.Process(demonstration.process.pid).memory_info().rss <= MEMORY_BYTES_MAX
+    assert new_demonstration.process is not None
+    assert psutil.Process(new_demonstration.process.pid).memory_info().rss <= MEMORY_BYTES_MAX
     assert {role for one in agents for role in one["roles"]} == {"agent", "ministry_administrator", "finance", "operator"}
 
 
