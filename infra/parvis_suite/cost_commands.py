@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LINES_SHOWN = 20
 """The rest is counted; --refused writes all of them."""
 FORMATS = ("table", "json", "csv", "html")
+PERIMETERS = ("hosting", "suite", "complete")
+"""As billing names them, which is not imported for a help text."""
 
 
 @click.group()
@@ -225,6 +227,29 @@ def written(found: Report, shape: str, language: str) -> str:
             return report_page.as_html(found, language)
         case _:
             return report_texts.as_table(found, language)
+
+
+@cost.command()
+@click.option("--from", "first", help="The first month, as 2026-01; by default the last twelve.")
+@click.option("--to", "last", help="The last month.")
+@click.option("--perimeter", type=click.Choice(PERIMETERS), default="complete", show_default=True, help="They are never mixed.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it; by default here.")
+@plainly
+def export(first: str | None, last: str | None, perimeter: str, output: Path | None) -> None:
+    """What was booked, as FOCUS 1.2 in CSV: billed costs sum to the invoices, effective costs to what ministries bear."""
+
+    async def work() -> tuple[str, int]:
+        from parvis_billing.queries.reports import focus
+
+        async with billing() as service, service.database.read() as conn:
+            return await focus(conn, first, last, perimeter)
+
+    text, charges = run_here(work())
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8", newline="")
+        click.echo(f"wrote {output}: {charges} charges")
 
 
 @cost.command()
