@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_kit.db import Database, Moment, Tx, metadata_for
+from parvis_kit.db.driven import Driven
 from parvis_kit.problems import KeyReused
 
 T = TypeVar("T")
@@ -75,16 +76,16 @@ async def once(tx: Tx, asked: Asked, kept: Kept[T], act: Callable[[], Awaitable[
         return kept.adapter.validate_json(answer)
     answered = await act()
     answer = kept.adapter.dump_json(kept.without_secrets(answered))
-    await tx.execute(settle, {"of": str(asked.who), "named": asked.key, "answer": answer})
+    await settle.run(tx, {"of": str(asked.who), "named": asked.key, "answer": answer})
     return answered
 
 
-def statements_for(tx: Tx) -> tuple[sa.Insert, sa.Select[str, bytes], sa.Update]:
+def statements_for(tx: Tx) -> tuple[sa.Insert, sa.Select[str, bytes], Driven]:
     return _statements(tx.database.service, tx.database.is_sqlite)
 
 
 @cache
-def _statements(service: str, is_sqlite: bool) -> tuple[sa.Insert, sa.Select[str, bytes], sa.Update]:
+def _statements(service: str, is_sqlite: bool) -> tuple[sa.Insert, sa.Select[str, bytes], Driven]:
     table = idempotency_table(metadata_for(service))
     which = sa.and_(table.c.who == sa.bindparam("of"), table.c.key == sa.bindparam("named"))
     insert = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
@@ -92,7 +93,7 @@ def _statements(service: str, is_sqlite: bool) -> tuple[sa.Insert, sa.Select[str
     return (
         claim,
         sa.select(table.c.digest, table.c.answer).where(which),
-        sa.update(table).where(which).values(answer=sa.bindparam("answer")),
+        Driven(lambda _: sa.update(table).where(which).values(answer=sa.bindparam("answer"))),
     )
 
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db.driven import Driven
 
 from parvis_calendar.rules.agendas import Agenda, Home, Person
 from parvis_calendar.store import agenda, home, instance, object_, tombstone
-from parvis_calendar.store.driven import Driven
 from parvis_calendar.store.people import PERSON, agent
 
 HOME = (home.c.owner_id, home.c.ministry_id, home.c.kind, home.c.seq, home.c.epoch, home.c.frozen_at, home.c.properties, home.c.created_at)

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx
+from parvis_kit.db.driven import Driven
 from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Stored
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS, Taking, Window
 from parvis_calendar.store import agenda, busy_week, instance, object_
-from parvis_calendar.store.driven import Driven
 from parvis_calendar.store.objects import STORED
 
 AGENDA = sa.bindparam("agenda", type_=sa.Uuid)

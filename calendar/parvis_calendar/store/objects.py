@@ -7,11 +7,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db.driven import Driven
 
 from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
 from parvis_calendar.store import agenda, home, object_, tombstone
 from parvis_calendar.store.agendas import AGENDA as AGENDA_COLUMNS
-from parvis_calendar.store.driven import Driven
 
 NAMES_AT_ONCE = 500
 """In one IN (…): each is a parameter."""

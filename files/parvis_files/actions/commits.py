@@ -13,7 +13,7 @@ from parvis_kit.problems import Conflict
 
 from parvis_files.actions.common import free_name, record, settled
 from parvis_files.actions.trash import remove_versions
-from parvis_files.rules import Item, Seen, Space, Version
+from parvis_files.rules import Asker, Item, Seen, Space, Version
 from parvis_files.rules.quotas import Limits
 from parvis_files.rules.rights import Action
 from parvis_files.rules.uploads import OPEN, ConflictRule, InTrash, Upload
@@ -28,8 +28,8 @@ class Terms:
     versions_max: int
     conflict: ConflictRule | None = None
     """Decided anew, since the name was taken meanwhile."""
-    refuses: bool = False
-    """Whether somebody is there to be told that the name was taken, or the place trashed; nobody is, when the clock commits."""
+    sender: Asker | None = None
+    """When they are there to be told that the name was taken, or the place trashed; nobody is, when the clock commits."""
 
 
 async def receive(tx: Tx, upload: Upload, size_bytes: int, terms: Terms, *, now: datetime) -> Upload:
@@ -39,8 +39,8 @@ async def receive(tx: Tx, upload: Upload, size_bytes: int, terms: Terms, *, now:
     if size_bytes != upload.size_bytes:
         return await reject(tx, upload, "length", now=now)
     if upload.must_be_read:
-        if terms.refuses:
-            check_no_trash(await place_of(tx, upload), upload)
+        if terms.sender is not None:
+            check_no_trash(await place_of(tx, upload, terms.sender), upload)
         return await uploads.change_upload(tx, upload, now, state="received", deadline=now)
     return await commit(tx, upload, terms, now=now)
 
@@ -82,11 +82,14 @@ async def commit(tx: Tx, upload: Upload, terms: Terms, *, now: datetime) -> Uplo
     return done
 
 
-async def place_of(conn: Connection, upload: Upload) -> Seen | None:
-    """Where it goes, as far as its sender may still write there by what is known of them now; None when not, or when it is gone."""
-    asker = await access.at_work(conn, upload.agent_id, upload.ministry_id)
+async def place_of(conn: Connection, upload: Upload, sender: Asker | None) -> Seen | None:
+    """Where it goes, as far as its sender may still write there by what is known of them now; None when not, or when it is gone.
+
+    `sender`: as the door has just found them; None when nobody asks.
+    """
+    sender = sender or await access.at_work(conn, upload.agent_id, upload.ministry_id)
     need: Action = "create" if upload.file_id is None else "write"
-    seen = None if asker is None else await access.see(conn, asker, upload.file_id or upload.parent_id)
+    seen = None if sender is None else await access.see(conn, sender, upload.file_id or upload.parent_id)
     return seen if seen is not None and need in seen.actions and seen.space.frozen_at is None else None
 
 
@@ -106,8 +109,8 @@ async def _target(tx: Tx, upload: Upload, terms: Terms) -> Item | str | None:
     Raises Conflict, InTrash.
     """
     conflict = terms.conflict or upload.conflict
-    seen = await place_of(tx, upload)
-    if terms.refuses:
+    seen = await place_of(tx, upload, terms.sender)
+    if terms.sender is not None:
         check_no_trash(seen, upload)
     if seen is None or seen.in_trash:
         return None
@@ -121,7 +124,7 @@ async def _target(tx: Tx, upload: Upload, terms: Terms) -> Item | str | None:
     need: Action = "write"
     if conflict == "version" and taken.is_file and need in seen.actions:
         return taken
-    if terms.refuses:
+    if terms.sender is not None:
         raise Conflict(f"There is a {upload.name} here by now: complete it with `rename` or `version`, or abort it.")
     return await free_name(tx, upload.parent_id, upload.name, upload.id.hex[-8:])
 

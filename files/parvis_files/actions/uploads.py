@@ -118,14 +118,14 @@ async def open_again(database: Database, blobs: BlobStore, asker: Asker, upload_
         found = await queries.upload_for(tx, asker, upload_id, lock=True)
         check_going_on(found)
         if found.state == "uploading":
-            await _check_may_go_on(tx, found)
+            await _check_may_go_on(tx, found, asker)
             await uploads.keep(tx, upload_id, max(found.deadline, clock() + min(life, URL_LIFE)))
     return await open_upload(database, blobs, found, life=life, clock=clock)
 
 
-async def _check_may_go_on(tx: Tx, upload: Upload) -> None:
+async def _check_may_go_on(tx: Tx, upload: Upload, asker: Asker) -> None:
     """Nobody gets more time, or addresses, for what could not be committed. Raises Conflict, InTrash."""
-    seen = await place_of(tx, upload)
+    seen = await place_of(tx, upload, asker)
     check_no_trash(seen, upload)
     if seen is None:
         raise Conflict("You may not write there any more, or it is gone: abort this upload, and send it to where you may.")
@@ -157,7 +157,7 @@ async def sign_parts(
         sizes = [size_of_part(found, number) for number, _ in asked]
         if found.state != "uploading" or found.reference is None:
             raise Conflict("No part can be sent: the upload is complete, or has no address yet.")
-        await _check_may_go_on(tx, found)
+        await _check_may_go_on(tx, found, asker)
         await uploads.keep(tx, upload_id, clock() + life)
     try:
         with unless_away():

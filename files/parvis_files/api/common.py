@@ -30,8 +30,8 @@ class Configured:
     upload_life: timedelta
     versions_max: int
 
-    def terms(self, conflict: ConflictRule | None = None, *, refuses: bool = False) -> Terms:
-        return Terms(self.limits, self.versions_max, conflict, refuses)
+    def terms(self, conflict: ConflictRule | None = None, sender: Asker | None = None) -> Terms:
+        return Terms(self.limits, self.versions_max, conflict, sender)
 
 
 BLOBS: web.RequestKey[BlobStore] = web.RequestKey("BLOBS")

@@ -218,8 +218,9 @@ async def sign_parts(request: Request, upload_id: UUID, body: AskedParts) -> Par
 @ROUTES.post("/api/files/v1/uploads/{upload_id}/complete", scope="files:write", status=(200, 202), problems=(NotFound, Conflict, InTrash))
 async def complete_upload(request: Request, upload_id: UUID, body: Completion) -> Reply[UploadShown]:
     """Say that all is sent: 200 when it is a file, 202 while it is being checked; said twice, it is done once."""
-    terms = request[TERMS].terms(body.conflict, refuses=True)
-    done = await actions.complete_upload(request[DB], request[BLOBS], asker_of(request), upload_id, terms, clock=request[CLOCK])
+    asker = asker_of(request)
+    terms = request[TERMS].terms(body.conflict, asker)
+    done = await actions.complete_upload(request[DB], request[BLOBS], asker, upload_id, terms, clock=request[CLOCK])
     return Reply(await show(request, done), {}, 200 if done.state == "committed" else 202)
 
 

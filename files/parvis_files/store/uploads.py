@@ -1,30 +1,32 @@
 """Uploads: where each stands, and which of them wait for somebody to drive them on."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx
+from parvis_kit.db.driven import Driven
 
 from parvis_files.rules.uploads import OPEN, Upload
 from parvis_files.store import upload
 
 UPLOAD = tuple(upload.c[name] for name in Upload.__slots__)
 ONE_UPLOAD = sa.select(*UPLOAD).where(upload.c.id == sa.bindparam("one"))
-ADD = sa.insert(upload)
-CHANGE = sa.update(upload).where(upload.c.id == sa.bindparam("one"))
+LOCKED_UPLOAD = ONE_UPLOAD.with_for_update()
+ADD = Driven(lambda _: sa.insert(upload), list(Upload.__slots__))
 DUE_MAX = 20
 """Claimed at once by one process; the next look takes more."""
 FORGOTTEN_MAX = 1_000
 
 
 async def add_upload(tx: Tx, one: Upload) -> None:
-    await tx.execute(ADD, {name: getattr(one, name) for name in Upload.__slots__})
+    await ADD.run(tx, {name: getattr(one, name) for name in Upload.__slots__})
 
 
 async def find_upload(conn: Connection, upload_id: UUID, *, lock: bool = False) -> Upload | None:
-    row = (await conn.execute(ONE_UPLOAD.with_for_update() if lock else ONE_UPLOAD, {"one": upload_id})).one_or_none()
+    row = (await conn.execute(LOCKED_UPLOAD if lock else ONE_UPLOAD, {"one": upload_id})).one_or_none()
     return Upload(*row) if row else None
 
 
@@ -52,21 +54,17 @@ async def mark_uploading(tx: Tx, upload_id: UUID, reference: str | None, deadlin
     return Upload(*row) if row else None
 
 
-COMMITTED = (
-    sa.update(upload)
-    .where(upload.c.id == sa.bindparam("one"))
-    .values(
-        state="committed", file_id=sa.bindparam("file"), version_id=sa.bindparam("made"),
-        changed_at=sa.bindparam("now", type_=upload.c.changed_at.type),
-    )
-    .returning(*UPLOAD)
-)  # fmt: skip
+CHANGED_BY_COMMIT = ("state", "file_id", "version_id", "changed_at")
+COMMITTED = Driven(
+    lambda _: sa.update(upload).where(upload.c.id == sa.bindparam("one")).values({name: sa.bindparam(name) for name in CHANGED_BY_COMMIT})
+)
 
 
 async def mark_committed(tx: Tx, one: Upload, file_id: UUID, version_id: UUID, now: datetime) -> Upload:
     """Its row is locked."""
-    asked = {"one": one.id, "file": file_id, "made": version_id, "now": now}
-    return Upload(*(await tx.execute(COMMITTED, asked)).one())
+    done = replace(one, state="committed", file_id=file_id, version_id=version_id, changed_at=now)
+    await COMMITTED.run(tx, {"one": done.id} | {name: getattr(done, name) for name in CHANGED_BY_COMMIT})
+    return done
 
 
 async def keep(tx: Tx, upload_id: UUID, deadline: datetime) -> bool:

@@ -6,19 +6,20 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db.driven import Driven
 
 from parvis_files.rules import Version
 from parvis_files.rules.uploads import OPEN
 from parvis_files.store import orphan, upload, version
 
 VERSION = tuple(version.c[name] for name in Version.__slots__)
-ADD = sa.insert(version)
+ADD = Driven(lambda _: sa.insert(version), ["item_id", "blob_key", *Version.__slots__])
 ONE_VERSION = sa.select(*VERSION, version.c.blob_key).where(version.c.item_id == sa.bindparam("one"), version.c.id == sa.bindparam("which"))
 REMOVED_MAX = 500
 
 
 async def add_version(tx: Tx, file_id: UUID, one: Version, blob_key: str) -> None:
-    await tx.execute(ADD, {name: getattr(one, name) for name in Version.__slots__} | {"item_id": file_id, "blob_key": blob_key})
+    await ADD.run(tx, {name: getattr(one, name) for name in Version.__slots__} | {"item_id": file_id, "blob_key": blob_key})
 
 
 async def last_number(conn: Connection, file_id: UUID) -> int:

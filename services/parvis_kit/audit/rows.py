@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from parvis_kit.context import CAUSE
 from parvis_kit.db import Moment, Tx, metadata_for
 from parvis_kit.db.columns import Serial
+from parvis_kit.db.driven import Driven
 
 CHARACTERS_MAX = 512
 """Enough for names, ids and reasons; what is longer is content, and content has no place here."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """C0, C1 and Unicode's own line ends: a forged line, or a terminal told to clear itself (ANSI begins with \\x1b or \\x9b)."""
 POSITION_MAX = 2**63 - 1
+RECORDED = ("at", "who", "what", "about", "place", "decision", "request_id", "ministry", "reason")
 PERSONAL = ("who", "about", "place", "reason")
 """What may point to a person: hashed apart under the row's salt, so that it can be erased."""
 
@@ -71,8 +73,8 @@ def tables_of(service: str) -> Mapping[str, sa.Table]:
 
 
 @cache
-def statement_for(service: str) -> sa.Insert:
-    return sa.insert(tables_of(service)["audit"])
+def statement_for(service: str) -> Driven:
+    return Driven(lambda _: sa.insert(tables_of(service)["audit"]), list(RECORDED))
 
 
 async def record(
@@ -91,8 +93,8 @@ async def record(
 
     `ministry`: whom the act concerns; None for the suite's own. `where`: the address that asked, when there is one.
     """
-    await tx.execute(
-        statement_for(tx.database.service),
+    await statement_for(tx.database.service).run(
+        tx,
         {
             "at": at,
             "who": plain(who),

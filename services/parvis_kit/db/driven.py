@@ -1,16 +1,21 @@
-"""Statements that every PUT pays for and that answer nothing: written as all others, sent by the driver itself."""
+"""Statements that answer nothing and that every act pays for: written as all others, compiled once, sent by the driver itself."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from parvis_kit.db import Tx
+
+from parvis_kit.db.database import Tx
 
 Sent = tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]
 
 
 class Driven:
-    """Compiled once for each database, with what turns each value into what its driver wants."""
+    """Compiled once for each kind of database, with what turns each value into what its driver wants.
+
+    Half of what SQLAlchemy's execute costs on PostgreSQL (71 µs of 140, for a row of the audit). What is wrong is raised as the driver has
+    it: where somebody waits for IntegrityError, or for how many rows it were, use `tx.execute`.
+    """
 
     def __init__(self, make: Callable[[bool], sa.Executable], columns: list[str] | None = None) -> None:
         self.make, self.columns = make, columns
