@@ -1,6 +1,5 @@
 """What the audit's chain costs on PostgreSQL: CPU of a row chained, ours and the server's, beside the bare statements alone."""
 
-import asyncio
 import os
 import statistics
 import sys
@@ -18,6 +17,7 @@ import asyncpg  # noqa: E402
 import psutil  # noqa: E402
 import sqlalchemy as sa  # noqa: E402
 from _bars import exit_status, verdict  # noqa: E402
+from parvis_kit import serve  # noqa: E402
 from parvis_kit.audit import audit_tables  # noqa: E402
 from parvis_kit.audit.chain import LINKS_MAX, chain, chain_all  # noqa: E402
 from parvis_kit.audit.verify import verify  # noqa: E402
@@ -125,7 +125,7 @@ def main() -> int:
         place = PostgresServer(str(server["url"]))
         url = place.create(METADATA)
         try:
-            asyncio.run(measure(url))
+            serve.run(measure(url))
             return exit_status()
         finally:
             place.drop(url)

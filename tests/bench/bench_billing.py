@@ -1,6 +1,5 @@
 """Billing's bars: a fact metered (CPU of this process and of PostgreSQL's), a report of forty thousand agents, one agent explained."""
 
-import asyncio
 import gc
 import os
 import statistics
@@ -33,6 +32,7 @@ from parvis_billing.rules.storage import SizeChange  # noqa: E402
 from parvis_billing.settings import Settings  # noqa: E402
 from parvis_billing.store import ROSTER  # noqa: E402
 from parvis_contracts.files import FilePurged, FileStored  # noqa: E402
+from parvis_kit import serve  # noqa: E402
 from parvis_kit.clock import utc_now  # noqa: E402
 from parvis_kit.db import Database, Tx  # noqa: E402
 from parvis_kit.events import Fact, Reactions, batch  # noqa: E402
@@ -233,7 +233,7 @@ def main() -> int:
         server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(script, "--durable"))["url"])
         url = server.create()
         stack.callback(server.drop, url)
-        asyncio.run(bench(url))
+        serve.run(bench(url))
     return exit_status()
 
 

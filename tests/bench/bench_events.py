@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import sqlalchemy as sa
 from _bars import exit_status, say
+from parvis_kit import serve
 from parvis_kit.clock import utc_now
 from parvis_kit.db import Database, Tx, upsert
 from parvis_kit.events import Reactions, batch, publish
@@ -330,8 +331,8 @@ def main() -> int:
             return lambda service: url
 
         server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(POSTGRES, "--durable"))["url"])
-        asyncio.run(bench("postgresql", new_database))
-        asyncio.run(bench("sqlite", new_files))
+        serve.run(bench("postgresql", new_database))
+        serve.run(bench("sqlite", new_files))
     return exit_status()
 
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from _bars import exit_status, say
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from bench_events import BATCH, FACTS, bench_latency, cpu_us, fill_outbox, interleaved, reactions, tell_consumer
+from parvis_kit import serve
 from parvis_kit.clock import utc_now
 from parvis_kit.events import Reactions, batch
 from parvis_kit.events.bell import Bell
@@ -164,7 +165,7 @@ def main() -> int:
         logging.basicConfig(stream=stack.enter_context(open(os.devnull, "w")))  # what is parked is told, and paid for
         url = stack.enter_context(started(SERVERS / "postgres.py"))["url"]
         bootstrap = stack.enter_context(started(SERVERS / "kafka.py"))["bootstrap"]
-        asyncio.run(bench(url, bootstrap))
+        serve.run(bench(url, bootstrap))
     return exit_status()
 
 

@@ -1,6 +1,5 @@
 """Ten thousand agents aboard from a file, on PostgreSQL: CPU of this process and of all the server's, facts carried to the log."""
 
-import asyncio
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from parvis_directory import actions  # noqa: E402
 from parvis_directory.app import build  # noqa: E402
 from parvis_directory.rules import Asker  # noqa: E402
 from parvis_directory.settings import Settings  # noqa: E402
+from parvis_kit import serve  # noqa: E402
 from parvis_kit.clock import utc_now  # noqa: E402
 from parvis_kit.events.bell import Bell  # noqa: E402
 from parvis_kit.events.postgres_relay import open_carrier  # noqa: E402
@@ -125,7 +125,7 @@ def main() -> int:
         server = PostgresServer(os.environ.get("BENCH_POSTGRES_URL") or stack.enter_context(started(script, "--durable"))["url"])
         url = server.create()
         stack.callback(server.drop, url)
-        asyncio.run(bench(url))
+        serve.run(bench(url))
     return exit_status()
 
 
