@@ -1,6 +1,6 @@
 """The whole main job, with the clients that people have: aboard, share, talk, meet, move, leave, and every euro accounted for.
 
-Undisturbed, then while the process is killed again and again, and once where there is no network but loopback: the end is the same.
+Undisturbed, where there is no network but loopback, and while the process is killed again and again: the end is the same.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ TOKEN_DOORS = (
 WEEK = timedelta(days=7)
 ROOT = Path(__file__).resolve().parents[2]
 CALDAV = Path(__file__).with_name("caldav_client.py")
+ALONE = Path(__file__).with_name("alone.py")
+"""The job undisturbed, which is run in the namespace only."""
 
 
 async def app_password(by: Client) -> str:
@@ -329,12 +331,6 @@ async def whole_job(suite: Running) -> None:
     await the_end_is_the_same(suite, people, file_id)
 
 
-def test_the_whole_main_job(suite: Running, dav_python: str) -> None:
-    suite.dav_python = dav_python
-    asyncio.run(whole_job(suite))
-    assert suite.kills == 0
-
-
 @pytest.mark.soak
 def test_the_whole_main_job_though_the_suite_is_killed_again_and_again(suite: Running, dav_python: str) -> None:
     suite.dav_python = dav_python
@@ -348,7 +344,7 @@ def test_the_whole_main_job_though_the_suite_is_killed_again_and_again(suite: Ru
 def test_the_whole_main_job_without_any_network_but_loopback(database_kind: str, dav_python: str) -> None:
     """The suite, its database and its clients in a network namespace of their own, with no route anywhere."""
     kind = "sqlite" if database_kind == "sqlite" else "postgresql"
-    inner = f"{Path(__file__).relative_to(ROOT)}::test_the_whole_main_job[{kind}]"
+    inner = f"{ALONE.relative_to(ROOT)}::test_the_whole_main_job[{kind}]"
     script = 'ip link set lo up && test -z "$(ip route)" && exec "$@"'
     command = ["unshare", "--net", "sh", "-c", script, "sh", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", inner]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
