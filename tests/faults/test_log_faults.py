@@ -56,6 +56,16 @@ def test_without_fence_and_inbox_the_same_kills_go_wrong(log_database: str) -> N
         assert "out of order or twice" in log.verify(seconds=5)
 
 
+def test_clocks_that_are_set_back_by_hours_disorder_nothing(log_database: str) -> None:
+    with log_at(log_database, SEED) as log:
+        troupe, random = Troupe(log), Random(SEED)
+        troupe.start_all()
+        for _ in range(ROUNDS):
+            troupe.set_clocks_back(random)
+        assert log.verify() == ""
+        assert log.acknowledged >= 2 * FACTS_PER_KILL * ROUNDS
+
+
 def test_two_consumers_at_once_apply_each_fact_once(log_database: str) -> None:
     with log_at(log_database, SEED) as log:
         troupe = Troupe(log)

@@ -34,6 +34,8 @@ class Part:
     kafka: Kafka | None = None
     lease_seconds: float = LEASE_SECONDS
     process: subprocess.Popen[str] | None = None
+    heard: str = ""
+    """What it has said so far, as far as somebody listened."""
 
     def start(self, failpoint: str = "") -> "Part":
         command = [
@@ -69,6 +71,20 @@ class Part:
 
     def signal(self, number: int) -> None:
         self.running.send_signal(number)
+
+    def set_clock_back(self) -> None:
+        """By an hour, for it alone; it works on with that. Raises AssertionError when it has ended."""
+        self.signal(signal.SIGUSR1)
+        self.hear("set back")
+
+    def hear(self, beginning: str) -> None:
+        """Wait until it says a line that begins so. Raises AssertionError when it ends before."""
+        line = ""
+        while not line.startswith(beginning):
+            line = self.running.stdout.readline() if self.running.stdout else ""
+            if not line:
+                raise AssertionError(f"{self.arguments} ended before it said {beginning!r}")
+            self.heard += line
 
     @property
     def exit_status(self) -> int | None:
@@ -124,7 +140,7 @@ class Log:
     def finish(self, writer: Part, seconds: float = WAIT_SECONDS_MAX) -> None:
         """Wait for a writer, and count what it was told is committed."""
         out, _ = writer.running.communicate(timeout=seconds)
-        self.acknowledged += sum(map(int, re.findall(r"acknowledged (\d+)", out)))
+        self.acknowledged += sum(map(int, re.findall(r"acknowledged (\d+)", writer.heard + out)))
 
     def run(self, script: Path) -> int:
         """Start something beside the probes, a broker that was killed perhaps; its process id. It ends with this log."""
@@ -174,6 +190,18 @@ class Troupe:
     def start_all(self) -> None:
         for name in ("relay", "consume") if self.log.has_relay else ("consume",):
             self.start(name)
+
+    def set_clocks_back(self, random: Random) -> None:
+        """While facts are written: of one of two writers, then of each part; then a part begins anew, with the right time."""
+        writer, other = (self.log.write(FACTS_PER_KILL, random.randrange(10**6)).start() for _ in range(2))
+        writer.hear("acknowledged")
+        for part in (writer, *random.sample(list(self.running.values()), len(self.running))):
+            part.set_clock_back()
+        self.log.finish(writer)
+        self.log.finish(other)
+        name = random.choice(list(self.running))
+        self.running[name].stop()
+        self.start(name)
 
     def kill_at(self, name: str, window: str, random: Random) -> None:
         """While facts are written, kill one part at the n-th time that it reaches the window, then start it again."""

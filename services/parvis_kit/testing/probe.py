@@ -8,6 +8,8 @@
 URL: postgresql://…, or sqlite:///FOLDER (a file per service). With --kafka HOST:PORT (and --prefix NAME) the facts go through Kafka,
 where a relay that was killed may send some again: up to a tenth of them is right there.
 
+SIGUSR1 sets the wall clock of a part back by an hour, for it alone.
+
 Writers count up the versions of a few keys and publish each; the consumer counts what it is given. So lost, disordered and twice applied
 facts all show in two tables.
 """
@@ -17,9 +19,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any, ClassVar
@@ -48,6 +52,7 @@ from parvis_kit.testing.kafka import KafkaServer, make_topics, records_of
 KEYS = 20
 ROLLBACKS = 0.1
 PAUSE_SECONDS = 0.2
+JUMP_SECONDS = 3600
 OPEN_SECONDS_MAX = 10.0
 """To make the tables, beside the time that a verdict is waited for."""
 DUPLICATES_MAX = 0.1
@@ -65,6 +70,26 @@ SEEN = sa.Table(
     sa.Column("last", sa.Integer, nullable=False),
     sa.Column("wrong", sa.Integer, nullable=False),
 )
+
+
+class WallClock:
+    """What this process takes for the time: what a library reads from `time` is set back as well."""
+
+    def __init__(self) -> None:
+        self.back_seconds, self.seconds, self.nanoseconds = 0, time.time, time.time_ns
+        time.time = lambda: self.seconds() - self.back_seconds
+        time.time_ns = lambda: self.nanoseconds() - self.back_seconds * 10**9
+
+    def __call__(self) -> datetime:
+        return utc_now() - timedelta(seconds=self.back_seconds)
+
+    def set_back(self) -> None:
+        """As an administrator does, or NTP after it was away."""
+        self.back_seconds += JUMP_SECONDS
+        print(f"set back to {self().isoformat()}", flush=True)
+
+
+CLOCK = WallClock()
 
 
 class Counted(Fact):
@@ -112,7 +137,7 @@ class Place:
     def flow(self, database: Database) -> Flow:
         reactions: Reactions = {Counted: count} if database.service == "sink" else {}
         log = KafkaLog(self.kafka, self.url_of, Bell()) if self.kafka else SqlLog(self.url_of, Bell())
-        return Flow(database, utc_now, log, reactions, lease_seconds=self.lease_seconds)
+        return Flow(database, CLOCK, log, reactions, lease_seconds=self.lease_seconds)
 
     async def make_topics(self) -> None:
         """By whoever comes first."""
@@ -147,7 +172,7 @@ async def write(place: Place, *, seed: int, facts: int, rate: float, burst: int 
                 async with database.transaction() as tx:
                     for key in keys:
                         last = await next_version(tx, f"k{key}", burst)
-                        publish(tx, *(Counted(at=utc_now(), about=f"k{key}", version=last - left) for left in reversed(range(burst))))
+                        publish(tx, *(Counted(at=CLOCK(), about=f"k{key}", version=last - left) for left in reversed(range(burst))))
                     if random.random() < ROLLBACKS:
                         raise Refused
                 left -= burst * len(keys)
@@ -180,8 +205,8 @@ async def consume(place: Place, *, protected: bool) -> None:
         flow = place.flow(database)
         async with consumer_of(flow, "sink", flow.reactions) as consumer:
             if not protected:
-                ledger = UnprotectedLedger(database, "sink", utc_now)
-                consumer = Consumer("sink", consumer.source, ledger, Dispatcher("sink", flow.reactions, utc_now))
+                ledger = UnprotectedLedger(database, "sink", CLOCK)
+                consumer = Consumer("sink", consumer.source, ledger, Dispatcher("sink", flow.reactions, CLOCK))
             stop = asyncio.get_running_loop()
             stop.add_signal_handler(signal.SIGTERM, partial(setattr, consumer, "stopping", True))
             print("ready", flush=True)
@@ -278,6 +303,12 @@ async def unsettled(place: Place, probe: Database, sink: Database) -> list[str]:
     return [f"{waiting} in the outbox"] * bool(waiting) + [f"{behind} not consumed"] * bool(behind)
 
 
+async def told(part: Coroutine[Any, Any, None]) -> None:
+    """A part, whose clock can be set back while it works."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, CLOCK.set_back)
+    await part
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m parvis_kit.testing.probe", description=__doc__.partition("\n")[0])
     parser.add_argument("part", choices=["write", "relay", "consume", "verify"])
@@ -302,11 +333,11 @@ def main() -> int:
     place = Place(options.database.rstrip("/"), options.lease, kafka)
     match options.part:
         case "write":
-            asyncio.run(write(place, seed=options.seed, facts=options.facts, rate=options.rate, burst=options.burst))
+            asyncio.run(told(write(place, seed=options.seed, facts=options.facts, rate=options.rate, burst=options.burst)))
         case "relay":
-            asyncio.run(carry(place))
+            asyncio.run(told(carry(place)))
         case "consume":
-            asyncio.run(consume(place, protected=not options.unprotected))
+            asyncio.run(told(consume(place, protected=not options.unprotected)))
         case _:
             wrong = asyncio.run(verify(place, seconds_max=options.seconds, duplicates_max=options.duplicates))
             print("\n".join(wrong) or "all right: nothing lost, nothing out of order, nothing applied twice")
