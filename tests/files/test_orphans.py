@@ -6,12 +6,13 @@ from uuid import UUID
 
 import pytest
 from parvis_files import actions
-from parvis_files.blobs import new_key
+from parvis_files.blobs import Away, new_key
 from parvis_files.blobs.folder import FolderStore
 from parvis_files.rules.quotas import Limits
 from parvis_files.store import versions
 from parvis_files.sweeps import HELD, MISSING, ORPHANS, QUOTA, STATES, collect, gauge
 from parvis_kit.background import Background, sweeps_of
+from parvis_kit.problems import Unavailable
 from parvis_kit.testing.waiting import until
 
 from .conftest import Office
@@ -119,6 +120,49 @@ async def test_a_store_that_fails_is_told_in_one_line(office: Office, caplog: py
     line = caplog.records[0]
     assert (line.levelname, line.exc_info) == ("WARNING", None)
     assert line.getMessage() == "files.orphans is tried again: the folder of the blobs fails: Not a directory"
+
+
+def stubborn(office: Office, patch: pytest.MonkeyPatch, those: set[str]) -> list[str]:
+    """The store fails at these keys; which ones it was asked to delete."""
+    asked, delete = list[str](), office.blobs.delete
+
+    async def but(key: str) -> None:
+        asked.append(key)
+        if key in those:
+            raise Away(f"{key}: 500")
+        await delete(key)
+
+    patch.setattr(office.blobs, "delete", but)
+    return asked
+
+
+async def test_one_object_that_the_store_fails_at_keeps_no_other_waiting(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = sorted(new_key() for _ in range(4))
+    for key in lost:
+        await office.blobs.write(key, once(b"lost"))
+    office.later(days=365 * YEARS)
+    await sweep(office)
+    asked = stubborn(office, monkeypatch, {lost[0]})
+    office.later(days=1, seconds=1)
+    assert await sweep(office) == (1, 0) and await keys(office) == 1
+    assert await sweep(office) == (1, 0) and asked.count(lost[0]) == 1, "it is asked again after another grace, and not all the time"
+    office.later(days=1, seconds=1)
+    await sweep(office)
+    assert asked.count(lost[0]) == 2
+
+
+async def test_of_a_store_that_fails_at_several_no_more_is_asked(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = {new_key() for _ in range(9)}
+    for key in lost:
+        await office.blobs.write(key, once(b"lost"))
+    office.later(days=365 * YEARS)
+    await sweep(office)
+    asked = stubborn(office, monkeypatch, lost)
+    office.later(days=1, seconds=1)
+    for times in (3, 6, 9):
+        with pytest.raises(Unavailable):
+            await sweep(office)
+        assert len(set(asked)) == len(asked) == times, "others each time"
 
 
 async def test_parts_that_no_upload_knows_are_thrown_away(office: Office) -> None:

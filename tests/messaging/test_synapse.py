@@ -129,6 +129,27 @@ async def test_a_session_ends_with_its_app_password_and_a_suspension(bridged: To
     assert (await bridged.call("POST", "login", bridged.login_body("bob")))[0] == 403
 
 
+async def test_a_session_that_the_homeserver_fails_at_keeps_no_other_alive(bridged: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_session, asked = bridged.watch.server.end_session, list[str]()
+
+    async def but(user_id: str, device_id: str) -> None:
+        asked.append(user_id)
+        if user_id == bridged.id_of("ada"):
+            raise Failed(500, "M_UNKNOWN")
+        await end_session(user_id, device_id)
+
+    monkeypatch.setattr(bridged.watch.server, "end_session", but)
+    await bridged.sign_in("ada", "ada")  # two sessions: nearly always one of them is asked about before bob's
+    for name in ("ada", "bob"):
+        await bridged.hears(bridged.credential_of(name, state="revoked"))
+    await bridged.watch.end_fallen()
+    assert sorted(set(asked)) == [bridged.id_of("ada"), bridged.id_of("bob")]
+    assert (await bridged.call("GET", "account/whoami", by="bob"))[0] == 401
+    monkeypatch.undo()
+    await bridged.watch.end_fallen()
+    assert (await bridged.call("GET", "account/whoami", by="ada"))[0] == 401, "it comes again"
+
+
 async def test_who_changes_their_name_is_called_so(bridged: Town) -> None:
     await bridged.hears(bridged.state_of("bob", given_name="Robert"))
     await deliver(bridged)

@@ -1,18 +1,25 @@
 """Bytes and rows compared: what nothing refers to is marked, then deleted; what is missing is told."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from parvis_kit.background import one_by_one
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database
 
-from parvis_files.blobs import Blob, BlobStore
+from parvis_files.blobs import Away, Blob, BlobStore
 from parvis_files.store import uploads, versions
 
 PAGE = 500
 """Keys compared in one statement."""
+FAILED_MAX = 3
+"""Then the store is away rather than at odds with one object."""
 NAMED_MAX = 20
 """Enough to see whose they are; what is missing by the thousand is a store that was not restored."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,30 @@ async def _compare(database: Database, page: list[Blob], after: str, last: str |
 
 
 async def delete_orphans(database: Database, blobs: BlobStore, grace: timedelta, clock: Clock) -> None:
-    """What was marked long enough ago and is still not referred to."""
+    """What was marked long enough ago and is still not referred to. What the store fails at waits for another grace, and nobody behind
+    it. Raises Away when it fails at several."""
+    failed: list[str] = []
     while True:
         async with database.read() as conn:
             due = await versions.orphans_due(conn, clock() - grace, PAGE)
             kept = await versions.referred_to(conn, due)
+        done = [key for key in due if key in kept]
         for key in due:
-            if key not in kept:
+            if key in kept:
+                continue
+            try:
                 await blobs.delete(key)
+                done.append(key)
+            except Away as error:
+                log.warning("the orphan %s cannot be deleted yet: %s", key, error)
+                failed.append(key)
+                if len(failed) == FAILED_MAX:
+                    break
         async with database.transaction() as tx:
-            await versions.forget_orphans(tx, due)
+            await versions.forget_orphans(tx, done + failed)
+            await versions.mark_orphans(tx, failed, clock())
+        if len(failed) == FAILED_MAX:
+            raise Away(f"{failed[0]} and {FAILED_MAX - 1} more cannot be deleted: the store is away, or see that it lets this key delete")
         if len(due) < PAGE:
             return
 
@@ -91,9 +112,8 @@ async def abort_forgotten(database: Database, blobs: BlobStore, grace: timedelta
     found = [one async for one in blobs.multiparts() if one.begun_at <= clock() - grace]
     async with database.read() as conn:
         known = await versions.references(conn)
-    for one in found:
-        if one.reference not in known:
-            await blobs.abort_multipart(one.key, one.reference)
+    forgotten = [one for one in found if one.reference not in known]
+    await one_by_one("files.multiparts", forgotten, lambda one: blobs.abort_multipart(one.key, one.reference), lambda one: one.key)
 
 
 async def states(database: Database) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """A homeserver elsewhere, watched: what it lost on the way to us is read back, and what a restored one has lost is told again."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,8 +37,11 @@ HEARD_WITHIN = timedelta(days=7)
 TOLD_WITHIN = timedelta(days=3)
 """What was told before that is not told again, whatever became of it: a backup is younger, and what a homeserver keeps is older."""
 FALLEN_AT_ONCE = 100
+FAILED_MAX = 3
+"""Then the homeserver is away rather than at odds with one session."""
 RECOVERED = Counter("parvis_matrix_reconcile_recovered", "Messages of agents that were not pushed to us and were read back instead.")
 RETOLD = Counter("parvis_matrix_retold", "Messages told again, since a homeserver that was restored had lost them.")
+log = logging.getLogger(__name__)
 STATE = Gauge("parvis_matrix_bridge_state", "1 for how the homeserver stands: `up`, or `away`: messages wait.", ["server", "state"])
 
 
@@ -204,18 +208,23 @@ class Watch:
                 await enqueue(tx, self.bridge, link.lane, "notice", one.notice_id)
 
     async def end_fallen(self) -> None:
-        """Sessions that would let nobody in here are ended there."""
+        """Sessions that would let nobody in here are ended there; those that it fails at come again, in another order."""
+        failed = 0
         while True:
             async with self.database.read() as conn:
                 fallen = await accounts.fallen_of(conn, self.clock(), FALLEN_AT_ONCE)
             for user_id, device_id in fallen:
                 try:
                     await self.server.end_session(user_id, device_id)
-                except Failed:
-                    return  # they are ended when it is there again
+                except Failed as error:
+                    log.warning("the session %s of %s cannot be ended yet: %s", device_id, user_id, error)
+                    failed += 1
+                    if failed == FAILED_MAX:
+                        return  # it is away, or will be asked again for the others
+                    continue
                 async with self.database.transaction() as tx:
                     await accounts.remove_devices(tx, user_id, [device_id])
-            if len(fallen) < FALLEN_AT_ONCE:
+            if failed or len(fallen) < FALLEN_AT_ONCE:
                 return
 
 
