@@ -10,7 +10,9 @@ from parvis_files import actions
 from parvis_files.actions import trash
 from parvis_files.api.common import TERMS
 from parvis_files.rules import DEPTH_MAX, Item
+from parvis_kit.db import migrations
 from parvis_kit.testing.databases import queries
+from parvis_suite.assembly import tree_of
 
 from .conftest import Office
 
@@ -241,6 +243,37 @@ async def test_a_search_finds_the_beginnings_of_words_without_accents(office: Of
     assert await found("ETE") == {"Procès-verbal de l'été 2026.pdf", "ete"}
     assert await found("proces 2026") == {"Procès-verbal de l'été 2026.pdf"} and await found("verbaux") == await found("erbal") == set()
     assert (await office.call("GET", f"spaces/{space}/search?name=%21", by="ada"))[0] == 422
+
+
+async def test_a_ligature_is_found_and_sorted_as_it_is_typed(office: Office) -> None:
+    """Nobody has a key for œ."""
+    root, space = office.root("ada"), office.homes["ada"]["id"]
+    for name in ("Œuvres.odt", "oeuvre 2.odt", "Obligations.odt", "Ouvrages.odt", "Næstved.odt"):
+        await office.store(root, name, b"1", by="ada")
+
+    async def found(words: str) -> set[str]:
+        return {hit["item"]["name"] for hit in await office.get(f"spaces/{space}/search?name={words}", by="ada")}
+
+    assert await found("oeuvre") == await found("ŒUVRE") == {"Œuvres.odt", "oeuvre 2.odt"} and await found("naestved") == {"Næstved.odt"}
+    assert await office.names(root, by="ada") == ["Næstved.odt", "Obligations.odt", "oeuvre 2.odt", "Œuvres.odt", "Ouvrages.odt"]
+
+
+async def test_names_kept_before_ligatures_were_folded_are_found_by_what_is_typed(office: Office) -> None:
+    root, space = office.root("ada"), office.homes["ada"]["id"]
+    await office.store(root, "Œuvre, oeuvre.odt", b"1", by="ada")
+    tree, database = tree_of(office.files, office.platform), office.files.database
+    await migrations.downgrade(tree)
+    async with database.transaction() as tx:
+        await tx.execute(sa.text("UPDATE files.item SET sort_key = 'œuvre, oeuvre.odt' WHERE is_file"))
+        for word in ("œuvre", "cœur"):
+            add = "INSERT INTO files.item_word (space_id, word, item_id) SELECT space_id, :word, id FROM files.item WHERE is_file"
+            await tx.execute(sa.text(add), {"word": word})
+    await migrations.upgrade(tree)
+    for word in ("oeuvre", "coeur"):
+        [hit] = await office.get(f"spaces/{space}/search?name={word}", by="ada")
+        assert hit["item"]["name"] == "Œuvre, oeuvre.odt"
+    async with database.read() as conn:
+        assert (await conn.execute(sa.text("SELECT sort_key FROM files.item WHERE is_file"))).scalar_one() == "oeuvre, oeuvre.odt"
 
 
 async def test_a_search_for_several_words_begins_with_the_rarest_whatever_their_length(office: Office) -> None:
