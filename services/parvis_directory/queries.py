@@ -13,9 +13,10 @@ from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry
 from parvis_directory.rules.departures import DepartureSeen, Leaver, missing
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
+from parvis_directory.rules.names import words_of
 from parvis_directory.rules.onboarding import Onboarding, Step
 from parvis_directory.rules.rejects import rejects_head, rejects_line
-from parvis_directory.store import departures, domains, figures, moves
+from parvis_directory.store import departures, domains, figures, moves, people
 from parvis_directory.store import onboardings as jobs
 
 START = UUID(int=0)
@@ -37,7 +38,7 @@ async def agent_for(conn: Connection, asker: Asker, agent_id: UUID, *, lock: boo
 
 async def agent_of_email_for(conn: Connection, asker: Asker, email: str, *, lock: bool = False) -> Person:
     """Raises NotFound, as `agent_for`; Invalid."""
-    found = await store.find_password(conn, rules.folded_email(email), lock=lock)
+    found = await people.find_password(conn, rules.folded_email(email), lock=lock)
     if found is None or not (rules.may_see(asker, found[0].ministry_id) or found[0].id == asker.id):
         raise NotFound(f"There is no agent {email}.")
     return found[0]
@@ -52,9 +53,13 @@ async def agents_for(conn: Connection, asker: Asker, after: UUID | None, limit: 
 
 
 async def agents_found_for(conn: Connection, asker: Asker, begins: str, limit: int, ministry_id: UUID | None) -> Page[Person]:
-    """As `agents_for`, those whose e-mail begins so; who has left is not offered."""
+    """As `agents_for`: those whose e-mail begins so, then those with such words in their names; who has left is not offered."""
     whose = ministry_id if asker.is_operator else asker.ministry_id
-    return Page([Person(*row) for row in await store.agents_whose_email_begins(conn, begins.casefold(), whose, limit)], None)
+    found = [Person(*row) for row in await people.agents_whose_email_begins(conn, begins.strip().casefold(), whose, limit)]
+    if len(found) < limit and (words := words_of(begins)):
+        known = {one.id for one in found}
+        found += [one for one in await people.agents_called(conn, words, whose, limit) if one.id not in known]
+    return Page(found[:limit], None)
 
 
 async def team_for(conn: Connection, asker: Asker, team_id: UUID, *, lock: bool = False) -> Team:
@@ -189,7 +194,7 @@ async def domains_to_recheck(conn: Connection, before: datetime) -> list[Domain]
 
 async def guests_to_end(conn: Connection, now: datetime) -> list[UUID]:
     """Whose accounts have expired."""
-    return await store.agents_expired(conn, now)
+    return await people.agents_expired(conn, now)
 
 
 async def onboarding_for(conn: Connection, asker: Asker, onboarding_id: UUID, *, lock: bool = False) -> Onboarding:

@@ -28,12 +28,18 @@ async def test_every_step_has_a_way_back_and_forth_with_rows_in_the_tables(town:
         async with database.read() as conn:
             return list((await conn.execute(sa.text("SELECT what FROM directory.audit ORDER BY seq"))).scalars())
 
-    before = await acts()
+    async def words() -> list[str]:
+        async with database.read() as conn:
+            return list((await conn.execute(sa.text("SELECT word FROM directory.agent_word ORDER BY word, agent_id"))).scalars())
+
+    before, known = await acts(), await words()
+    assert "martin" in known
     while await version() != "0001":
         await migrations.downgrade(tree)
     assert await acts() == before
     await migrations.upgrade(tree)
     assert await migrations.differences(tree) == []
+    assert await words() == known, "who was there before is found"
     assert await acts() == before and await chain_all(database) == len(before)
     found = await verify(database, "")
     assert (found.rows, found.broken) == (len(before), None), "what was there before joins the suite's own chain"

@@ -189,3 +189,36 @@ async def test_a_request_asks_few_questions(town: Town) -> None:
             assert (await town.call(method, target, by="ada", body=body))[0] in (200, 201)
         published = 0 if body is None or town.directory.database.is_sqlite else 1  # it goes by the driver's own statement
         assert len(asked) + published <= most, asked
+
+
+async def found(town: Town, words: str, by: str = "bob") -> list[str]:
+    status, page, _ = await town.call("GET", f"{AGENTS}?find={words}", by=by)
+    assert status == 200, page
+    return [one["email"].partition("@")[0] for one in page["items"]]
+
+
+async def test_colleagues_are_found_by_the_beginnings_of_their_names_without_accents(town: Town) -> None:
+    for email, given, family in (("z.c", "Zoé", "Caron-Lebœuf"), ("y.c", "Yves", "Caron"), ("caro", "Anne", "Zola")):
+        body = {"email": f"{email}@interieur.example.org", "given_name": given, "family_name": family}
+        assert (await town.call("POST", AGENTS, by="ada", body=body))[0] == 201
+    begin = await found(town, "CARO")
+    assert begin[0] == "caro" and sorted(begin) == ["caro", "y.c", "z.c"], "addresses first"
+    assert await found(town, "leboeuf") == await found(town, "caron zo") == await found(town, "zoe CARON") == ["z.c"]
+    assert sorted(await found(town, "martin", by="eve")) == ["eve", "oli"], "in one's own ministry"
+    assert await found(town, "aron") == await found(town, "caron zola") == await found(town, "%") == []
+
+
+async def test_who_is_called_otherwise_or_has_left_is_found_so_or_not_at_all(town: Town) -> None:
+    status, agent, _ = await town.call("POST", AGENTS, by="ada", body=NEW)
+    assert status == 201 and await found(town, "caron") == ["zoe.caron"]
+    path = f"{AGENTS}/{agent['id']}"
+    _, agent, _ = await town.call("PATCH", path, by="ada", body={"family_name": "Okafor"}, If_Match='"1"')
+    assert await found(town, "okafor") == ["zoe.caron"] and await found(town, "zoé okafor") == ["zoe.caron"]
+    async with town.directory.database.read() as conn:
+        words = "SELECT word FROM directory.agent_word w JOIN directory.agent a ON a.id = w.agent_id WHERE a.email LIKE 'zoe%'"
+        assert sorted((await conn.execute(sa.text(words))).scalars()) == ["okafor", "zoe"], "the name of before is gone"
+    there = {"ministry_id": str(town.ministries["ecologie"])}
+    status, agent, _ = await town.call("POST", f"{path}/move", by="oli", body=there, If_Match=f'"{agent["revision"]}"')
+    assert status == 200 and await found(town, "okafor") == [] and await found(town, "okafor", by="eve") == ["zoe.caron"]
+    left = await town.call("PATCH", path, by="eve", body={"state": "left"}, If_Match=f'"{agent["revision"]}"')
+    assert left[0] == 200 and await found(town, "okafor", by="eve") == await found(town, "okafor", by="oli") == []

@@ -18,7 +18,7 @@ from parvis_directory.actions.sessions import end_sessions
 from parvis_directory.rules import Asker, Kind, Language, Person, Role, State
 from parvis_directory.rules.domains import domain_of
 from parvis_directory.rules.moves import check_place, roles_elsewhere
-from parvis_directory.store import departures, moves
+from parvis_directory.store import departures, moves, people
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def _add(tx: Tx, asker: Asker, person: Person, now: datetime) -> None:
 
 async def _free_email(tx: Tx, asker: Asker, email: str, now: datetime) -> None:
     """Of somebody whose departure is over. Raises Conflict while it is not, for those who may see whose it is."""
-    holder = await store.find_by_email(tx, email)
+    holder = await people.find_by_email(tx, email)
     if holder is None or holder.state != "left":
         return
     departure = await departures.find_departure(tx, holder.id)
@@ -91,7 +91,7 @@ async def _free_email(tx: Tx, asker: Asker, email: str, now: datetime) -> None:
 
 async def give_up(tx: Tx, leaver: Person, *, who: UUID | str | None, now: datetime) -> None:
     """E-mail and identifier go to whoever has them now. The row is locked; all that hangs on the account stays the account's."""
-    kept = await store.change_agent(tx, leaver, email=rules.given_up_email(leaver), external_id=None)
+    kept = await people.change_agent(tx, leaver, email=rules.given_up_email(leaver), external_id=None)
     await audit.record(tx, who=who, what="agent.give-up e-mail", on=leaver.id, ministry=leaver.ministry_id, at=now)
     publish(tx, agent_state(kept, now))
 
@@ -111,7 +111,7 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
     if state != person.state:
         person = await _change_state(tx, asker, person, state, now)
     if values:
-        person = await store.change_agent(tx, person, **values)
+        person = await people.change_agent(tx, person, **values)
         what = f"agent.change {' '.join(sorted(values))}"
         await audit.record(tx, who=asker.who, what=what, on=person.id, ministry=person.ministry_id, at=now)
     publish(tx, agent_state(person, now))
@@ -121,7 +121,7 @@ async def change_agent(tx: Tx, asker: Asker, agent_id: UUID, changes: Changes, *
 async def _change_state(tx: Tx, asker: Asker, person: Person, state: State, now: datetime) -> Person:
     """Whoever may not act any more loses every session and app password, in the same transaction."""
     rules.check_next_state(person.state, state)
-    changed = await store.change_agent(tx, person, state=state)
+    changed = await people.change_agent(tx, person, state=state)
     await audit.record(tx, who=asker.who, what=f"agent.{state}", on=person.id, ministry=person.ministry_id, at=now)
     about = str(person.id)
     match state:
@@ -157,7 +157,7 @@ async def relocate(tx: Tx, person: Person, ministry_id: UUID, directorate_id: UU
     """Somebody whose row is locked, to a place that is open; roles and identifier are a ministry's, and stay there. Raises Invalid."""
     elsewhere = ministry_id != person.ministry_id
     left_behind = {"roles": roles_elsewhere(person.roles), "external_id": None} if elsewhere else {}
-    moving = store.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, **left_behind)
+    moving = people.change_agent(tx, person, ministry_id=ministry_id, directorate_id=directorate_id, **left_behind)
     moved = await unless_taken(moving, "", "There is no such ministry, or no such directorate in it.")
     for concerned in {person.ministry_id, ministry_id}:
         await audit.record(tx, who=who, what="agent.move", on=person.id, ministry=concerned, at=now)

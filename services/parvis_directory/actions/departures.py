@@ -14,7 +14,7 @@ from parvis_directory.actions.agents import agent_state
 from parvis_directory.actions.common import check_revision
 from parvis_directory.rules import Asker, Person
 from parvis_directory.rules.departures import Step, check_may_return, missing
-from parvis_directory.store import departures
+from parvis_directory.store import departures, people
 
 
 async def acknowledge_departure(tx: Tx, agent_id: UUID, left_at: datetime, step: Step, *, services: Collection[str], now: datetime) -> None:
@@ -47,7 +47,7 @@ async def return_agent(tx: Tx, asker: Asker, agent_id: UUID, *, if_match: str, n
     check_revision(person.revision, if_match)
     check_may_return(await departures.find_departure(tx, agent_id, lock=True), person.expires_at, now)
     await departures.forget_departure(tx, agent_id)
-    back = await store.change_agent(tx, person, state="active")
+    back = await people.change_agent(tx, person, state="active")
     await audit.record(tx, who=asker.who, what="agent.return", on=agent_id, ministry=person.ministry_id, at=now)
     publish(tx, AgentReinstated(at=now, about=str(agent_id), agent_id=agent_id), agent_state(back, now))
     return back

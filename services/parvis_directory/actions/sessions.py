@@ -18,6 +18,7 @@ from parvis_kit.problems import Forbidden, Unauthorized
 
 from parvis_directory import queries, rules, store
 from parvis_directory.rules import Asker, Person, Session
+from parvis_directory.store import people
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """Argon2id as OWASP asks for at the least: 19 MiB, two passes."""
@@ -41,7 +42,7 @@ async def set_hashed_password(tx: Tx, asker: Asker, agent_id: UUID, hashed: str,
     person = await queries.agent_for(tx, asker, agent_id, lock=True)
     rules.check_operator(asker)
     rules.check_may_sign_in(person, now)
-    await store.set_password(tx, agent_id, hashed)
+    await people.set_password(tx, agent_id, hashed)
     await audit.record(tx, who=asker.who, what="agent.password", on=agent_id, ministry=person.ministry_id, at=now)
     return await end_sessions(tx, agent_id, now=now)
 
@@ -49,14 +50,14 @@ async def set_hashed_password(tx: Tx, asker: Asker, agent_id: UUID, hashed: str,
 async def sign_in(database: Database, email: str, password: str, *, hours_max: int, where: str, now: datetime) -> SignedIn:
     """A session for whoever knows the password. Raises Unauthorized, in the same words and time whatever was wrong."""
     async with database.read() as conn:
-        found = await store.find_password(conn, email.strip().casefold())
+        found = await people.find_password(conn, email.strip().casefold())
     person, hashed = found if found else (None, None)
     if not await asyncio.to_thread(_fits, hashed or NOBODYS_HASH, password) or person is None or hashed is None:
         async with database.transaction() as tx:
             await _refused(tx, person, where, now)
         raise Unauthorized(NOT_KNOWN)
     async with database.transaction() as tx:
-        found = await store.find_password(tx, person.email, lock=True)
+        found = await people.find_password(tx, person.email, lock=True)
         fits = found is not None and found[1] == hashed  # else another one was set meanwhile
         if found is not None and fits and rules.may_sign_in(found[0], now):
             secret = token_urlsafe(32)

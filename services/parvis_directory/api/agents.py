@@ -27,7 +27,11 @@ class ListAgents(Paging):
     ministry_id: Annotated[UUID | None, Field(description="For operators; others see their own ministry.")] = None
     find: Annotated[
         str,
-        Field(max_length=254, pattern=r"^[^\x00-\x20\x7f]*$", description="Only those whose e-mail begins so, in its order, on one page."),
+        Field(
+            max_length=254,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            description="Only those whose e-mail begins so, in its order, then those whose names have words that begin so; on one page.",
+        ),
     ] = ""
 
 

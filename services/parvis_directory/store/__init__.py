@@ -65,6 +65,14 @@ agent = sa.Table(
     sa.Index("ix_agent_ministry_id", "ministry_id", "id"),
     sa.Index("uq_agent_external_id", "ministry_id", "external_id", unique=True),
 )
+agent_word = sa.Table(
+    "agent_word",
+    METADATA,
+    sa.Column("ministry_id", sa.Uuid, primary_key=True),
+    sa.Column("word", BinaryText, primary_key=True),
+    sa.Column("agent_id", sa.ForeignKey(agent.c.id), primary_key=True, index=True),
+)
+"""What agents are found by: the words of their names, folded. The ministry's own stand together."""
 team = sa.Table(
     "team",
     METADATA,
@@ -198,43 +206,9 @@ async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, wh
     return list(await conn.execute(of, {"after": after, "limit": limit} | ({"whose": whose} if whose else {})))
 
 
-async def agents_whose_email_begins(conn: Connection, begins: str, whose: UUID | None, limit: int) -> list[Any]:
-    """A range of the unique index, which both databases keep in the order of the bytes."""
-    found = sa.select(*PERSON).where(agent.c.email >= begins, agent.c.email < f"{begins}{chr(0x10FFFF)}", agent.c.state != "left")
-    found = found if whose is None else found.where(agent.c.ministry_id == whose)
-    return list(await conn.execute(found.order_by(agent.c.email).limit(limit)))
-
-
 async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
     row = (await conn.execute(ONE_AGENT.with_for_update() if lock else ONE_AGENT, {"one": agent_id})).one_or_none()
     return Person(*row) if row else None
-
-
-async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:
-    """Its row is locked already."""
-    changed = sa.update(agent).where(agent.c.id == person.id).values(**values, revision=person.revision + 1).returning(*PERSON)
-    return Person(*(await tx.execute(changed)).one())
-
-
-async def find_by_email(tx: Tx, email: str) -> Person | None:
-    """Its row is locked."""
-    row = (await tx.execute(sa.select(*PERSON).where(agent.c.email == email).with_for_update())).one_or_none()
-    return Person(*row) if row else None
-
-
-async def set_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
-    await tx.execute(sa.update(agent).where(agent.c.id == agent_id).values(password=hashed))
-
-
-async def find_password(conn: Connection, email: str, *, lock: bool = False) -> tuple[Person, str | None] | None:
-    one = sa.select(*PERSON, agent.c.password).where(agent.c.email == email)
-    row = (await conn.execute(one.with_for_update() if lock else one)).one_or_none()
-    return (Person(*row[:-1]), row[-1]) if row else None
-
-
-async def agents_expired(conn: Connection, now: datetime) -> list[UUID]:
-    ended = sa.select(agent.c.id).where(agent.c.expires_at <= now, agent.c.state != "left")
-    return list((await conn.execute(ended)).scalars())
 
 
 async def find_ministry(conn: Connection, ministry_id: UUID, *, lock: bool = False) -> Ministry | None:

@@ -12,6 +12,7 @@ from parvis_directory.rules import Person, Team
 from parvis_directory.rules.moves import Place, PlannedMove, Transfer
 from parvis_directory.store import METADATA, PERSON, agent, directorate, ministry, team
 from parvis_directory.store.domains import domain
+from parvis_directory.store.people import add_words
 
 planned_move = sa.Table(
     "planned_move",
@@ -87,7 +88,10 @@ async def add_agent(tx: Tx, person: Person, domain_name: str) -> bool:
         join = JOINS[tx.database.is_sqlite] = placed.on_conflict_do_nothing(index_elements=["email"])
     asked = {"ministry_id": person.ministry_id, "directorate_id": person.directorate_id, "domain_name": domain_name}
     joined = await tx.execute(join, asked | {f"new_{name}": getattr(person, name) for name in Person.__slots__})
-    return joined.rowcount == 1
+    if joined.rowcount != 1:
+        return False
+    await add_words(tx, [person])
+    return True
 
 
 # moves of one agent

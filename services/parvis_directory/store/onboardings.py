@@ -14,6 +14,7 @@ from parvis_directory.rules.moves import today
 from parvis_directory.rules.onboarding import Onboarding, Standing, Step
 from parvis_directory.store import PERSON, agent, directorate, onboarding, onboarding_line
 from parvis_directory.store.departures import departure
+from parvis_directory.store.people import add_words, renew_words
 
 JOB = tuple(onboarding.c[name] for name in Onboarding.__slots__)
 STEP = tuple(onboarding_line.c[name] for name in Step.__slots__)
@@ -201,6 +202,7 @@ async def add_agents(tx: Tx, people: Sequence[tuple[Person, str]]) -> None:
         for person, external_id in people
     ]
     await tx.execute(sa.insert(agent), rows)
+    await add_words(tx, [person for person, _ in people])
 
 
 async def change_agents(tx: Tx, changed: Sequence[Standing]) -> None:
@@ -211,6 +213,7 @@ async def change_agents(tx: Tx, changed: Sequence[Standing]) -> None:
         for one in changed
     ]
     await tx.execute(CHANGE_AGENT, rows)
+    await renew_words(tx, [one.person for one in changed])
 
 
 async def add_directorates(tx: Tx, units: Sequence[Directorate]) -> None:

@@ -104,7 +104,10 @@ WORDS = {
     "share.agent": ("un agent", "an agent"),
     "share.team": ("une équipe", "a team"),
     "share.email": ("Son adresse électronique", "Their e-mail"),
-    "share.email.help": ("Un agent de votre ministère.", "An agent of your ministry."),
+    "share.email.help": (
+        "Un agent de votre ministère : commencez par son nom ou son adresse, puis choisissez.",
+        "An agent of your ministry: begin with their name or address, then choose.",
+    ),
     "share.which-team": ("Équipe", "Team"),
     "share.choose-team": ("Choisissez une équipe", "Choose a team"),
     "share.role": ("Droits", "Rights"),
