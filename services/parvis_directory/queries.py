@@ -7,13 +7,13 @@ from uuid import UUID
 from parvis_kit.db import Connection
 from parvis_kit.http import Page
 from parvis_kit.problems import NotFound, Unavailable
+from parvis_kit.text import words_of
 
 from parvis_directory import rules, store
 from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
 from parvis_directory.rules.departures import DepartureSeen, Leaver, missing
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
-from parvis_directory.rules.names import words_of
 from parvis_directory.rules.onboarding import Onboarding, Step
 from parvis_directory.rules.rejects import rejects_head, rejects_line
 from parvis_directory.store import departures, domains, figures, moves, people

@@ -1,9 +1,13 @@
 """Text as people compare it."""
 
+import re
 import unicodedata
 
 LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})
 """What Unicode takes for letters of their own, and whoever has no key for them writes otherwise (CLDR's Latin-ASCII)."""
+WORD = re.compile(r"[^\W_]+")
+WORDS_MAX, WORD_CHARACTERS_MAX = 32, 64
+"""Of a name: what is beyond is not searched for."""
 
 
 def fold(text: str) -> str:
@@ -11,3 +15,9 @@ def fold(text: str) -> str:
     letter beyond ASCII."""
     plain = unicodedata.normalize("NFKD", text).casefold().translate(LETTERS)
     return "".join(one for one in plain if not unicodedata.combining(one))
+
+
+def words_of(text: str) -> list[str]:
+    """What a name is found by: its words, folded, each once, the longest first."""
+    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in WORD.findall(fold(text)))
+    return sorted(list(found)[:WORDS_MAX], key=lambda word: (-len(word), word))

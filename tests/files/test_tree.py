@@ -10,9 +10,7 @@ from parvis_files import actions
 from parvis_files.actions import trash
 from parvis_files.api.common import TERMS
 from parvis_files.rules import DEPTH_MAX, Item
-from parvis_kit.db import migrations
 from parvis_kit.testing.databases import queries
-from parvis_suite.assembly import tree_of
 
 from .conftest import Office
 
@@ -256,24 +254,6 @@ async def test_a_ligature_is_found_and_sorted_as_it_is_typed(office: Office) -> 
 
     assert await found("oeuvre") == await found("ŒUVRE") == {"Œuvres.odt", "oeuvre 2.odt"} and await found("naestved") == {"Næstved.odt"}
     assert await office.names(root, by="ada") == ["Næstved.odt", "Obligations.odt", "oeuvre 2.odt", "Œuvres.odt", "Ouvrages.odt"]
-
-
-async def test_names_kept_before_ligatures_were_folded_are_found_by_what_is_typed(office: Office) -> None:
-    root, space = office.root("ada"), office.homes["ada"]["id"]
-    await office.store(root, "Œuvre, oeuvre.odt", b"1", by="ada")
-    tree, database = tree_of(office.files, office.platform), office.files.database
-    await migrations.downgrade(tree)
-    async with database.transaction() as tx:
-        await tx.execute(sa.text("UPDATE files.item SET sort_key = 'œuvre, oeuvre.odt' WHERE is_file"))
-        for word in ("œuvre", "cœur"):
-            add = "INSERT INTO files.item_word (space_id, word, item_id) SELECT space_id, :word, id FROM files.item WHERE is_file"
-            await tx.execute(sa.text(add), {"word": word})
-    await migrations.upgrade(tree)
-    for word in ("oeuvre", "coeur"):
-        [hit] = await office.get(f"spaces/{space}/search?name={word}", by="ada")
-        assert hit["item"]["name"] == "Œuvre, oeuvre.odt"
-    async with database.read() as conn:
-        assert (await conn.execute(sa.text("SELECT sort_key FROM files.item WHERE is_file"))).scalar_one() == "oeuvre, oeuvre.odt"
 
 
 async def test_a_search_for_several_words_begins_with_the_rarest_whatever_their_length(office: Office) -> None:

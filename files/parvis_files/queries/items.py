@@ -8,10 +8,11 @@ from parvis_kit.db import Connection
 from parvis_kit.epochs import epoch_of
 from parvis_kit.http import Page
 from parvis_kit.problems import Conflict, Invalid, NotFound, Outdated
+from parvis_kit.text import words_of
 
 from parvis_files.rules import Asker, Entry, Item, Seen, Version
 from parvis_files.rules.cursors import place_of, read_place
-from parvis_files.rules.names import sort_key, words_of
+from parvis_files.rules.names import sort_key
 from parvis_files.rules.rights import Action, check_may
 from parvis_files.store import access, items, versions
 

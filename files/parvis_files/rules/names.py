@@ -11,9 +11,6 @@ NAME_BYTES_MAX = 255
 """What ext4, NTFS and the clients' own caches hold at the most."""
 SORT_CHARACTERS = 80
 """As far as a list is sorted by name; a cursor carries as much."""
-WORDS_MAX = 32
-WORD_CHARACTERS_MAX = 64
-"""Of a name: what is beyond is not searched for."""
 DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789¹²³")}
 )
@@ -70,12 +67,6 @@ def checked_media_type(text: str) -> str:
 
 def sort_key(name: str) -> str:
     return fold(name)[:SORT_CHARACTERS]
-
-
-def words_of(text: str) -> list[str]:
-    """What a name is found by: its words, folded, each once, the longest first."""
-    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in re.findall(r"[^\W_]+", fold(text)))
-    return sorted(list(found)[:WORDS_MAX], key=lambda word: (-len(word), word))
 
 
 def numbered(name: str, mark: object) -> str:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx
+from parvis_kit.text import words_of
 
 from parvis_files.rules import DEPTH_MAX, Asker, Entry, Item
-from parvis_files.rules.names import sort_key, words_of
+from parvis_files.rules.names import sort_key
 from parvis_files.store import item, item_word, purged_item, share
 from parvis_files.store.access import ITEM, held
 

@@ -6,8 +6,6 @@ import unicodedata
 from parvis_kit.text import fold
 
 WORD = re.compile(r"[^\W\d_]+")
-FOUND_BY = re.compile(r"[^\W_]+")
-WORDS_MAX, WORD_CHARACTERS_MAX = 12, 40
 UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 """Soft hyphens, zero-width spaces and byte-order marks, which travel with what is copied from a page."""
 
@@ -36,12 +34,6 @@ def presentable(name: str) -> str:
 def is_same_shouted(shouted: str, kept: str) -> bool:
     """Whether capitals without accents are no news: `ELOISE` of the file is the Éloïse that somebody wrote with care."""
     return is_shouted(shouted) and fold(shouted) == fold(kept)
-
-
-def words_of(text: str) -> list[str]:
-    """What somebody is found by: the words of their names, folded, each once, the longest first."""
-    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in FOUND_BY.findall(fold(text)))
-    return sorted(list(found)[:WORDS_MAX], key=lambda word: (-len(word), word))
 
 
 def is_misread(name: str) -> bool:

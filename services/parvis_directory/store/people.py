@@ -8,9 +8,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx
+from parvis_kit.text import words_of
 
 from parvis_directory.rules import Person
-from parvis_directory.rules.names import words_of
 from parvis_directory.store import PERSON, agent, agent_word, ministry
 
 FOUND_BY = {"given_name", "family_name", "ministry_id"}

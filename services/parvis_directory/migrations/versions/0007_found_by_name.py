@@ -4,8 +4,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from alembic import op
-from parvis_directory.rules.names import words_of
 from parvis_kit.db.text import BinaryText
+from parvis_kit.text import words_of
 
 revision, down_revision = "0007", "0006"
 AT_ONCE, FIRST = 2_000, UUID(int=0)
