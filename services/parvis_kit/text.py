@@ -11,13 +11,11 @@ WORDS_MAX, WORD_CHARACTERS_MAX = 32, 64
 
 
 def fold(text: str) -> str:
-    """What a search compares, kept in a column of its own: École, ECOLE and ecole are one, Œuvre and oeuvre too. SQLite's LIKE knows no
-    letter beyond ASCII."""
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(LETTERS)
-    return "".join(one for one in plain if not unicodedata.combining(one))
+    """What a search compares, kept in a column of its own: École, ECOLE and ecole are one. SQLite's LIKE knows no letter beyond ASCII."""
+    return "".join(one for one in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(one))
 
 
 def words_of(text: str) -> list[str]:
-    """What a name is found by: its words, folded, each once, the longest first."""
-    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in WORD.findall(fold(text)))
+    """What a name is found by: its words, folded, each once, the longest first. Œuvre is found by oeuvre."""
+    found = dict.fromkeys(word[:WORD_CHARACTERS_MAX] for word in WORD.findall(fold(text).translate(LETTERS)))
     return sorted(list(found)[:WORDS_MAX], key=lambda word: (-len(word), word))

@@ -243,17 +243,17 @@ async def test_a_search_finds_the_beginnings_of_words_without_accents(office: Of
     assert (await office.call("GET", f"spaces/{space}/search?name=%21", by="ada"))[0] == 422
 
 
-async def test_a_ligature_is_found_and_sorted_as_it_is_typed(office: Office) -> None:
+async def test_a_ligature_is_found_as_it_is_typed(office: Office) -> None:
     """Nobody has a key for œ."""
     root, space = office.root("ada"), office.homes["ada"]["id"]
-    for name in ("Œuvres.odt", "oeuvre 2.odt", "Obligations.odt", "Ouvrages.odt", "Næstved.odt"):
+    for name in ("Œuvres.odt", "oeuvre 2.odt", "Ouvrages.odt", "Næstved.odt", "Łukasz.odt", "Straße.odt"):
         await office.store(root, name, b"1", by="ada")
 
     async def found(words: str) -> set[str]:
         return {hit["item"]["name"] for hit in await office.get(f"spaces/{space}/search?name={words}", by="ada")}
 
     assert await found("oeuvre") == await found("ŒUVRE") == {"Œuvres.odt", "oeuvre 2.odt"} and await found("naestved") == {"Næstved.odt"}
-    assert await office.names(root, by="ada") == ["Næstved.odt", "Obligations.odt", "oeuvre 2.odt", "Œuvres.odt", "Ouvrages.odt"]
+    assert await found("lukasz") == {"Łukasz.odt"} and await found("strasse") == {"Straße.odt"}
 
 
 async def test_a_search_for_several_words_begins_with_the_rarest_whatever_their_length(office: Office) -> None:
