@@ -1,6 +1,7 @@
 """Synapse's side of Parvis: who signs in is asked of messaging, which hears of each session so that it can end it."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
@@ -8,9 +9,11 @@ from typing import Any
 
 import yaml
 from synapse.module_api import ModuleApi, run_in_background
+from synapse.module_api.errors import SynapseError
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+LOG = logging.getLogger(__name__)
 PASSWORD = "m.login.password"  # noqa: S105 (the name of a way to sign in)
 PLACE = "/_synapse/client/parvis"
 """Beside the admin API, which no proxy passes on."""
@@ -54,8 +57,13 @@ class AppPasswords:
         return found["user_id"], note
 
     async def ask(self, what: str, body: dict[str, Any]) -> Any:
+        """Raises SynapseError: anything else from `note` reaches a client as a 500; from a check, Synapse makes a 403 of either."""
         headers = {b"Authorization": [f"Bearer {self.token}".encode()]}
-        return await self.api.http_client.post_json_get_json(f"{self.url}/_matrix/app/fr.parvis.v1/{what}", body, headers)
+        try:
+            return await self.api.http_client.post_json_get_json(f"{self.url}/_matrix/app/fr.parvis.v1/{what}", body, headers)
+        except Exception as error:  # noqa: BLE001 (whatever Twisted calls an answer that does not come)
+            LOG.warning("messaging does not answer %s: %r", what, error)
+            raise SynapseError(503, "App passwords cannot be checked just now. Try again in a minute.") from None
 
     async def settle_bot(self) -> bool:
         """Whether the bot is there, and may keep accounts."""

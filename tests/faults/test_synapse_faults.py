@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -48,6 +49,8 @@ class SynapseFire(Fire):
     stack: ExitStack = field(default_factory=ExitStack)
     at: str = ""
     synapse_pid: int = 0
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    """Whoever finds Synapse dead starts it, and must not while it is being started already."""
 
     @property
     def homeserver(self) -> str:
@@ -76,11 +79,17 @@ class SynapseFire(Fire):
         os.kill(self.synapse_pid, how)
         self.stack.close()
 
+    def restart_synapse(self) -> None:
+        with self.changing:
+            self.stop_synapse(signal.SIGKILL)
+            self.start_synapse()
+
     def revive(self) -> None:
         super().revive()
-        if not Path(f"/proc/{self.synapse_pid}").exists():
-            self.stack.close()
-            self.start_synapse()
+        with self.changing:
+            if not Path(f"/proc/{self.synapse_pid}").exists():
+                self.stack.close()
+                self.start_synapse()
 
     async def arrived(self) -> Counter[str]:
         """The names in all that Parvis has written in the agents' rooms, as Synapse has it now."""
@@ -159,8 +168,7 @@ async def a_round(fire: SynapseFire, session: aiohttp.ClientSession, window: str
     await fire.share(FACTS_PER_ROUND)
     answering = asyncio.create_task(fire.answer(session, ANSWERS_PER_ROUND))
     await asyncio.sleep(fire.random.uniform(0.2, 1.5))  # noqa: ASYNC251 (at random, which is the test)
-    await asyncio.to_thread(fire.stop_synapse, signal.SIGKILL)
-    await asyncio.to_thread(fire.start_synapse)
+    await asyncio.to_thread(fire.restart_synapse)
     await answering
     await asyncio.to_thread(fire.revive)
 

@@ -1,7 +1,9 @@
 """What is the appservice driver's own: the homeserver's door, sign-in through it, sessions that end, pushes that were lost."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import nio
@@ -10,9 +12,11 @@ import sqlalchemy as sa
 from parvis_kit.testing.waiting import until
 from parvis_messaging.api.appservice import REGISTRATION
 from parvis_messaging.homeserver.port import Failed
+from parvis_messaging.homeserver.synapse import CLIENT, Synapse
 from parvis_messaging.store import deliveries
 from parvis_messaging.store.inbounds import inbound
 from parvis_messaging.store.links import lane_of
+from parvis_roster.asking import ADDRESS_RATE
 
 from .bridge import deliver, facts, invited, joined, messages, room_of, sender_of, thread, told
 from .conftest import Town
@@ -115,6 +119,15 @@ async def test_one_signs_in_by_user_id_name_or_address_with_an_app_password_for_
     assert (await bridged.call("POST", "login", {**body, "password": str(bridged.passwords["ada"])}))[0] == 403
 
 
+async def test_who_guesses_for_long_keeps_nobody_else_out(bridged: Town) -> None:
+    """All of them come from the homeserver's address, which counts by those of its clients."""
+    await joined(bridged, "ada")
+    await deliver(bridged)
+    for number in range(ADDRESS_RATE.burst + 1):
+        assert (await bridged.call("POST", "login", bridged.login_body("ada", f"guess{number}")))[0] == 403
+    await bridged.sign_in("ada")
+
+
 async def test_a_session_ends_with_its_app_password_and_a_suspension(bridged: Town) -> None:
     await bridged.hears(bridged.credential_of("bob", state="revoked"))
     await bridged.watch.end_fallen()
@@ -155,6 +168,29 @@ async def test_who_changes_their_name_is_called_so(bridged: Town) -> None:
     await deliver(bridged)
     profile = await bridged.ok("GET", f"profile/{bridged.id_of('bob')}", by="bob")
     assert profile["displayname"] == f"Robert {bridged.family}"
+
+
+async def test_nobody_is_named_who_is_called_so_already(bridged: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed with two namings of one account in its hands, Synapse refuses every further one for a minute, and the bridge would wait."""
+    server, asked = bridged.watch.server, Synapse.ask
+    namings: list[str] = []
+
+    async def counted(self: Synapse, method: str, path: str, *said: Any) -> Any:
+        if method == "PUT" and (path.endswith("/displayname") or "/v2/users/" in path):
+            namings.append(path)
+        return await asked(self, method, path, *said)
+
+    async def settled_by_all_lanes() -> list[str]:
+        namings.clear()
+        server.is_settled = False
+        await asyncio.gather(*(server.settle_bot() for _ in range(8)))
+        await server.keep_account(bridged.id_of("bob"), f"Bob {bridged.family}")
+        return namings
+
+    monkeypatch.setattr(Synapse, "ask", counted)
+    assert await settled_by_all_lanes() == []
+    await server.ask("PUT", bot := f"{CLIENT}/profile/{quote(server.bot)}/displayname", {"displayname": "?"}, {"user_id": server.bot})
+    assert await settled_by_all_lanes() == [bot]
 
 
 async def test_a_command_and_a_reaction_are_pushed_and_said(bridged: Town) -> None:

@@ -45,6 +45,7 @@ class Synapse:
         self._session: aiohttp.ClientSession | None = None
         self.is_settled = False
         """Whether the bot and its device are there."""
+        self._settling = asyncio.Lock()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -75,12 +76,23 @@ class Synapse:
             body = {"type": "m.login.application_service", "username": self.registration.bot, "inhibit_login": True}
             await self.unless("M_USER_IN_USE", "POST", f"{CLIENT}/register", body)
             standing = await self.ask("GET", STANDING)
-        if not self.is_settled:
-            own = {"user_id": self.bot}
-            await self.ask("PUT", f"{CLIENT}/devices/{DEVICE}", {"display_name": "Parvis"}, own)
-            await self.ask("PUT", f"{CLIENT}/profile/{quote(self.bot)}/displayname", {"displayname": BOT.capitalize()}, own)
-            self.is_settled = True
+        async with self._settling:  # every lane comes here after a restart
+            if not self.is_settled:
+                own = {"user_id": self.bot}
+                await self.ask("PUT", f"{CLIENT}/devices/{DEVICE}", {"display_name": "Parvis"}, own)
+                await self.name_bot(BOT.capitalize(), own)
+                self.is_settled = True
         return str(standing["instance"])
+
+    async def name_bot(self, display_name: str, own: Mapping[str, str]) -> None:
+        """
+        Only when it is not called so: Synapse keeps a task for each naming, and one that is killed with two of them for one account
+        refuses every further naming of it by a 500 for a minute (1.163, `_update_join_states`).
+        """
+        path = f"{CLIENT}/profile/{quote(self.bot)}/displayname"
+        known = await self.unless("M_NOT_FOUND", "GET", path)
+        if known is None or known.get("displayname") != display_name:
+            await self.ask("PUT", path, {"displayname": display_name}, own)
 
     async def unless(self, errcode: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
         """None when it refuses by this errcode: what is asked for is so already."""
@@ -98,9 +110,11 @@ class Synapse:
     async def keep_account(self, user_id: str, display_name: str) -> None:
         if not self.is_settled:
             await self.settle_bot()
-        body = {"displayname": display_name, "deactivated": False}
+        path, body = f"{ADMIN}/v2/users/{quote(user_id)}", {"displayname": display_name, "deactivated": False}
         try:
-            await self.unless("M_USER_IN_USE", "PUT", f"{ADMIN}/v2/users/{quote(user_id)}", body)
+            known = await self.unless("M_NOT_FOUND", "GET", path)
+            if known is None or any(known.get(name) != value for name, value in body.items()):
+                await self.unless("M_USER_IN_USE", "PUT", path, body)
         except Failed as failed:
             if failed.status == 403:  # it was restored to before the bot had its rights
                 self.is_settled = False
