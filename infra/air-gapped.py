@@ -77,7 +77,7 @@ def write_commands(folder: Path) -> None:
     ]
     for image in images():
         archive = re.sub(r"[/:]", "_", image) + ".tar"
-        if not image.startswith("parvis:"):
+        if not image.startswith(("parvis:", "parvis-")):
             lines.append(f"docker pull {image}")
         lines.append(f"docker save -o {archive} {image}")
     lines.append("sha256sum *.tar > SHA256SUMS")

@@ -12,7 +12,7 @@ random() { head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
 hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 # Whole or not at all.
 keep() { cat > "secrets/$1.draft" && mv "secrets/$1.draft" "secrets/$1"; }
-for name in database-password postgres-password blobs-secret grafana-password synapse-password; do
+for name in database-password postgres-password metrics-password blobs-secret grafana-password synapse-password; do
     [ -s "secrets/$name" ] || random | keep "$name"
 done
 # Whom Alertmanager tells: the webhook of a pager, a chat or of tickets. It often holds a token.

@@ -218,6 +218,43 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel("What runs", "count by (version, python) (parvis_build_info)", "{{version}} on {{python}}"),
         ],
     ),
+    "servers": (
+        "PostgreSQL and Kafka",
+        [
+            Panel("PostgreSQL answers", "pg_up", "{{process}}"),
+            Panel(
+                "Share of PostgreSQL's connections in use",
+                "sum by (process) (pg_stat_activity_count) / max by (process) (pg_settings_max_connections)",
+                "{{process}}",
+                "percentunit",
+            ),
+            Panel(
+                "The longest transaction",
+                'max by (datname, state) (pg_stat_activity_max_tx_duration{state=~"active|idle in transaction.*"})',
+                "{{datname}} {{state}}",
+                "s",
+            ),
+            Panel("Transactions a second", 'sum by (datname) (rate(pg_stat_database_xact_commit{datname!=""}[5m]))', "{{datname}}"),
+            Panel(
+                "Share of pages found in memory",
+                "sum by (process) (rate(pg_stat_database_blks_hit[5m]))"
+                " / sum by (process) (rate(pg_stat_database_blks_hit[5m]) + rate(pg_stat_database_blks_read[5m]))",
+                "{{process}}",
+                "percentunit",
+            ),
+            Panel("Deadlocks, the last hour", "sum by (process) (increase(pg_stat_database_deadlocks[1h]))", "{{process}}"),
+            Panel("Size", 'max by (datname) (pg_database_size_bytes{datname!~"template.*"})', "{{datname}}", "bytes"),
+            Panel("WAL files that could not be put aside", "max by (process) (pg_stat_archiver_failed_count)", "{{process}}"),
+            Panel("Partitions without a leader", "max(kafka_offlinepartitionscount)", "partitions"),
+            Panel("Partitions that lack a replica", "kafka_underreplicatedpartitions", "{{process}}"),
+            Panel("Facts a second that Kafka takes", "rate(kafka_messagesin_total[5m])", "{{process}}"),
+            Panel("Bytes a second that Kafka takes", "rate(kafka_bytesin_total[5m])", "{{process}}", "Bps"),
+            Panel("Bytes a second that Kafka gives", "rate(kafka_bytesout_total[5m])", "{{process}}", "Bps"),
+            Panel("99 of 100 requests to Kafka are quicker than", "kafka_request_p99_milliseconds", "{{process}} {{request}}", "ms"),
+            Panel("Share of the time that Kafka's threads wait", "kafka_request_handlers_idle_ratio", "{{process}}", "percentunit"),
+            Panel("Kafka's heap", 'jvm_memory_used_bytes{area="heap",job="kafka"}', "{{process}}", "bytes"),
+        ],
+    ),
 }
 
 

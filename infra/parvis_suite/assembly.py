@@ -16,7 +16,7 @@ import asyncpg
 import sqlalchemy as sa
 from parvis_kit.audit import keeping
 from parvis_kit.db import versions
-from parvis_kit.db.roles import grant_logs, make_roles, revoke_logs
+from parvis_kit.db.roles import grant_logs, make_observer, make_roles, revoke_logs
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import declared
@@ -85,6 +85,8 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
     try:
         if not platform.is_sqlite:
             await make_roles(platform.admin_url, list(BUILDERS), platform.password)
+            if password := platform.metrics_password:
+                await make_observer(platform.admin_url, password)
         for service in services:
             if not await is_current(service):
                 await _upgrade(service, platform, told)

@@ -34,7 +34,13 @@ from recipe import (
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "kafka.lock"
-ROOTS = ("org.apache.kafka:kafka_2.13", "org.apache.logging.log4j:log4j-slf4j-impl", "org.apache.logging.log4j:log4j-core")
+METRICS = HERE.parent / "kafka/metrics.yml"
+AGENT = "jmx_prometheus_javaagent"
+"""Runs inside the broker and says its figures: infra/kafka/metrics.yml names them."""
+ROOTS = (
+    "org.apache.kafka:kafka_2.13", "org.apache.logging.log4j:log4j-slf4j-impl", "org.apache.logging.log4j:log4j-core",
+    f"io.prometheus.jmx:{AGENT}",
+)  # fmt: skip
 """What `kafka.py lock` resolves anew, in the versions that the lock names; everything else in it follows from these."""
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 CLUSTER = "UGFydmlzVGVzdENsdXN0ZQ"
@@ -72,7 +78,8 @@ def main() -> None:
             print(f"installed {libraries}")
             return
         ports = ports_from(asked.port, asked.brokers)
-        with workplace(asked.dir) as place, run(libraries, place, ports, secure=asked.secure) as processes:
+        options = [] if asked.metrics_port is None else [agent(libraries, asked.metrics_port, asked.brokers)]
+        with workplace(asked.dir) as place, run(libraries, place, ports, options=options, secure=asked.secure) as processes:
             ready(
                 **(secrets_in(place) if asked.secure else {}),
                 bootstrap=",".join(f"127.0.0.1:{port}" for port in ports[: asked.brokers]),
@@ -91,6 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", choices=["install", "lock"], help="fetch what is needed, or lock it anew; start nothing")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="three replicate to each other, for tests that kill one")
     parser.add_argument("--secure", action="store_true", help="asks its clients for TLS, a certificate and a password (SCRAM-SHA-512)")
+    parser.add_argument("--metrics-port", type=a_port, help="where Prometheus scrapes one broker; by default nowhere")
     parser.add_argument("--port", type=a_port, help="of the first broker, the others follow; by default free ones")
     parser.add_argument("--dir", type=Path, help="where it lives, and stays; by default a temporary folder")
     return parser.parse_args()
@@ -207,6 +215,14 @@ def archive(libraries: Path) -> None:
 
 
 # running
+
+
+def agent(libraries: Path, port: int, brokers: int) -> str:
+    if brokers > 1:
+        raise CannotStart("--metrics-port is for one broker: each of three would want a port of its own")
+    if not is_free(port):
+        raise CannotStart(f"port {port} is taken by another process; say another one with --metrics-port, or none")
+    return f"-javaagent:{libraries / f'{AGENT}-{version_of(AGENT)}.jar'}=127.0.0.1:{port}:{METRICS}"
 
 
 def ports_from(first: int | None, brokers: int) -> list[int]:

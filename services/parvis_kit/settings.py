@@ -145,6 +145,9 @@ class Platform(Kafka):
     """For `parvis migrate` alone: who may make schemas, roles and grants. By default PARVIS_DATABASE_URL as it is."""
     database_admin_password_file: Path | None = None
     """A file that holds the password of whom PARVIS_DATABASE_ADMIN_URL names."""
+    database_metrics_password_file: Path | None = None
+    """For `parvis migrate` alone: a file that holds the password of the role parvis_metrics, under which a PostgreSQL exporter reads
+    statistics and no table. By default there is no such role."""
     sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     """FULL keeps the very last commits through a power cut too, at one fsync each; NORMAL through a crash of Parvis."""
     trusted_proxies: tuple[str, ...] = ()
@@ -209,6 +212,11 @@ class Platform(Kafka):
         """Of the services' roles. Raises SettingsRefused when its file cannot be read."""
         return password_in(self.database_password_file, "PARVIS_DATABASE_PASSWORD_FILE")
 
+    @property
+    def metrics_password(self) -> str:
+        """Of METRICS_ROLE; empty when there is to be none. Raises SettingsRefused when its file cannot be read."""
+        return password_in(self.database_metrics_password_file, "PARVIS_DATABASE_METRICS_PASSWORD_FILE")
+
     @model_validator(mode="after")
     def _has_an_outbox(self) -> Self:
         if self.is_kafka and self.is_sqlite:
@@ -226,6 +234,9 @@ def password_in(file: Path | None, name: str) -> str:
     if not password or not password.isprintable():
         raise SettingsRefused(f"{name}: {file} holds no password of printable ASCII")
     return password
+
+
+METRICS_ROLE = "parvis_metrics"
 
 
 def role_of(service: str) -> str:

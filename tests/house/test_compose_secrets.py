@@ -46,7 +46,7 @@ def test_they_are_those_that_are_taken_and_every_container_can_read_them(made: d
     known, told = json.loads(made["registration.json"]), yaml.safe_load(made["synapse.yaml"])
     drawn = [made[name] for name in made if name.endswith("-password") or name == "blobs-secret"]
     drawn += [known["as_token"], known["hs_token"], told["macaroon_secret_key"], told["form_secret"]]
-    assert len(drawn) == len(set(drawn)) == 9 and min(map(len, drawn)) >= 32
+    assert len(drawn) == len(set(drawn)) == 10 and min(map(len, drawn)) >= 32
     assert made["blobs-secret"] in made["s3.json"] and told["database"]["args"]["password"] == made["synapse-password"]
 
 

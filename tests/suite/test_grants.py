@@ -1,8 +1,12 @@
 """Who may read what in PostgreSQL when all services of the suite are there: the others' logs, and with Kafka nothing of theirs."""
 
+from pathlib import Path
+from typing import Any
+
 import asyncpg
 import pytest
-from parvis_kit.settings import Platform
+from parvis_kit.db.roles import scram
+from parvis_kit.settings import METRICS_ROLE, Platform
 from parvis_kit.testing.databases import Place
 from parvis_kit.testing.kafka import KafkaServer
 from parvis_suite import assembly
@@ -42,6 +46,16 @@ async def across(platform: Platform) -> set[tuple[str, str, str]]:
     return found
 
 
+async def role_of_figures(platform: Platform, password: str) -> Any:
+    """(What it may do in any service's schema, whether it sees what others are asking), as it finds it signed in with this password."""
+    connection = await asyncpg.connect(platform.postgresql_url_as(METRICS_ROLE), password=password)
+    try:
+        held = await connection.fetch(ACROSS, list(BUILDERS), [METRICS_ROLE])
+        return held, await connection.fetchval("SELECT pg_has_role('pg_monitor', 'USAGE')")
+    finally:
+        await connection.close()
+
+
 async def migrate(platform: Platform) -> None:
     services = build_all(platform)
     try:
@@ -59,3 +73,17 @@ async def test_the_others_read_the_log_of_a_service_and_with_kafka_nothing(place
     on_kafka = Platform(data=place.folder, database_url=SecretStr(place.url_of("")), **kafka.settings().model_dump())
     await migrate(on_kafka)
     assert await across(on_kafka) == set()
+
+
+async def test_the_role_of_figures_sees_how_all_work_and_reads_no_table(place: Place, tmp_path: Path) -> None:
+    """Made once it has a password, and told a new one by the next `parvis migrate`."""
+    file = tmp_path / "metrics-password"
+    for password in ("the first", "the second"):
+        file.write_text(password)
+        platform = Platform(data=place.folder, database_url=SecretStr(place.url_of("")), database_metrics_password_file=file)
+        await migrate(platform)
+        assert await role_of_figures(platform, password) == ([], True)
+        connection = await asyncpg.connect(platform.admin_url)
+        kept = await connection.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", METRICS_ROLE)
+        await connection.close()
+        assert kept == scram(password, salt=kept.split("$")[1].split(":")[1])

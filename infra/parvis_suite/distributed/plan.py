@@ -68,6 +68,11 @@ class Plan:
         return self.folder / "registration.json"
 
     @property
+    def metrics_password(self) -> Path:
+        """Of the role under which PostgreSQL's exporter looks."""
+        return self.folder / "metrics-password"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
@@ -85,6 +90,7 @@ class Plan:
             "PARVIS_TRUSTED_PROXIES": json.dumps([TRUSTED]),
             "PARVIS_DATABASE_URL": f"postgresql://127.0.0.1:{at['postgres']}/postgres",
             "PARVIS_DATABASE_PASSWORD_FILE": str(self.folder / "database-password"),
+            "PARVIS_DATABASE_METRICS_PASSWORD_FILE": str(self.metrics_password),
             "PARVIS_DATABASE_ADMIN_URL": f"postgresql://postgres@127.0.0.1:{at['postgres']}/postgres",
             "PARVIS_FILES_BLOBS_URL": f"http://parvis@127.0.0.1:{at['seaweedfs']}/{BUCKET}",
             "PARVIS_FILES_BLOBS_SECRET_FILE": str(self.folder / "blobs-secret"),
@@ -100,7 +106,7 @@ class Plan:
 
     def servers(self) -> list[Program]:
         """What the services need."""
-        kafka = [self.starter("kafka", "--port", str(self.ports["kafka"]))] if self.kafka else []
+        kafka = [self.observed("kafka")] if self.kafka else []
         return [
             self.starter("postgres", "--port", str(self.ports["postgres"]), "--connections", "300"),
             self.observed("seaweedfs"),
@@ -138,6 +144,12 @@ class Plan:
         made = self.starter("haproxy", *named)
         return Program("proxy", made.command, port=self.port, metrics=[f"127.0.0.1:{metrics}"], is_server=True, fds=[fd])
 
+    def postgres_exporter(self) -> Program:
+        """When there is the role that it takes."""
+        port = self.ports["postgres_exporter"]
+        where = ("--database", f"127.0.0.1:{self.ports['postgres']}/postgres", "--password-file", str(self.metrics_password))
+        return replace(self.starter("postgres_exporter", "--port", str(port), *where), metrics=[f"127.0.0.1:{port}"])
+
     def prometheus(self) -> Program:
         """It reads who there is from a file that the supervisor keeps."""
         port, alerts = self.ports["prometheus"], self.ports["alertmanager"]
@@ -152,14 +164,15 @@ class Plan:
 
 def new_plan(root: Path, folder: Path, port: int, *, kafka: bool = True) -> Plan:
     """Every port chosen, and the secrets made where there are none."""
-    servers = ["postgres", "seaweedfs", "seaweedfs.metrics", "synapse", "synapse.metrics", "kafka", "proxy.metrics"]
-    wanted = [*servers, "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
+    servers = ["postgres", "seaweedfs", "seaweedfs.metrics", "synapse", "synapse.metrics", "kafka", "kafka.metrics", "proxy.metrics"]
+    wanted = [*servers, "postgres_exporter", "prometheus", "alertmanager", *BUILDERS, *WITHOUT_TABLES]
     ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     for name in (*BUILDERS, *WITHOUT_TABLES):
         ports[f"{name}.metrics"] = free_ports(1, WORKERS.get(name, 1), tuple(ports.values()))[0]
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     (folder / "servers").mkdir(exist_ok=True)
-    for name, secret in (("database-password", secrets.token_urlsafe(24)), ("blobs-secret", "parvis-secret")):
+    passwords = {name: secrets.token_urlsafe(24) for name in ("database-password", "metrics-password")}
+    for name, secret in (passwords | {"blobs-secret": "parvis-secret"}).items():
         if not (folder / name).exists():
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(secret)

@@ -59,7 +59,7 @@ class Supervisor:
         (self.plan.folder / "demo.json").unlink(missing_ok=True)
         await self.keep(*self.plan.servers())
         await self.once("migrate", "-m", "parvis_suite", "migrate")
-        await self.keep(*self.plan.services(), self.plan.proxy(front), self.plan.prometheus())
+        await self.keep(*self.plan.services(), self.plan.proxy(front), self.plan.postgres_exporter(), self.plan.prometheus())
         if demo:
             await self.once("demo", "-m", "parvis_suite.distributed", "seed", "--base-url", self.plan.base_url)
         self.is_complete = True

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from parvis_kit.settings import role_of
+from parvis_kit.settings import METRICS_ROLE, role_of
 
 READABLE = ("log", "log_head")
 """What the other services may read: the facts, and where they begin and end."""
@@ -37,6 +37,23 @@ async def make_roles(admin_url: str, services: Sequence[str], password: str = ""
                 await conn.execute(f"CREATE SCHEMA {service} AUTHORIZATION {role}")
             elif owner != role:
                 await conn.execute(f"ALTER SCHEMA {service} OWNER TO {role}")
+    finally:
+        await conn.close()
+
+
+async def make_observer(admin_url: str, password: str) -> None:
+    """
+    The role under which an exporter tells Prometheus how the server stands: it reads statistics (`pg_monitor`), and no table.
+    Raises asyncpg.InsufficientPrivilegeError when the administrator may not give that away.
+    """
+    conn = await asyncpg.connect(admin_url, timeout=5)
+    try:
+        async with conn.transaction():
+            await conn.execute("SELECT pg_advisory_xact_lock(hashtext('parvis roles'))")
+            if not await conn.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", METRICS_ROLE):
+                await conn.execute(f"CREATE ROLE {METRICS_ROLE} LOGIN CONNECTION LIMIT 5")
+            await conn.execute(f"ALTER ROLE {METRICS_ROLE} PASSWORD '{scram(password)}'")
+            await conn.execute(f"GRANT pg_monitor TO {METRICS_ROLE}")
     finally:
         await conn.close()
 
