@@ -7,8 +7,8 @@ RUN := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 # The S3 store of the tests: a script of infra/servers.
 STORE ?= seaweedfs
-# Half of the tests' time is waiting, for servers and for processes that were killed: two at once, a file staying together.
-AT_ONCE ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Half of a test's time is waiting, for servers and for processes that were killed: three at once on two cores, a file staying together.
+AT_ONCE ?= -n 3 --dist loadfile --no-loadscope-reorder
 # A process that may not keep its compiled modules takes three times as long to start, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 

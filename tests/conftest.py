@@ -1,15 +1,14 @@
 """What every test of Parvis may ask for: the kit's fixtures, on the servers that infra/servers starts."""
 
-import random
-import socket
+import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parvis_messaging.homeserver import registration
+from parvis_suite.distributed.plan import free_ports
 
 pytest_plugins = ["parvis_kit.testing.plugin"]
 
@@ -52,13 +51,18 @@ def prometheus_script() -> Path:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The files that need the distributed shape go to one worker, which starts it once: two of them are more than two cores carry."""
+    """
+    The files that need the distributed shape go to one worker, which starts it once: two of them are more than two cores carry.
+    So do the portal's, which ask one suite of each kind.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByShape(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "distributed" if any(name in file for name in ON_THE_SHAPE) else file
+            if any(name in file for name in ON_THE_SHAPE):
+                return "distributed"
+            return "portal" if "tests/portal/" in file else file
 
     return ByShape(config, log) if config.getoption("dist") == "loadfile" else None
 
@@ -95,10 +99,13 @@ def synapse(synapse_script: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         missing("Synapse", str(reason))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker and what it starts have ports of their own: what was killed is started again where it was."""
+    if (said := getattr(config, "workerinput", None)) is not None:
+        number, each = int(said["workerid"].removeprefix("gw")), 12_000 // said["workercount"]
+        os.environ["SERVERS_PORTS"] = f"{20_000 + number * each}-{19_999 + (number + 1) * each}"
+
+
 def free_port() -> int:
-    """Below 32768: one of the ephemeral range may be somebody's outgoing connection by the time it is listened at."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port between 20000 and 31999")
+    """One that nobody's outgoing connection takes while whoever listens there is started again."""
+    return free_ports(1)[0]

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-PORTS = range(20_000, 32_000)
+FIRST_PORT, LAST_PORT = 20_000, 31_999
 """Below 32768: a port of the ephemeral range can be taken by somebody's outgoing connection."""
 STOP_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.05
@@ -46,11 +46,20 @@ def cache() -> Path:
     return place
 
 
+def ports() -> range:
+    """`SERVERS_PORTS`, as 20000-23999, or all. With ports of its own, what was killed finds the one that it had free."""
+    first, _, last = os.environ.get("SERVERS_PORTS", f"{FIRST_PORT}-{LAST_PORT}").partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) < int(last) <= 65_535):
+        raise CannotStart(f"SERVERS_PORTS={first}-{last}: it takes the first and the last, as {FIRST_PORT}-{LAST_PORT}")
+    return range(int(first), int(last) + 1)
+
+
 def free_port() -> int:
-    for port in random.sample(PORTS, 100):
+    among = ports()
+    for port in random.sample(among, min(100, len(among))):
         if is_free(port):
             return port
-    raise CannotStart("no free port between 20000 and 31999")
+    raise CannotStart(f"no free port between {among[0]} and {among[-1]}")
 
 
 def a_port(text: str) -> int:

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from parvis_kit.testing.servers import started
 from parvis_kit.testing.waiting import until
 from pydantic import SecretStr
 
+from ..conftest import free_port
 from .files_server import BROKEN, KEEPS_PLACES, LOSES_BYTES
 
 pytestmark = pytest.mark.soak
@@ -158,12 +158,6 @@ class Fire:
 
 class GivenUp(Exception):
     """The upload has come to its end without a file."""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture(params=["sqlite and a folder", "postgresql and s3"])

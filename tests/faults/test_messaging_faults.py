@@ -5,7 +5,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -35,6 +34,7 @@ from parvis_messaging.store import event
 from parvis_messaging.store.links import link
 from pydantic import SecretStr
 
+from ..conftest import free_port
 from .messaging_server import BROKEN, FINISHES_FIRST, RANDOM_IDS
 
 pytestmark = pytest.mark.soak
@@ -187,13 +187,6 @@ class Fire:
                 pass
             await asyncio.to_thread(self.revive)
             await asyncio.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,5 +1,6 @@
 """The whole suite with its demonstration, a client with cookies, and a real Chromium that reports what it was not allowed to load."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -17,13 +19,15 @@ import aiohttp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from parvis_kit.settings import Platform
-from parvis_kit.testing.databases import DATABASES, PostgresServer
+from parvis_kit.testing.databases import DATABASES, Place, PostgresServer
 from parvis_kit.testing.plugin import missing
 from parvis_kit.testing.servers import ServerMissing, started
-from parvis_kit.workers import hold_port
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pydantic import SecretStr
 from yarl import URL
+
+from ..conftest import free_port
+from ..suite.running import made_once
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS_MAX = 300.0
@@ -68,8 +72,7 @@ class Suite:
 
 @contextmanager
 def running(folder: Path, database_url: str, **environ: str) -> Iterator[Suite]:
-    with hold_port("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join(filter(None, sys.path))
     environ = {
         **os.environ,
@@ -81,6 +84,7 @@ def running(folder: Path, database_url: str, **environ: str) -> Iterator[Suite]:
     }
     if database_url:
         environ["PARVIS_DATABASE_URL"] = database_url
+    (folder / "demo.json").unlink(missing_ok=True)  # of where it was made
     log = folder.with_suffix(".log")
     with log.open("ab") as output:
         process = subprocess.Popen([sys.executable, "-m", "parvis_suite", "up", "--demo"], env=environ, stdout=output, stderr=output)
@@ -101,19 +105,16 @@ def running(folder: Path, database_url: str, **environ: str) -> Iterator[Suite]:
 
 @pytest.fixture(scope="session")
 def suites(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Suite]]:
-    """One of each kind for the whole run."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
+    """One of each kind for the whole run, from a demonstration that was made once for all tests."""
+    with ExitStack() as stack, ThreadPoolExecutor(1) as apart:  # Playwright's loop runs in this thread already
         known: dict[str, Suite] = {}
 
         def suite(kind: str) -> Suite:
             if kind not in known:
-                url = ""
-                if kind != "sqlite":
-                    server: PostgresServer = request.getfixturevalue("postgres")
-                    url = server.create()
-                known[kind] = stack.enter_context(running(tmp_path_factory.mktemp("suite") / "data", url))
+                server: PostgresServer | None = request.getfixturevalue("postgres") if kind != "sqlite" else None
+                place = Place(tmp_path_factory.mktemp("suite"), server, AsyncExitStack(), tmp_path_factory.getbasetemp() / "prepared")
+                apart.submit(asyncio.run, place.prepare("demonstration", made_once)).result()
+                known[kind] = stack.enter_context(running(place.folder / "data", place.url))
             return known[kind]
 
         yield suite

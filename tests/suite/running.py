@@ -18,10 +18,11 @@ import aiohttp
 import sqlalchemy as sa
 from parvis_kit.problems import Unavailable
 from parvis_kit.settings import Platform
-from parvis_kit.workers import hold_port
 from parvis_suite.services import build_all
 from pydantic import SecretStr
 from yarl import URL
+
+from ..conftest import free_port
 
 KILLS = 30 if os.environ.get("SOAK") else 4
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(3))
@@ -99,8 +100,7 @@ async def made_once(folder: Path, url: str) -> None:
 @contextmanager
 def running_suite(folder: Path, url: str) -> Iterator[Running]:
     """On this database, or on SQLite, until the block is left."""
-    with hold_port("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join(filter(None, sys.path))
     environ = {**os.environ, "PARVIS_DATA": str(folder), "PARVIS_PORT": str(port), "PARVIS_METRICS_PORT": "0", "PYTHONPATH": path}
     if url:

@@ -14,11 +14,11 @@ from typing import Any
 from click.testing import CliRunner
 from parvis_kit.settings import Platform
 from parvis_kit.testing.plugin import missing
-from parvis_kit.workers import hold_port
 from parvis_suite.cli import main
 from parvis_suite.distributed.plan import inherited
 from yarl import URL
 
+from ..conftest import free_port
 from .running import PATIENCE_SECONDS_MAX, Running
 
 START_SECONDS_MAX = 600.0
@@ -93,8 +93,7 @@ def children(pid: int) -> list[int]:
 @contextmanager
 def started_shape(folder: Path, *options: str) -> Iterator[Shape]:
     """From its first start until the block is left; `options` of `supervise`."""
-    with hold_port("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     folder.mkdir(exist_ok=True)
     log = folder / "supervisor.log"
     command = [sys.executable, "-m", "parvis_suite.distributed", "supervise", "--data", str(folder), "--port", str(port), *options]

@@ -27,6 +27,7 @@ from parvis_suite.demo_documents import Document
 from parvis_suite.demo_files import Agent, Doors
 from yarl import URL
 
+from ..conftest import free_port
 from .running import Client, NotYet, Running, patiently, ready
 
 SYNC = '<D:sync-collection xmlns:D="DAV:"><D:sync-token>{}</D:sync-token><D:sync-level>1</D:sync-level><D:prop/></D:sync-collection>'
@@ -100,10 +101,7 @@ def instance(open_folder: Path, postgres_script: Path) -> Iterator[Instance]:
 @pytest.fixture
 def running(instance: Instance, kafka: KafkaServer, s3: dict[str, str], tmp_path: Path) -> Iterator[Running]:
     """The suite, with the files in the S3 store."""
-    from parvis_kit.workers import hold_port
-
-    with hold_port("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     secret = tmp_path / "s3-secret"
     secret.write_text(s3["secret"])
     endpoint = s3["endpoint"].removeprefix("http://")

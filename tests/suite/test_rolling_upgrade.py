@@ -19,9 +19,9 @@ import asyncpg
 import pytest
 from parvis_kit.testing.databases import Place
 from parvis_kit.testing.waiting import until
-from parvis_kit.workers import hold_port
 from yarl import URL
 
+from ..conftest import free_port
 from .running import Client, NotYet, patiently
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -98,8 +98,7 @@ class Upgrade:
 
     async def start(self, version: str, name: str) -> Process:
         """Files of both versions share one port; of the others nobody asks anything."""
-        with hold_port("127.0.0.1", 0) as held, hold_port("127.0.0.1", 0) as other:
-            metrics, port = held.getsockname()[1], self.port if name == "files" else other.getsockname()[1]
+        metrics, port = free_port(), self.port if name == "files" else free_port()
         log = self.folder / f"{name}-{version}-{metrics}.log"
         environ = self.environ(version, PARVIS_PORT=port, PARVIS_METRICS_PORT=metrics)
         with log.open("ab") as output:
@@ -133,8 +132,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture
 def upgrade(place: Place, tmp_path: Path, version_n: Path) -> Iterator[Upgrade]:
-    with hold_port("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     with ExitStack() as stack:
         yield Upgrade(place, tmp_path, {"n": version_n, "n+1": CHECKOUT}, stack, port)
 

@@ -14,8 +14,8 @@ from parvis_messaging.homeserver import registration
 
 from parvis_suite.services import BUILDERS, WITHOUT_TABLES
 
-PORTS = range(20_000, 32_000)
-"""As the starters of infra/servers take theirs: below 32768, where no outgoing connection takes a port."""
+PORTS = "20000-31999"
+"""As the starters of infra/servers take theirs, `SERVERS_PORTS` or these: below 32768, where no outgoing connection takes a port."""
 WORKERS = {"files": 2, "calendar": 2}
 """How many processes share a service's port; one where nothing is said."""
 BUCKET = "blobs"
@@ -186,12 +186,14 @@ def free_ports(count: int, row: int = 1, taken: Sequence[int] = ()) -> list[int]
     """The first of `row` free ones that follow each other, `count` times."""
     found: list[int] = []
     used = set(taken)
-    for port in random.sample(PORTS, 2000):  # (several start at once; which ports matters to nobody)
+    first, _, last = os.environ.get("SERVERS_PORTS", PORTS).partition("-")
+    among = range(int(first), int(last) + 1)
+    for port in random.sample(among, min(2000, len(among))):  # (several start at once; which ports matters to nobody)
         wanted = range(port, port + row)
         if len(found) < count and not used & set(wanted) and all(map(is_free, wanted)):
             found.append(port)
             used |= set(wanted)
-    assert len(found) == count, "no free ports between 20000 and 31999"  # noqa: S101
+    assert len(found) == count, f"no free ports between {first} and {last}"  # noqa: S101
     return found
 
 
