@@ -78,8 +78,10 @@ def main() -> None:
             print(f"installed {libraries}")
             return
         ports = ports_from(asked.port, asked.brokers)
-        options = [] if asked.metrics_port is None else [agent(libraries, asked.metrics_port, asked.brokers)]
-        with workplace(asked.dir) as place, run(libraries, place, ports, options=options, secure=asked.secure) as processes:
+        with (
+            workplace(asked.dir) as place,
+            run(libraries, place, ports, options=agent(libraries, place, asked), secure=asked.secure) as processes,
+        ):
             ready(
                 **(secrets_in(place) if asked.secure else {}),
                 bootstrap=",".join(f"127.0.0.1:{port}" for port in ports[: asked.brokers]),
@@ -217,12 +219,18 @@ def archive(libraries: Path) -> None:
 # running
 
 
-def agent(libraries: Path, port: int, brokers: int) -> str:
-    if brokers > 1:
+def agent(libraries: Path, place: Path, asked: argparse.Namespace) -> list[str]:
+    """The option that has the broker say its figures, where a port for them is asked for."""
+    port = asked.metrics_port
+    if port is None:
+        return []
+    if asked.brokers > 1:
         raise CannotStart("--metrics-port is for one broker: each of three would want a port of its own")
     if not is_free(port):
         raise CannotStart(f"port {port} is taken by another process; say another one with --metrics-port, or none")
-    return f"-javaagent:{libraries / f'{AGENT}-{version_of(AGENT)}.jar'}=127.0.0.1:{port}:{METRICS}"
+    # A copy: Kafka runs as nobody, who may not read a checkout in somebody's home.
+    shutil.copyfile(METRICS, place / "metrics.yml")
+    return [f"-javaagent:{libraries / f'{AGENT}-{version_of(AGENT)}.jar'}=127.0.0.1:{port}:{place / 'metrics.yml'}"]
 
 
 def ports_from(first: int | None, brokers: int) -> list[int]:

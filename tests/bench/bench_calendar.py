@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,7 +37,7 @@ from pydantic import SecretStr  # noqa: E402
 ROUNDS, TURNS = 7, 3
 SINGLE, WEEKLY, AT_ONCE = 4_980, 20, 250
 """Events that take place once, spread over four years, and those of every week."""
-BARS = {"put": 3.0, "week": 25.0, "week expanded": 25.0, "sync": 3.0, "multiget 100": 6.0, "free-busy": 5.0, "home": 1.5}
+BARS = {"put": 3.0, "week": 25.0, "week expanded": 25.0, "sync": 3.0, "poll": 2.0, "multiget 100": 6.0, "free-busy": 5.0, "home": 1.5}
 NAMESPACES = 'xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:CS="http://calendarserver.org/ns/"'
 HOME_PROPERTIES = (
     "D:resourcetype", "D:displayname", "D:sync-token", "D:current-user-privilege-set", "D:owner", "CS:getctag",
@@ -209,6 +210,7 @@ def measure(server: CalendarServer) -> Iterator[tuple[str, float]]:
         yield "free-busy", server.cost(lambda: server.report("C:free-busy-query", f"<C:time-range {times}/>"), check=b"FREEBUSY")
         yield "home", server.cost(lambda: home, check=b"getctag")
         token = server.token(token)
+        yield "poll", server.cost(partial(server.sync, token), check=b"sync-token")
         for _ in range(TURNS * 3):
             spent, token = server.sync_after_change(token)
             yield "sync", spent

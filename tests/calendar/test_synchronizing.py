@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from parvis_kit.testing.databases import queries
 
 from .conftest import Desk, event
 
@@ -53,6 +54,15 @@ async def test_a_page_that_is_cut_says_so_and_its_token_goes_on_there(desk: Desk
     assert b"number-of-matches-within-limits" in first.body
     second = await desk.sync(desk.agenda(), first.texts("D:sync-token")[0])
     assert len(second.hrefs) == 3 and not set(first.hrefs) & set(second.hrefs)
+
+
+async def test_a_poll_that_finds_nothing_new_asks_who_it_is_and_where_the_agenda_stands(desk: Desk) -> None:
+    """Nine polls of ten do, of each agent's each device, every few minutes."""
+    await desk.put(f"{desk.agenda()}1.ics", event("u1"))
+    [token] = (await desk.sync(desk.agenda())).texts("D:sync-token")
+    with queries(desk.calendar.database) as sent:
+        poll = await desk.sync(desk.agenda(), token)
+    assert (poll.hrefs, poll.texts("D:sync-token"), len(sent)) == ([], [token], 2)
 
 
 @pytest.mark.parametrize("token", ["data:,1", "urn:parvis:sync:x:1:1", "http://example.org/1"])

@@ -32,7 +32,7 @@ from parvis_kit.clock import utc_now
 from parvis_kit.db import Database
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import PostgresServer
-from parvis_kit.testing.servers import started
+from parvis_kit.testing.servers import end, started
 from parvis_kit.testing.waiting import until
 from pydantic import SecretStr
 
@@ -297,7 +297,7 @@ async def test_with_the_store_killed_under_sixteen_writers_nothing_acknowledged_
                     return len(fire.acknowledged) >= least
 
                 await until(goes_on, "writers go on", seconds=60)
-                os.kill(int(said["pid"]), signal.SIGKILL)
+                await asyncio.to_thread(end, int(said["pid"]))
                 port = said["endpoint"].rpartition(":")[2]
                 said = await asyncio.to_thread(stack.enter_context, started(s3_script, *store, "--port", port))
             assert not fire.is_dead

@@ -10,7 +10,7 @@ import pytest
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, Troupe, log_at
 from parvis_kit.testing.kafka import KafkaServer
-from parvis_kit.testing.servers import started
+from parvis_kit.testing.servers import end, started
 
 USUAL_LEASE_SECONDS = 10.0
 """Longer than three brokers need to find a new leader: a producer that waits for it sends nothing twice."""
@@ -136,7 +136,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
             for _ in range(ROUNDS):
                 writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()
                 log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
-                os.kill(int(said["pid"]), signal.SIGKILL)
+                end(int(said["pid"]))
                 log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
                 said = servers.enter_context(started(kafka_script, *place, "--port", port))
                 log.finish(writer)
@@ -155,7 +155,7 @@ def test_of_three_brokers_one_may_be_killed_and_come_back(postgres_log: str, kaf
                 victim = random.randrange(3)
                 writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()
                 log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
-                os.kill(int(nodes[victim]), signal.SIGKILL)
+                end(int(nodes[victim]))
                 log.finish(writer)
                 assert log.verify() == "", "two of three go on"
                 nodes[victim] = str(log.run(Path(said["dir"]) / f"node-{victim + 1}.sh"))

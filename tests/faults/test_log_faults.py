@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.harness import FACTS_PER_KILL, LEASE_SECONDS, Troupe, log_at
-from parvis_kit.testing.servers import started
+from parvis_kit.testing.servers import end, started
 
 pytestmark = pytest.mark.soak
 ROUNDS = 20 if os.environ.get("SOAK") else 3
@@ -134,7 +134,7 @@ def test_postgresql_ended_at_once_and_started_again_loses_nothing_that_was_ackno
             for _ in range(ROUNDS):
                 writer = log.write(FACTS_PER_KILL, random.randrange(10**6)).start()
                 log.finish(log.write(random.randint(20, 80), random.randrange(10**6)).start())
-                os.kill(int(said["pid"]), signal.SIGQUIT)
+                end(int(said["pid"]), signal.SIGQUIT)
                 said = servers.enter_context(started(postgres_script, *durable, "--port", port))
                 log.finish(writer)
             assert log.verify() == ""

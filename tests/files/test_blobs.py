@@ -1,8 +1,6 @@
 """What a blob store promises, of the folder and of a real S3, to whoever bears a signed URL and to us."""
 
 import asyncio
-import os
-import signal
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -19,7 +17,7 @@ from parvis_files.blobs.disk import crc64nvme
 from parvis_files.blobs.s3 import Place, S3Store
 from parvis_files.blobs.signing import Signer
 from parvis_kit.clock import utc_now
-from parvis_kit.testing.servers import started
+from parvis_kit.testing.servers import end, started
 from parvis_kit.testing.waiting import until
 from yarl import URL
 
@@ -368,7 +366,7 @@ async def test_a_store_that_is_killed_keeps_all_that_it_acknowledged(s3_script: 
                 return len(acknowledged) >= 100
 
             await until(some_are_acknowledged, "a hundred files are acknowledged")
-            os.kill(int(said["pid"]), signal.SIGKILL)
+            await asyncio.to_thread(end, int(said["pid"]))
             await asyncio.wait(writers)
             bucket = store.place.bucket
     assert len(acknowledged) < len(contents), "it was killed in the middle"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ from parvis_kit.events.ports import Gone
 from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
 from parvis_kit.testing.plugin import missing
-from parvis_kit.testing.servers import ServerMissing, started
+from parvis_kit.testing.servers import ServerMissing, alive, started
+
+from ..conftest import free_port
 
 SOURCES = pytest.mark.parametrize("source", ["pypi", "debian"])
 WAIT_SECONDS_MAX = 15.0
@@ -315,6 +318,17 @@ def read(url: str) -> str:
         return str(answer.read().decode())
 
 
+def test_kafka_says_its_figures_from_a_checkout_that_nobody_else_may_read(kafka_script: Path, kafka: KafkaServer, tmp_path: Path) -> None:
+    """As root's home is: the broker runs as nobody."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for folder in ("servers", "kafka"):
+        shutil.copytree(kafka_script.parents[1] / folder, closed / folder)
+    port = free_port()
+    with started(closed / "servers/kafka.py", "--metrics-port", str(port)):
+        assert "\nkafka_offlinepartitionscount 0.0\n" in read(f"http://127.0.0.1:{port}/metrics")
+
+
 @pytest.mark.parametrize(
     "server, arguments, words",
     [
@@ -351,14 +365,6 @@ async def test_synapse_does_not_outlive_a_starter_that_was_killed(synapse_script
     starter.wait()
     starter.stdout.close()
     await until_gone(int(said["pid"]))
-
-
-def alive(pid: int) -> bool:
-    """A zombie, which nobody has waited for, is not alive."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def until_gone(pid: int) -> None:

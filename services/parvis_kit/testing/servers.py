@@ -1,6 +1,8 @@
 """Real servers for tests: started by a script that says `ready name=value …`, stopped when the test is done with them."""
 
+import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +36,23 @@ def started(script: Path, *arguments: str) -> Iterator[dict[str, str]]:
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
+
+
+def end(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Kill a server, and see it gone: until then it holds its port, and whoever starts it again is refused. Raises AssertionError."""
+    os.kill(pid, how)
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while alive(pid):
+        assert time.monotonic() < deadline, f"{pid} is alive {STOP_SECONDS_MAX:.0f} s after {how.name}"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """A zombie, which nobody has waited for, is not alive (proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _ready(process: subprocess.Popen[str], command: Sequence[str]) -> dict[str, str]:
