@@ -149,7 +149,7 @@ def test_every_process_says_figures_of_itself_and_is_listed_for_prometheus(distr
     ours = {"files-1", "files-2", "calendar-1", "calendar-2", "portal-1", "directory-1", "messaging-1", "billing-1"}
     others = {
         "proxy-1": b"haproxy_process", "prometheus-1": b"prometheus_build_info", "synapse-1": b"synapse_build_info",
-        "seaweedfs-1": b"SeaweedFS_build_info",
+        "seaweedfs-1": b"SeaweedFS_build_info", "kafka-1": b"kafka_offlinepartitionscount", "postgres_exporter-1": b"pg_up 1",
     }  # fmt: skip
     assert set(listed) == ours | set(others)
     for process, address in listed.items():
