@@ -31,9 +31,17 @@ async def ready(desk: Desk) -> None:
     desk.start()
 
     async def is_complete() -> bool:
-        return desk.freshness.is_complete()
+        return desk.freshness.is_complete() and await knows_bob(desk)
 
-    await until(is_complete, "the roster has caught up once")
+    await until(is_complete, "the roster has caught up once, with all that there was")
+
+
+async def knows_bob(desk: Desk) -> bool:
+    """And by which key his token is signed: a copy is complete too at the end of a log into which the relay has carried nothing yet."""
+    key, agent = (desk.metadata.tables[f"desk.{name}"] for name in ("roster_signing_key", "roster_agent"))
+    both = sa.select(sa.exists(sa.select(key)) & sa.exists(sa.select(agent).where(agent.c.id == desk.town.ids["bob"])))
+    async with desk.database.read() as conn:
+        return bool((await conn.execute(both)).scalar_one())
 
 
 async def is_refused(desk: Desk, authorization: str) -> bool:
