@@ -78,21 +78,19 @@ class Synapse:
             standing = await self.ask("GET", STANDING)
         async with self._settling:  # every lane comes here after a restart
             if not self.is_settled:
-                own = {"user_id": self.bot}
-                await self.ask("PUT", f"{CLIENT}/devices/{DEVICE}", {"display_name": "Parvis"}, own)
-                await self.name_bot(BOT.capitalize(), own)
+                await self.ask("PUT", f"{CLIENT}/devices/{DEVICE}", {"display_name": "Parvis"}, {"user_id": self.bot})
+                await self.name_bot()
                 self.is_settled = True
         return str(standing["instance"])
 
-    async def name_bot(self, display_name: str, own: Mapping[str, str]) -> None:
+    async def name_bot(self) -> None:
         """
         Only when it is not called so: Synapse keeps a task for each naming, and one that is killed with two of them for one account
         refuses every further naming of it by a 500 for a minute (1.163, `_update_join_states`).
         """
-        path = f"{CLIENT}/profile/{quote(self.bot)}/displayname"
-        known = await self.unless("M_NOT_FOUND", "GET", path)
-        if known is None or known.get("displayname") != display_name:
-            await self.ask("PUT", path, {"displayname": display_name}, own)
+        path, wanted = f"{CLIENT}/profile/{quote(self.bot)}/displayname", {"displayname": BOT.capitalize()}
+        if await self.unless("M_NOT_FOUND", "GET", path) != wanted:
+            await self.ask("PUT", path, wanted, {"user_id": self.bot})
 
     async def unless(self, errcode: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
         """None when it refuses by this errcode: what is asked for is so already."""
