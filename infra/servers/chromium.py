@@ -1,11 +1,9 @@
 """A real Chromium, Debian's, for tests of pages: `python infra/servers/chromium.py` installs it when root may, and says where it is."""
 
-import contextlib
-import os
 import shutil
 import subprocess  # noqa: S404
 
-from recipe import CannotStart, cache, finish, ready, told
+from recipe import CannotStart, from_apt, ready, told
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -23,13 +21,7 @@ def found() -> str | None:
 
 def installed() -> str:
     """By apt, which brings its libraries and one font along."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise CannotStart("no chromium here: apt-get install chromium, as root")
-    log = cache() / "apt.log"
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    with contextlib.suppress(CannotStart):
-        finish(["apt-get", "update", "--quiet"], log)
-    finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core"], log)
+    from_apt("no chromium here", "chromium", "fonts-dejavu-core")
     executable = found()
     if executable is None:
         raise CannotStart("apt-get installed chromium, and there is none")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
+from recipe import CannotStart, a_port, free_port, from_apt, hold, is_free, ready, server, stoppable, told, workplace
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "proxy/haproxy.cfg"
 UPSTREAMS = ("directory", "files", "calendar", "messaging", "billing", "portal", "homeserver", "blobs")
@@ -66,14 +66,7 @@ def from_debian() -> str:
     """HAProxy 2.6 or newer; installed when there is none and we may."""
     os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
     if not shutil.which("haproxy"):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise CannotStart("there is no haproxy: apt-get install haproxy, as root")
-        log = cache() / "apt.log"
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        os.environ["RUNLEVEL"] = "1"  # the package would start a proxy of its own
-        with contextlib.suppress(CannotStart):
-            finish(["apt-get", "update", "--quiet"], log)
-        finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "haproxy"], log)
+        from_apt("there is no haproxy", "haproxy")
     return shutil.which("haproxy") or "haproxy"
 
 

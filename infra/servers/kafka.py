@@ -21,6 +21,7 @@ from recipe import (
     cache,
     finish,
     free_port,
+    from_apt,
     hand_over,
     hold,
     is_free,
@@ -194,13 +195,7 @@ def ready_java(*programs: str) -> None:
     """Java, and these; installed when they are missing and we may."""
     if all(map(shutil.which, ("java", *programs))):
         return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise CannotStart("Kafka runs on Java 17 or newer and Maven fetches it: apt-get install default-jre-headless maven, as root")
-    log = cache() / "apt.log"
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    with contextlib.suppress(CannotStart):
-        finish(["apt-get", "update", "--quiet"], log)
-    finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "default-jre-headless", "maven"], log)
+    from_apt("Kafka runs on Java 17 or newer and Maven fetches it", "default-jre-headless", "maven")
 
 
 def archive(libraries: Path) -> None:

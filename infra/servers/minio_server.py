@@ -8,11 +8,25 @@ import shutil
 import subprocess  # noqa: S404
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, last_lines, ready, server, stoppable, told, workplace
+from recipe import (
+    CannotStart,
+    a_port,
+    answers,
+    cache,
+    finish,
+    free_port,
+    hold,
+    is_free,
+    last_lines,
+    ready,
+    server,
+    stoppable,
+    told,
+    workplace,
+)
 
 LOCK = Path(__file__).resolve().parent / "minio_server.lock"
 START_SECONDS_MAX = 60.0
@@ -80,16 +94,10 @@ def run(minio: Path, place: Path, port: int) -> Iterator[tuple[subprocess.Popen[
     settings = {"ROOT_USER": ACCESS_KEY, "ROOT_PASSWORD": SECRET, "BROWSER": "off", "UPDATE": "off", "CALLHOME_ENABLE": "off"}
     environ = {**os.environ, **{f"MINIO_{name}": value for name, value in settings.items()}, "GOMEMLIMIT": "256MiB"}
     command = [minio, "server", "--quiet", "--address", f"127.0.0.1:{port}", place / "data"]
-    with server(command, log, answers=lambda: answers(port), seconds_max=START_SECONDS_MAX, environ=environ) as process:
+    with server(
+        command, log, answers=lambda: answers(f"http://127.0.0.1:{port}/minio/health/ready"), seconds_max=START_SECONDS_MAX, environ=environ
+    ) as process:
         yield process, log
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/minio/health/ready", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

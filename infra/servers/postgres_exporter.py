@@ -3,17 +3,29 @@
 import argparse
 import contextlib
 import os
-import re
 import shutil
 import subprocess  # noqa: S404
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
+from recipe import (
+    CannotStart,
+    a_port,
+    answers,
+    free_port,
+    from_apt,
+    hold,
+    is_free,
+    ready,
+    server,
+    stoppable,
+    told,
+    version_said,
+    workplace,
+)
 
-PACKAGE = PROGRAM = "prometheus-postgres-exporter"
+PROGRAM = "prometheus-postgres-exporter"
 NOT_ASKED = ("--no-collector.bgwriter",)
 """Debian's version asks this view by columns that PostgreSQL 17 has no more."""
 START_SECONDS_MAX = 30.0
@@ -52,19 +64,8 @@ def arguments() -> argparse.Namespace:
 def from_debian() -> str:
     """Installed when it is not here and we may; its version."""
     if not shutil.which(PROGRAM):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise CannotStart(f"there is no {PROGRAM}: apt-get install {PACKAGE}, as root")
-        log = cache() / "apt.log"
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        os.environ["RUNLEVEL"] = "1"  # the package would start a daemon of its own
-        with contextlib.suppress(CannotStart):
-            finish(["apt-get", "update", "--quiet"], log)
-        finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", PACKAGE], log)
-    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
-    found = re.search(r"version ([\w.+~-]+)", said.stdout + said.stderr)
-    if not found:
-        raise CannotStart(f"`{PROGRAM} --version` names no version")
-    return found[1]
+        from_apt(f"there is no {PROGRAM}", PROGRAM)
+    return version_said(PROGRAM, "--version")
 
 
 @contextlib.contextmanager
@@ -74,16 +75,10 @@ def run(place: Path, port: int, asked: argparse.Namespace) -> Iterator[tuple[sub
     if asked.password_file is not None:
         environ["DATA_SOURCE_PASS_FILE"] = str(asked.password_file)
     command = [PROGRAM, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn", *NOT_ASKED]
-    with server(command, log, answers=lambda: answers(port), seconds_max=START_SECONDS_MAX, environ=environ) as process:
+    with server(
+        command, log, answers=lambda: answers(f"http://127.0.0.1:{port}/"), seconds_max=START_SECONDS_MAX, environ=environ
+    ) as process:
         yield process, log
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ import re
 import shutil
 import subprocess  # noqa: S404
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recipe import (
     CannotStart,
     a_port,
-    cache,
+    answers,
     finish,
     free_port,
+    from_apt,
     hand_over,
     hold,
     is_free,
@@ -26,6 +26,7 @@ from recipe import (
     stoppable,
     told,
     unprivileged,
+    version_said,
     workplace,
 )
 
@@ -78,19 +79,8 @@ def arguments() -> argparse.Namespace:
 def from_debian() -> str:
     """Both packages, installed when they are not here and we may; Prometheus' version."""
     if not all(map(shutil.which, PROGRAMS)):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise CannotStart(f"there is no {' or no '.join(PACKAGES)}: apt-get install {' '.join(PACKAGES)}, as root")
-        log = cache() / "apt.log"
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        os.environ["RUNLEVEL"] = "1"  # the packages would start daemons of their own
-        with contextlib.suppress(CannotStart):
-            finish(["apt-get", "update", "--quiet"], log)
-        finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES], log)
-    said = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)  # noqa: S607
-    found = re.search(r"version ([\w.+~-]+)", said.stdout + said.stderr)
-    if not found:
-        raise CannotStart("`prometheus --version` names no version")
-    return found[1]
+        from_apt(f"there is no {' or no '.join(PACKAGES)}", *PACKAGES)
+    return version_said("prometheus", "--version")
 
 
 @contextlib.contextmanager
@@ -109,8 +99,16 @@ def run(place: Path, port: int, alerts_port: int, asked: argparse.Namespace) -> 
     prometheus += [f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.retention.time={RETENTION}", "--log.level=warn"]
     prometheus += ["--web.enable-lifecycle"]
     with (
-        server(alertmanager, alerts_log, answers=lambda: answers(alerts_port), seconds_max=START_SECONDS_MAX, owner=owner),
-        server(prometheus, log, answers=lambda: answers(port), seconds_max=START_SECONDS_MAX, owner=owner) as process,
+        server(
+            alertmanager,
+            alerts_log,
+            answers=lambda: answers(f"http://127.0.0.1:{alerts_port}/-/ready"),
+            seconds_max=START_SECONDS_MAX,
+            owner=owner,
+        ),
+        server(
+            prometheus, log, answers=lambda: answers(f"http://127.0.0.1:{port}/-/ready"), seconds_max=START_SECONDS_MAX, owner=owner
+        ) as process,
     ):
         yield process, log
 
@@ -141,14 +139,6 @@ def targets_of(named: Sequence[str]) -> list[dict[str, object]]:
             raise CannotStart(f"--target {one}: it takes JOB=HOST:PORT")
         found.append({"targets": [address], "labels": {"job": job, "process": f"{job}-{number}"}})
     return found
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

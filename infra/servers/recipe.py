@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -13,10 +15,11 @@ import subprocess  # noqa: S404
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-FIRST_PORT, LAST_PORT = 20_000, 31_999
+PORTS = "20000-31999"
 """Below 32768: a port of the ephemeral range can be taken by somebody's outgoing connection."""
 STOP_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.05
@@ -48,9 +51,10 @@ def cache() -> Path:
 
 def ports() -> range:
     """`SERVERS_PORTS`, as 20000-23999, or all. With ports of its own, what was killed finds the one that it had free."""
-    first, _, last = os.environ.get("SERVERS_PORTS", f"{FIRST_PORT}-{LAST_PORT}").partition("-")
+    said = os.environ.get("SERVERS_PORTS", PORTS)
+    first, _, last = said.partition("-")
     if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) < int(last) <= 65_535):
-        raise CannotStart(f"SERVERS_PORTS={first}-{last}: it takes the first and the last, as {FIRST_PORT}-{LAST_PORT}")
+        raise CannotStart(f"SERVERS_PORTS={said}: it takes the first and the last, as {PORTS}")
     return range(int(first), int(last) + 1)
 
 
@@ -125,6 +129,40 @@ def finish(command: Sequence[str | Path], log: Path, *, owner: pwd.struct_passwd
         done = subprocess.run(command, stdout=out, stderr=out, preexec_fn=prepare, cwd="/")  # noqa: S603, PLW1509
     if done.returncode:
         raise CannotStart(f"{Path(command[0]).name} failed{f' ({hint})' if hint else ''}\n{last_lines(log)}")
+
+
+def from_apt(missing: str, *packages: str) -> None:
+    """
+    Debian's packages, installed when we may, by one starter at a time. `missing`: what is not here, for whoever has to install it.
+    Raises CannotStart.
+    """
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise CannotStart(f"{missing}: apt-get install {' '.join(packages)}, as root")
+    log = cache() / "apt.log"
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    os.environ["RUNLEVEL"] = "1"  # packages would start daemons of their own
+    with (cache() / "apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        with contextlib.suppress(CannotStart):
+            finish(["apt-get", "update", "--quiet"], log)
+        finish(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages], log)
+
+
+def version_said(program: str, *arguments: str) -> str:
+    """`… version 2.42.0 …`, as programs say it on either output. Raises CannotStart."""
+    said = subprocess.run([program, *arguments], capture_output=True, text=True, check=True)  # noqa: S603
+    found = re.search(r"version ([\w.+~-]+)", said.stdout + said.stderr)
+    if not found:
+        raise CannotStart(f"`{program} {' '.join(arguments)}` names no version")
+    return found[1]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def last_lines(log: Path) -> str:

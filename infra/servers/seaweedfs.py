@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
+from recipe import CannotStart, a_port, answers, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
 
 LOCK = Path(__file__).resolve().parent / "seaweedfs.lock"
 START_SECONDS_MAX = 60.0
@@ -93,17 +93,9 @@ def run(weed: Path, place: Path, port: int, metrics_port: int | None) -> Iterato
     command += [f"-metricsPort={metrics_port}"] if metrics_port else []
     command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"]
     written = f"http://127.0.0.1:{inner['filer']}/parvis-ready"
-    ready_to_write = lambda: answers(port) and writes(written)  # noqa: E731
+    ready_to_write = lambda: answers(f"http://127.0.0.1:{port}/healthz") and writes(written)  # noqa: E731
     with server(command, log, answers=ready_to_write, seconds_max=START_SECONDS_MAX, stop_seconds_max=STOP_SECONDS_MAX) as process:
         yield process, log
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def writes(url: str) -> bool:

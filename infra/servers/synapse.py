@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recipe import CannotStart, a_port, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
+from recipe import CannotStart, a_port, answers, cache, finish, free_port, hold, is_free, ready, server, stoppable, told, workplace
 
 HERE = Path(__file__).resolve().parent
 LOCK, SHARED = HERE / "synapse.lock", HERE.parent / "synapse"
@@ -101,7 +101,7 @@ def run(python: Path, place: Path, port: int, asked: argparse.Namespace) -> Iter
     here.chmod(0o600)
     os.environ["PYTHONPATH"] = str(SHARED)
     command = [python, "-m", "synapse.app.homeserver", "-c", SHARED / "homeserver.yaml", "-c", here]
-    with server(command, log, answers=lambda: answers(port), seconds_max=START_SECONDS_MAX) as process:
+    with server(command, log, answers=lambda: answers(f"http://127.0.0.1:{port}/health"), seconds_max=START_SECONDS_MAX) as process:
         yield process, log
 
 
@@ -143,14 +143,6 @@ def kept_secret(path: Path) -> str:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text()
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

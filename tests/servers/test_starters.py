@@ -343,6 +343,17 @@ def test_what_makes_no_sense_is_refused_with_what_would(postgres_script: Path, s
     assert done.returncode == 1 and words in done.stderr
 
 
+@pytest.mark.parametrize("ports", ["abc", "20000", "24000-20000", "80-90"])
+def test_ports_that_are_none_are_refused_in_a_line(postgres_script: Path, ports: str, tmp_path: Path) -> None:
+    """By a starter, and by what starts them all."""
+    supervise = [sys.executable, "-m", "parvis_suite.distributed", "supervise", "--data", str(tmp_path), "--port", "28080"]
+    environ = {**os.environ, "SERVERS_PORTS": ports, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for command in ([sys.executable, str(postgres_script)], supervise):
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        wanted = f"SERVERS_PORTS={ports}: it takes the first and the last, as 20000-31999"
+        assert done.returncode and done.stderr.strip().endswith(wanted) and "Traceback" not in done.stderr, done.stderr
+
+
 def test_synapse_answers_and_leaves_nothing_behind(synapse_script: Path) -> None:
     try:
         with started(synapse_script, "--server-name", "parvis.test") as said:

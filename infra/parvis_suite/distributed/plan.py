@@ -12,6 +12,7 @@ from pathlib import Path
 
 from parvis_messaging.homeserver import registration
 
+from parvis_suite.plainly import Refusal
 from parvis_suite.services import BUILDERS, WITHOUT_TABLES
 
 PORTS = "20000-31999"
@@ -186,15 +187,24 @@ def free_ports(count: int, row: int = 1, taken: Sequence[int] = ()) -> list[int]
     """The first of `row` free ones that follow each other, `count` times."""
     found: list[int] = []
     used = set(taken)
-    first, _, last = os.environ.get("SERVERS_PORTS", PORTS).partition("-")
-    among = range(int(first), int(last) + 1)
+    among = allowed_ports()
     for port in random.sample(among, min(2000, len(among))):  # (several start at once; which ports matters to nobody)
         wanted = range(port, port + row)
         if len(found) < count and not used & set(wanted) and all(map(is_free, wanted)):
             found.append(port)
             used |= set(wanted)
-    assert len(found) == count, f"no free ports between {first} and {last}"  # noqa: S101
+    if len(found) < count:
+        raise Refusal(f"no free ports between {among[0]} and {among[-1]}: say others, as SERVERS_PORTS={PORTS}")
     return found
+
+
+def allowed_ports() -> range:
+    """Raises Refusal."""
+    said = os.environ.get("SERVERS_PORTS", PORTS)
+    first, _, last = said.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) < int(last) <= 65_535):
+        raise Refusal(f"SERVERS_PORTS={said}: it takes the first and the last, as {PORTS}")
+    return range(int(first), int(last) + 1)
 
 
 def is_free(port: int) -> bool:
