@@ -267,12 +267,15 @@ def config(service: str | None) -> None:
 @click.argument("service", required=False)
 @plainly
 def openapi(service: str | None) -> None:
-    """Print the OpenAPI 3.1 document of a service, or of each."""
+    """Print the OpenAPI 3.1 document of a service, or of each, as they serve it."""
     import json
 
     from parvis_kit.http import openapi as document
 
-    services = chosen((service,) if service else (), platform_of())
+    from parvis_suite.operations import attach
+
+    platform = platform_of()
+    services = attach(chosen((service,) if service else (), platform), platform)
     made = {each.name: document(each.name, each.routes) for each in services}
     click.echo(json.dumps(made[service] if service else made, indent=2, ensure_ascii=False))
 

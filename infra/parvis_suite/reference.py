@@ -79,13 +79,15 @@ def routes(modules: Mapping[str, Sequence[ModuleType]]) -> str:
     """From the OpenAPI documents, which hold all the rest."""
     from parvis_kit.http import Routes, openapi
 
+    from parvis_suite.operations import routes_of
+
     parts = []
     for service, rooms in modules.items():
         tables = list({id(one): one for room in rooms for one in vars(room).values() if isinstance(one, Routes)}.values())
         if not tables:
             continue
         rows = []
-        for path, operations in sorted(openapi(service, tables)["paths"].items()):
+        for path, operations in sorted(openapi(service, [*tables, routes_of(service)])["paths"].items()):
             for method, one in operations.items():
                 scopes = [scope for needed in one.get("security", ()) for held in needed.values() for scope in held]
                 answers = " ".join(sorted(one.get("responses", {})))
