@@ -108,6 +108,19 @@ async def test_an_english_agent_reads_english(town: Town) -> None:
     assert await told(town, "eve") == ["Ada Martin shares “Budget.ods” with you"]
 
 
+async def test_a_team_is_told_in_english_when_all_of_it_reads_english_and_in_french_otherwise(town: Town) -> None:
+    for name in ("eve", "oscar"):
+        await town.add(name, "ecologie", language="en")
+    await town.team("Project", "eve", "oscar")
+    await town.team("Mixte", "eve", "bob")
+    for team in ("Project", "Mixte"):
+        await town.hears(shared(town, "ada", team, kind="team"))
+    await deliver(town)
+    await town.sign_in("eve")
+    english, french = [(await messages(town, "eve", await room_of(town, team, "team")))[-1] for team in ("Project", "Mixte")]
+    assert "shares “Budget.ods”" in english["content"]["body"] and "partage" in french["content"]["body"]
+
+
 @ON_EVERY_HOMESERVER
 async def test_a_team_has_a_room_that_its_members_follow(bridged: Town) -> None:
     await bridged.add("cleo")

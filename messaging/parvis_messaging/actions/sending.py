@@ -228,10 +228,9 @@ class Sender:
         raise Failed(503, "FR_PARVIS_NO_ACCOUNT", f"{notice.agent_id} has no account yet")
 
     async def put_into_words(self, conn: Any, notice: Notice) -> str:
-        """In the agent's language; in a team's room, in French."""
-        languages = await notices.languages_of(conn, [notice.agent_id]) if notice.agent_id is not None else {}
+        """In the language of those who read it."""
         names = (await notices.names_in(conn, [notice]))[notice.id]
-        language = languages.get(notice.agent_id, "fr") if notice.agent_id is not None else "fr"
+        language = await notices.language_of(conn, notice.agent_id, notice.team_id)
         return words_of(notice, language, names, self.bridge.public_url).body
 
 

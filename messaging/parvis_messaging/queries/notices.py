@@ -43,7 +43,7 @@ async def notices_for(
     hidden = [kind for kind, of in PREFERENCE_OF.items() if not chosen[of][1]]
     rows = await notices.told(conn, agent_id, hidden, after, limit + 1, unread=unread)
     shown = rows[:limit]
-    language = (await notices.languages_of(conn, [agent_id])).get(agent_id, "fr")
+    language = await notices.language_of(conn, agent_id)
     names = await notices.names_in(conn, [one for _, _, one in shown])
     found = [Told(number, one, read, words_of(one, language, names[one.id], public_url)) for number, read, one in shown]
     return found, str(found[-1].number) if len(rows) > limit else None

@@ -132,9 +132,12 @@ async def put_preferences(tx: Tx, agent_id: UUID, chosen: Mapping[PreferenceKind
     await tx.execute(put.on_conflict_do_update(index_elements=["agent_id", "kind"], set_=changed), rows)
 
 
-async def languages_of(conn: Connection, agent_ids: Collection[UUID]) -> dict[UUID, str]:
-    rows = await conn.execute(sa.select(_agent.c.id, _agent.c.language).where(_agent.c.id.in_(list(agent_ids))))
-    return {row[0]: row[1] for row in rows}
+async def language_of(conn: Connection, agent_id: UUID | None, team_id: UUID | None = None) -> str:
+    """The agent's own; of a team's members the one that they all read, or else French."""
+    team = sa.select(_team_member.c.agent_id).where(_team_member.c.team_id == team_id)
+    readers = _agent.c.id == agent_id if agent_id is not None else _agent.c.id.in_(team)
+    found = (await conn.execute(sa.select(_agent.c.language).where(readers).distinct().limit(2))).scalars().all()
+    return found[0] if len(found) == 1 else "fr"
 
 
 async def names_in(conn: Connection, found: Collection[Notice]) -> dict[UUID, Names]:
