@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from parvis_kit.testing.servers import started  # noqa: E402
 from parvis_suite.demo import make_tokens, people_of  # noqa: E402
 from parvis_suite.services import build_all  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
+from yarl import URL  # noqa: E402
 
 LEAVERS, P99_SECONDS = 50, 2.0
 READY_SECONDS_MAX, OUT_SECONDS_MAX = 90.0, 30.0
@@ -85,6 +87,7 @@ async def newcomers(base: str, folder: Path, url: str, session: aiohttp.ClientSe
         body = {"name": "Client", "scopes": ["dav:calendars", "matrix"], "expires_at": until}
         made = await ask(session, "POST", f"{base}/api/directory/v1/app-passwords", token, body, "client")
         leaver = {"id": str(person.id), "email": person.email, "token": token, "app_password": made["app_password"]}
+        await store_file(base, session, leaver)
         await is_in(base, session, leaver)
         leavers.append(leaver)
     return operator["token"], leavers
@@ -117,22 +120,42 @@ async def is_in(base: str, session: aiohttp.ClientSession, leaver: dict[str, str
         await asyncio.sleep(0.05)
 
 
-Door = tuple[str, str, dict[str, str]]
+async def store_file(base: str, session: aiohttp.ClientSession, leaver: dict[str, str]) -> None:
+    """So that there is something whose URL they could still be given."""
+    files, token, content = f"{base}/api/files/v1", leaver["token"], b"contenu"
+    leaver["root_id"] = (await ask(session, "GET", f"{files}/spaces/personal", token))["root_id"]
+    upload = await ask(session, "POST", f"{files}/folders/{leaver['root_id']}/uploads", token, declared("Note", content), "note")
+    put = upload["put"]
+    async with session.request(put["method"], URL(put["url"], encoded=True), data=content, headers=put["headers"]) as answer:
+        if answer.status >= 300:
+            raise SystemExit(f"the blob store: {answer.status} {await answer.text()}")
+    leaver["file_id"] = (await ask(session, "POST", f"{files}/uploads/{upload['id']}/complete", token, {}))["file_id"]
+
+
+def declared(name: str, content: bytes) -> dict[str, Any]:
+    return {"name": f"{name}.txt", "size_bytes": len(content), "sha256": sha256(content).hexdigest(), "media_type": "text/plain"}
+
+
+Door = tuple[str, str, dict[str, str], Any]
 
 
 def doors_of(leaver: dict[str, str]) -> list[Door]:
-    """Every way in that they have: method, path, headers."""
+    """Every way in that they have, and every one to a URL: method, path, headers, body."""
     basic = base64.b64encode(f"{leaver['email']}:{leaver['app_password']}".encode()).decode()
     bearer = {"Authorization": f"Bearer {leaver['token']}"}
-    doors: list[Door] = [("GET", door, bearer) for door in TOKEN_DOORS]
-    doors.append(("PROPFIND", f"/dav/principals/{leaver['id']}/", {"Authorization": f"Basic {basic}", "Depth": "0"}))
-    doors.append(("GET", "/_matrix/client/v3/sync?timeout=0", {"Authorization": f"Bearer {leaver['matrix']}"}))
-    return doors
+    announced = declared("Encore", b"encore")
+    return [
+        *(("GET", door, bearer, None) for door in TOKEN_DOORS),
+        ("GET", f"/api/files/v1/files/{leaver['file_id']}/download", bearer, None),
+        ("POST", f"/api/files/v1/folders/{leaver['root_id']}/uploads", {**bearer, "Idempotency-Key": "again"}, announced),
+        ("PROPFIND", f"/dav/principals/{leaver['id']}/", {"Authorization": f"Basic {basic}", "Depth": "0"}, None),
+        ("GET", "/_matrix/client/v3/sync?timeout=0", {"Authorization": f"Bearer {leaver['matrix']}"}, None),
+    ]
 
 
 async def status(base: str, session: aiohttp.ClientSession, door: Door) -> int:
-    method, path, headers = door
-    async with session.request(method, f"{base}{path}", headers=headers) as answer:
+    method, path, headers, body = door
+    async with session.request(method, f"{base}{path}", json=body, headers=headers) as answer:
         await answer.read()
         return answer.status
 
