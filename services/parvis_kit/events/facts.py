@@ -20,7 +20,8 @@ FACT_BYTES_MAX = 256 * 1024
 class Fact(BaseModel):
     """Subclass it in parvis_contracts, one module per publisher. Readers ignore fields that they do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    """Built when first read or said: a service knows sixty kinds by name, and uses a few of them."""
 
     type: ClassVar[str]
     """`service.thing.verb.vN`: the CloudEvents type. The topic is `parvis.service.thing`."""
