@@ -24,6 +24,8 @@ ANSWER_BYTES_MAX = 8 * 2**20
 PROBLEM = "urn:parvis:problem:"
 
 
+ASKED: ContextVar[set[str] | None] = ContextVar("ASKED", default=None)
+"""While a page is made: the services that judged the visitor's token for it."""
 LATE: ContextVar[dict[str, int] | None] = ContextVar("LATE", default=None)
 """While a page is made: the services whose answers say that nothing of what others say has come in, and for how many seconds."""
 LATE_HEADER = "Parvis-Late-Seconds"
@@ -43,6 +45,11 @@ class Refused(Exception):
     def __init__(self, service: str, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
         super().__init__(f"{service}: {status} {code}")
         self.service, self.status, self.code, self.detail, self.errors = service, status, code, detail, errors or []
+
+
+def note_asked(service: str) -> None:
+    if (asked := ASKED.get()) is not None:
+        asked.add(service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,8 @@ class Calling:
             raise Away(service) from None
         if answer.status == 503:
             raise Away(service)
+        if token:
+            note_asked(service)
         if (said_late := answer.headers.get(LATE_HEADER, "")).isdecimal() and (late := LATE.get()) is not None:
             late[service] = int(said_late)
         try:
@@ -147,6 +156,7 @@ class Calling:
             ) as answer:
                 if answer.status >= 400:
                     raise Refused(service, answer.status, "", "")
+                note_asked(service)
                 async for piece in answer.content.iter_chunked(65536):
                     yield piece
         except (aiohttp.ClientError, OSError):

@@ -14,7 +14,7 @@ from aiohttp import web
 from parvis_kit.http import Handler, Limiter, Request
 from parvis_kit.problems import BadRequest, Forbidden, Problem, RequestTimeout, TooLarge
 
-from parvis_portal.calling import LATE, Away, Calling, Refused
+from parvis_portal.calling import ASKED, LATE, Away, Calling, Refused
 from parvis_portal.looks import Looks, Mistake, said
 from parvis_portal.settings import Settings
 from parvis_portal.visitors import Language, SignedOut, Visitor, Visitors, language_of
@@ -70,22 +70,31 @@ def late_services() -> list[tuple[str, int]]:
 PORTAL = web.RequestKey("PORTAL", Portal)
 DONE = frozenset(
     "shared unshared trashed restored purged renamed folder version revoked uploaded confirmed discarded replayed thrown preferences read "
-    "answered created cancelled rebuilt".split()
+    "answered created cancelled rebuilt meetings".split()
 )
 """What pages say after an act, each with words of its own."""
 
 
 def page(door: Door) -> Handler:
-    """A page for whoever is signed in; others sign in first, and come back to it."""
+    """A page for whoever is signed in; others sign in first, and come back to it.
+
+    Each page that shows anything asks a service at least once, which judges the visitor's token: whoever has left, or signed out
+    elsewhere, sees no more of them, although they are remembered here for some minutes.
+    """
 
     @wraps(door)
     async def shown(request: Request) -> web.StreamResponse:
         portal = request[PORTAL]
         visitor: Visitor | None = None
         LATE.set({})
+        judged = set[str]()
+        ASKED.set(judged)
         try:
             visitor = await portal.visitors.of(request)
-            return await door(request, visitor)
+            answer = await door(request, visitor)
+            if not judged and answer.status != 303:  # nobody has looked yet whether who is remembered still has a session
+                await portal.calling.panel("directory", portal.get(visitor, "directory", f"agents/{visitor.id}"))
+            return answer
         except SignedOut:
             return to_sign_in(request)
         except Refused as refused:
@@ -94,7 +103,7 @@ def page(door: Door) -> Handler:
                 return to_sign_in(request)
             return failed(request, visitor, refused.status, words_for(language(request, visitor), refused), refused.detail)
         except Away as away:
-            return failed(request, visitor, 503, said(language(request, visitor), "away", service=away.service))
+            return failed(request, visitor, 503, said_away(language(request, visitor), away))
         except Problem as problem:
             return failed(request, visitor, problem.status, words_of(language(request, visitor), problem.code), problem.detail)
 
@@ -236,6 +245,10 @@ async def lost(request: Request) -> web.StreamResponse:
     with suppress(SignedOut, Refused, Away):
         visitor = await request[PORTAL].visitors.of(request)
     return failed(request, visitor, 404, words_of(language(request, visitor), "not-found"))
+
+
+def said_away(language: Language, away: Away) -> str:
+    return said(language, "away", service=said(language, f"service.{away.service}"))
 
 
 def words_for(language: Language, refused: Refused) -> str:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from parvis_kit.testing.waiting import until
+from yarl import URL
 
 POLICY = {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"}
 
@@ -59,6 +61,23 @@ async def test_a_form_of_another_site_changes_nothing(visit: Any, headers: dict[
     await visitor.post("/files/spaces", {"name": "forged"}, **headers)
     assert visitor.status == 403
     assert "forged" not in await visitor.see("/files")
+
+
+@pytest.mark.parametrize("path", ["/agenda/meet", "/people?email=a", "/cost"])
+async def test_who_signed_out_elsewhere_sees_no_page_more_not_even_one_that_shows_a_form_alone(visit: Any, path: str) -> None:
+    here, elsewhere = await (await visit()).sign_in("agent"), await visit()
+    await here.see(path)
+    assert here.status == 200 and "/sign-in" not in here.url, "the portal remembers who visits"
+    cookies = {one.key: one.value for one in here.session.cookie_jar}
+    elsewhere.session.cookie_jar.update_cookies(cookies, URL(here.suite.base))
+    async with elsewhere.session.post(f"{here.suite.base}/auth/sign-out", headers={"X-CSRF-Token": cookies["parvis_portal"]}) as answer:
+        assert answer.status in (200, 204), "the session ends at directory, and the portal is not told"
+
+    async def is_out() -> bool:
+        async with here.session.get(f"{here.suite.base}{path}", allow_redirects=False) as answer:
+            return answer.status == 303 and answer.headers["Location"].startswith("/sign-in")
+
+    await until(is_out, "the page is shown no more", 20)
 
 
 @pytest.mark.parametrize("token", ["", "x" * 43])

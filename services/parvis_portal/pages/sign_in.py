@@ -8,7 +8,7 @@ from parvis_kit.problems import Problem
 
 from parvis_portal.calling import Away, Refused
 from parvis_portal.looks import Mistake, said
-from parvis_portal.portal import PORTAL, Form, Wrong, act, local, read_form, see
+from parvis_portal.portal import PORTAL, Form, Wrong, act, local, read_form, said_away, see
 from parvis_portal.visitors import LANGUAGES, SignedOut, Visitor, language_of
 
 ROUTES = Routes("portal", "1")
@@ -49,8 +49,8 @@ async def sign_in(request: Request) -> web.StreamResponse:
         said_ = await portal.calling.ask(
             "directory", "POST", "/auth/sign-in", body=body, headers={"X-Forwarded-For": client_address(request)}
         )
-    except Away:
-        return form(request, target, Mistake("", said(language, "away", service="directory")), email, 503)
+    except Away as away:
+        return form(request, target, Mistake("", said_away(language, away)), email, 503)
     except Refused as refused:
         key = {404: "sign-in.elsewhere", 429: "problem.too-many-requests"}.get(refused.status, "sign-in.wrong")
         return form(request, target, Mistake("" if refused.status in (404, 429) else "email", said(language, key)), email, refused.status)
