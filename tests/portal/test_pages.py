@@ -1,25 +1,19 @@
-"""Agendas, devices, cost, onboarding and health, by forms and links; and what a page says when a service is away."""
+"""Agendas, devices, cost, onboarding and health, by forms and links."""
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
 from parvis_contracts.files import FileStored
 from parvis_kit.events.ledger import SqlLedger
 from parvis_kit.events.ports import Parked, Record
 from parvis_kit.events.publish import seal
-from parvis_kit.http import mount
-from parvis_kit.settings import Platform
 from parvis_kit.testing.waiting import until
-from parvis_portal.app import build
-from parvis_portal.settings import Settings
+from parvis_portal.pages.costs import by_service
 from parvis_suite.services import build as build_service
 
 from .test_files import details, own_folder, send
@@ -61,8 +55,35 @@ async def test_the_cost_page_shows_an_agent_their_own_figure(visit: Any) -> None
     async with visitor.session.get(
         f"{visitor.suite.base}/api/billing/v1/me", headers={"Authorization": f"Bearer {visitor.suite.person('agent')['token']}"}
     ) as answer:
-        cents = (await answer.json())["micro_eur"]["suite"] * 12 / 10_000
+        said = await answer.json()
+    cents = said["micro_eur"]["suite"] * 12 / 10_000
     assert f"{cents / 100:.2f}".replace(".", ",") in text
+    [part] = said["parts"]
+    use = part["use"]
+    assert use["files.actions"] and use["files.byte_seconds"], "the demonstration's agents store files"
+    row = {name: text.partition(f'<th scope="row">{name}</th>')[2].partition("</tr>")[0] for name in ("Fichiers", "Agendas", "Portail")}
+    assert f"rangements de fichiers : {use['files.actions']}<" in row["Fichiers"] and "en moyenne sur le mois" in row["Fichiers"]
+    meetings = use.get("calendar.meetings")
+    assert (f"Réunions organisées : {meetings}<" if meetings else "Un compte ouvert") in row["Agendas"]
+    assert "Un compte ouvert" in row["Portail"] and all("€" in one for one in row.values()), "each beside its cost"
+    assert "byte_seconds" not in text
+
+
+def test_a_month_that_was_corrected_shows_what_holds_now_and_use_in_units_that_people_have() -> None:
+    def part(booked: str, ministry: str, micro: int, **use: int) -> dict[str, Any]:
+        step = {"service": "files", "micro_eur": micro, "perimeters": ["suite", "complete"]}
+        return {"booked": booked, "ministry_id": ministry, "provisioned": 1, "use": use, "steps": [step]}
+
+    days = 30 * 86_400
+    parts = [
+        part("2026-11", "a", 100, **{"files.byte_seconds": 1_000_000 * days, "messaging.messages": 3}),
+        part("2026-12", "a", 130, **{"files.byte_seconds": 2_000_000 * days, "messaging.messages": 4, "video.minutes": 1_500}),
+        part("2026-11", "b", 7, **{"files.byte_seconds": 500_000 * days}),
+    ]
+    found = {name: (used, sums) for name, used, sums, _ in by_service({"month": "2026-11", "parts": parts}, "fr")}
+    assert found["files"] == (["2,5\N{NO-BREAK SPACE}Mo conservés, en moyenne sur le mois"], {"suite": 137, "hosting": 0, "complete": 137})
+    assert found["messaging"][0] == ["Messages écrits : 4"] and found["messaging"][1]["suite"] == 0, "what cost nothing is shown too"
+    assert found["video"][0] == ["video.minutes : 1\N{NARROW NO-BREAK SPACE}500"]
 
 
 async def send_roster(visitor: Any, lines: list[str], *, partial: bool) -> None:
@@ -90,23 +111,6 @@ async def test_a_file_that_closes_many_accounts_is_confirmed_by_their_number(vis
     assert visitor.status == 200
 
 
-async def test_who_left_stands_there_with_what_each_service_has_done(visit: Any) -> None:
-    visitor = await visit("administrator")
-    one = uuid4().hex[:8]
-    token = visitor.suite.person("administrator")["token"]
-    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": one}
-    body = {"email": f"part.{one}@interieur.example.org", "given_name": "Pars", "family_name": f"Bientôt-{one}"}
-    agents = f"{visitor.suite.base}/api/directory/v1/agents"
-    async with visitor.session.post(agents, json=body, headers=headers) as answer:
-        made = await answer.json()
-        tag = answer.headers["ETag"]
-    async with visitor.session.patch(f"{agents}/{made['id']}", json={"state": "left"}, headers={**headers, "If-Match": tag}) as answer:
-        assert answer.status == 200
-    text = await visitor.see("/onboarding")
-    row = text.partition(f"Bientôt-{one}")[2].partition("</tr>")[0]
-    assert "tag" in row and row
-
-
 async def test_the_health_page_shows_every_service_and_what_is_parked_is_discarded_with_a_reason(visit: Any) -> None:
     visitor = await visit("operator")
     text = await visitor.see("/health")
@@ -122,52 +126,6 @@ async def test_the_health_page_shows_every_service_and_what_is_parked_is_discard
         url = f"{stranger.suite.base}/api/files/v1/{path}"
         async with stranger.session.request(method, url, json=body if method == "POST" else None, headers=token) as answer:
             assert answer.status == 403, path
-
-
-@pytest.fixture
-async def alone(tmp_path: Any) -> AsyncIterator[TestClient[Any, Any]]:
-    """A portal whose directory answers, and whose other services do not."""
-
-    async def token(request: web.Request) -> web.Response:
-        return web.json_response({"access_token": "h.eyJzdWIiOiAiYSJ9.s", "token_type": "Bearer", "expires_in": 600})
-
-    async def agent(request: web.Request) -> web.Response:
-        person = {"given_name": "Ada", "family_name": "Seule", "email": "ada@example.org", "language": "fr", "roles": []}
-        return web.json_response({"id": str(uuid4()), "ministry_id": str(uuid4()), **person})
-
-    directory = web.Application()
-    directory.router.add_post("/auth/token", token)
-    directory.router.add_get("/api/directory/v1/agents/a", agent)
-    server = TestServer(directory)
-    await server.start_server()
-    gone = f"http://127.0.0.1:{unused_port()}"
-    services = {"directory": str(server.make_url("")).rstrip("/"), **dict.fromkeys(("files", "billing", "calendar", "messaging"), gone)}
-    platform = Platform(data=tmp_path, access_log=False)
-    doors = build(platform, settings=Settings(services=services))
-    app = web.Application()
-    mount(app, doors, platform)
-    for run in doors.before:
-        await run()
-    client = TestClient(TestServer(app), cookies={"parvis_session": "s", "parvis_portal": "c"}, cookie_jar=aiohttp.CookieJar(unsafe=True))
-    client.session.cookie_jar.update_cookies({"parvis_session": "s", "parvis_portal": "c"})
-    await client.start_server()
-    yield client
-    await client.close()
-    for run in doors.after:
-        await run()
-    await server.close()
-
-
-async def test_a_service_that_is_away_is_a_panel_that_says_so(alone: TestClient[Any, Any]) -> None:
-    async with alone.get("/") as answer:
-        text = await answer.text()
-    assert answer.status == 200 and "Bonjour, Ada Seule" in text
-    assert text.count("ne répond pas en ce moment") == 3
-
-
-async def test_a_page_about_a_thing_of_a_service_that_is_away_is_unavailable(alone: TestClient[Any, Any]) -> None:
-    async with alone.get(f"/files/items/{uuid4()}") as answer:
-        assert answer.status == 503 and "ne répond pas" in await answer.text()
 
 
 async def park(suite: Any, key: str) -> None:

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+from calendar import monthrange
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,14 +12,17 @@ from aiohttp import web
 from parvis_kit.http import Request, Routes
 
 from parvis_portal.charts import bars
-from parvis_portal.looks import Mistake, said
+from parvis_portal.looks import Mistake, as_bytes, as_number, said
 from parvis_portal.portal import PORTAL, check_role, page
-from parvis_portal.visitors import Visitor
+from parvis_portal.visitors import Language, Visitor
 
 ROUTES = Routes("portal", "1")
 PERIMETERS = ("suite", "hosting", "complete")
 MONTH = re.compile(r"\d{4}-\d{2}")
 MONTHS_A_YEAR, MICRO_PER_CENT = 12, 10_000
+STORAGE, SECONDS_A_DAY = "files.byte_seconds", 86_400
+METERS = {"files.actions": "used.file-actions", "calendar.meetings": "used.meetings", "messaging.messages": "used.messages"}
+"""Billing's meters of use; what a file of use brings besides is shown by its own name."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would compute."""
 
@@ -29,18 +34,40 @@ async def show_own(request: Request, visitor: Visitor) -> web.StreamResponse:
     query = {"month": month} if month else {}
     cost = await portal.calling.panel("billing", portal.get(visitor, "billing", "me", **query))
     space = await portal.calling.panel("files", portal.get(visitor, "files", "spaces/personal"))
-    services = list(by_service(cost.value)) if cost.value else []
+    services = list(by_service(cost.value, visitor.language)) if cost.value else []
     return portal.show(
         "cost.html", visitor, request, cost=cost, space=space, services=services, perimeters=PERIMETERS, months=MONTHS_A_YEAR
     )
 
 
-def by_service(explanation: Any) -> Iterator[tuple[str, dict[str, int], list[Any]]]:
-    """Service, micro-euros of the month in each perimeter, and the steps that lead to them."""
-    steps = [step for part in explanation["parts"] for step in part["steps"]]
-    for service in sorted({step["service"] for step in steps}):
+def by_service(explanation: Any, language: Language) -> Iterator[tuple[str, list[str], dict[str, int], list[Any]]]:
+    """Service, what was used of it in words, micro-euros of the month in each perimeter, and the steps that lead to them.
+
+    Of what was booked of the month in a ministry the last counts: a correction is computed whole, and books the difference.
+    """
+    parts = list({part["ministry_id"]: part for part in sorted(explanation["parts"], key=lambda part: str(part["booked"]))}.values())
+    steps = [step for part in parts for step in part["steps"]]
+    used = Counter[str]()
+    for part in parts:
+        used.update(part["use"])
+    seats = max((part["provisioned"] for part in parts), default=0)
+    for service in sorted({step["service"] for step in steps} | {meter.partition(".")[0] for meter, much in used.items() if much}):
         mine = [step for step in steps if step["service"] == service]
-        yield service, {name: sum(one["micro_eur"] for one in mine if name in one["perimeters"]) for name in PERIMETERS}, mine
+        words = [
+            in_words(meter, much, explanation["month"], language) for meter, much in sorted(used.items()) if meter.startswith(f"{service}.")
+        ]
+        sums = {name: sum(one["micro_eur"] for one in mine if name in one["perimeters"]) for name in PERIMETERS}
+        yield service, words or [said(language, "used.seat" if seats else "used.nothing")], sums, mine
+
+
+def in_words(meter: str, much: int, month: str, language: Language) -> str:
+    """A meter as people speak of it: bytes for as long as they lay there become what lay there on average."""
+    if meter == STORAGE:
+        seconds = monthrange(int(month[:4]), int(month[5:7]))[1] * SECONDS_A_DAY
+        return said(language, "used.stored", size=as_bytes(language, round(much / seconds)))
+    key = METERS.get(meter)
+    number = as_number(language, much)
+    return said(language, key, number=number) if key else f"{meter} : {number}"
 
 
 def month_in(request: Request, name: str) -> str:
