@@ -234,3 +234,19 @@ async def test_who_does_not_manage_the_space_is_told_whom_to_ask_and_offered_not
     assert other.status == 409 and "gère tout l’espace" in other.text and "with_restricted" not in other.text
     await other.post(f"{folder}/trash", {"with_restricted": "1"})
     assert other.status == 409 and "Entre nous" in await colleague.see(closed)
+
+
+async def test_a_name_that_is_taken_is_told_with_the_name_that_was_given(visit: Any) -> None:
+    visitor = await visit("agent")
+    folder, one, kept = await own_folder(visitor), uuid4().hex, '<p class="note" role="status">'
+    await send(visitor, folder, f"compte rendu {one}.odt", b"first")
+    assert kept not in visitor.text
+    await send(visitor, folder, f"compte rendu {one}.odt", b"second")
+    assert visitor.status == 200
+    assert f"{kept}Ce nom était déjà pris : le fichier est enregistré sous « compte rendu {one} (2).odt »." in visitor.text
+    await send(visitor, folder, f"re\u0301union {one}.odt", b"third")
+    assert kept not in visitor.text, "an accent that a Mac writes in two is the same name"
+    await visitor.see(f"{folder}?done=uploaded&kept={uuid4()}")
+    assert visitor.status == 200 and kept not in visitor.text, "of what one may not see, nothing is said"
+    await visitor.see(f"{folder}?kept=../spaces/personal")
+    assert visitor.status == 404

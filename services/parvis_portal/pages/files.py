@@ -8,14 +8,14 @@ from parvis_kit.http import Request, Routes
 from parvis_kit.problems import NotFound
 
 from parvis_portal.calling import Panel, Refused
-from parvis_portal.pages.common import id_in
+from parvis_portal.pages.common import id_in, id_of
 from parvis_portal.portal import PORTAL, Form, Portal, act, once, page, see
 from parvis_portal.visitors import NAMES_MAX, Visitor
 
 ROUTES = Routes("portal", "1")
 SHOWN = 50
 """Lines of a page of a list."""
-FOUND_MAX = 50
+FOUND_MAX, KEPT_SHOWN = 50, 20
 
 
 @ROUTES.raw("GET", "/files")
@@ -75,10 +75,11 @@ async def folder(request: Request, visitor: Visitor, status: int = 200, **more: 
     portal, folder_id = request[PORTAL], id_in(request, "folder_id")
     after = request.query.get("after", "")
     paging: dict[str, str | int] = {"limit": SHOWN, **({"after": after} if after else {})}
-    item, items, uploads = await asyncio.gather(
+    item, items, uploads, *renamed = await asyncio.gather(
         portal.get(visitor, "files", f"items/{folder_id}"),
         portal.calling.panel("files", portal.get(visitor, "files", f"folders/{folder_id}/items", **paging)),
         portal.calling.panel("files", portal.get(visitor, "files", "uploads", limit=20)),
+        *(portal.calling.panel("files", portal.get(visitor, "files", f"items/{one}")) for one in kept_in(request)),
     )
     if item["kind"] != "folder":
         return see(f"/files/items/{item['id']}")
@@ -88,8 +89,13 @@ async def folder(request: Request, visitor: Visitor, status: int = 200, **more: 
         raise NotFound("This folder is in the trash.")
     return portal.show(
         "folder.html", visitor, request, item=item, is_root=is_root(item, space), items=items, space=space, waiting=waiting, after=after,
-        status=status, plain_max=portal.settings.plain_upload_bytes_max, **more,
+        status=status, plain_max=portal.settings.plain_upload_bytes_max, kept=[one.value for one in renamed if one.value], **more,
     )  # fmt: skip
+
+
+def kept_in(request: Request) -> list[str]:
+    """The files whose names were taken when they were sent just now. Raises NotFound."""
+    return [id_of(one) for one in dict.fromkeys(request.query.getall("kept", []))][:KEPT_SHOWN]
 
 
 def is_root(item: Any, space: Panel[Any]) -> bool:

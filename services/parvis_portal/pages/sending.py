@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
+from unicodedata import normalize
 
 import aiohttp
 import anycrc
@@ -53,8 +54,17 @@ class Taken:
 async def send_into_folder(request: Request, visitor: Visitor) -> web.StreamResponse:
     folder_id = id_in(request, "folder_id")
     async with taken(request, visitor) as one:
-        await store(request[PORTAL], visitor, f"folders/{folder_id}/uploads", one, name=one.name)
-    return see(f"/files/folders/{folder_id}?done=uploaded")
+        done = await store(request[PORTAL], visitor, f"folders/{folder_id}/uploads", one, name=one.name)
+        kept = await renamed(request[PORTAL], visitor, done, one.name)
+    return see(f"/files/folders/{folder_id}?done=uploaded{kept}")
+
+
+async def renamed(portal: Portal, visitor: Visitor, done: Any, sent: str) -> str:
+    """What the next page needs to say under which name a file is kept whose own was taken."""
+    file_id = done["file_id"]
+    item = await portal.calling.panel("files", portal.get(visitor, "files", f"items/{file_id}")) if file_id else None
+    name = item.value["name"] if item and item.value else sent
+    return f"&kept={file_id}" if normalize("NFC", name) != normalize("NFC", sent) else ""
 
 
 @ROUTES.raw("POST", "/files/items/{item_id}/upload")
@@ -126,7 +136,7 @@ async def next_piece(part: BodyPartReader) -> bytes:
         return await part.read_chunk(PIECE_BYTES)
 
 
-async def store(portal: Portal, visitor: Visitor, where: str, one: Taken, **more: str) -> None:
+async def store(portal: Portal, visitor: Visitor, where: str, one: Taken, **more: str) -> Any:
     """Declared, sent to where the answer says, completed: the same complete transaction as any other upload. Raises Refused, Away.
 
     What goes in parts is checked part by part as it arrives; declared with a digest of the whole, it would be read once more before it is
@@ -142,7 +152,7 @@ async def store(portal: Portal, visitor: Visitor, where: str, one: Taken, **more
             await put(portal, upload["put"], one.file, 0, one.size_bytes)
         else:
             await put_parts(portal, visitor, way, upload, one)
-        await portal.ask(visitor, "files", "POST", f"{way}/complete", body={})
+        return await portal.ask(visitor, "files", "POST", f"{way}/complete", body={})
     except BaseException:
         await asyncio.shield(portal.calling.panel("files", portal.ask(visitor, "files", "DELETE", way)))
         raise

@@ -28,13 +28,12 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
-/** Escape closes what is open: a menu, a list of suggestions. */
+/** Escape closes what is open around the focus, which goes back to what opened it. */
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details[open].menu")) {
-    open.removeAttribute("open");
-    /** @type {HTMLElement | null} */ (open.querySelector("summary"))?.focus();
-  }
+  const open = event.key === "Escape" && !event.defaultPrevented ? document.activeElement?.closest("details[open]") : null;
+  if (!open) return;
+  open.removeAttribute("open");
+  /** @type {HTMLElement | null} */ (open.querySelector("summary"))?.focus();
 });
 
 /** A form that changes what is shown when one of its choices changes. */

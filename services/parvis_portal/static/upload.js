@@ -10,10 +10,11 @@ const SINGLE_BYTES_MAX = 16 * 2 ** 20;
 const AT_ONCE = 3;
 const TRIES = 8;
 const PAUSE_MAX_MS = 20_000;
+const KEPT_SHOWN = 20; // as the page of a folder has it
 const API = "/api/files/v1";
 
 /** @typedef {{method: string, url: string, headers: Record<string, string>}} Address */
-/** @typedef {{id: string, state: string, part_bytes: number | null, parts: number | null, size_bytes: number, name: string, put: Address | null}} Upload */
+/** @typedef {{id: string, state: string, file_id: string | null, part_bytes: number | null, parts: number | null, size_bytes: number, name: string, put: Address | null}} Upload */
 
 /** The store or the line failed: it may be tried again. */
 class Broken extends Error {}
@@ -179,6 +180,16 @@ class Sending {
     this.show();
   }
 
+  /**
+   * The file, where its name was taken and another was given to it.
+   * @param {Upload} done @returns {Promise<{id: string, name: string} | null>}
+   */
+  async renamed(done) {
+    if (!done.file_id || !this.where.includes("/folders/")) return null;
+    const item = await ask("GET", `${API}/items/${done.file_id}`).catch(() => null); // it is stored all the same
+    return item && item.name.normalize() !== this.file.name.normalize() ? item : null;
+  }
+
   async abort() {
     this.stopping.abort(new DOMException("stopped", "AbortError"));
     localStorage.removeItem(this.memory);
@@ -207,6 +218,8 @@ function enhance(form) {
   const model = /** @type {HTMLTemplateElement} */ (form.querySelector("template"));
   const where = form.dataset.where ?? "";
   let running = 0, failures = 0;
+  /** @type {string[]} */
+  const kept = [];
   if (form.dataset.many) input.multiple = true;
   for (const note of form.querySelectorAll(".without")) note.remove();
 
@@ -223,7 +236,10 @@ function enhance(form) {
     try {
       sending.show();
       const done = await sending.run();
-      sending.say((done.state === "committed" ? form.dataset.done : form.dataset.checking) ?? "");
+      const other = await sending.renamed(done);
+      if (other) kept.push(other.id);
+      const words = done.state === "committed" ? form.dataset.done : form.dataset.checking;
+      sending.say(other ? (form.dataset.keptAs ?? "").replace("…", () => other.name) : words ?? "");
       line.classList.add("well");
     } catch (error) {
       failures += 1;
@@ -233,7 +249,7 @@ function enhance(form) {
     } finally {
       stop.remove();
       running -= 1;
-      if (!running && !failures) location.assign(`${location.pathname}?done=uploaded`);
+      if (!running && !failures) location.assign(`${location.pathname}?done=uploaded${kept.slice(0, KEPT_SHOWN).map((id) => `&kept=${id}`).join("")}`);
     }
   };
 

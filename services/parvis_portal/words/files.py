@@ -45,6 +45,10 @@ WORDS = {
     "upload.waiting": ("La connexion est coupée : nouvel essai dans un instant…", "The line is broken: trying again in a moment…"),
     "upload.stop": ("Arrêter", "Stop"),
     "upload.done": ("Enregistré", "Stored"),
+    "upload.kept-as": (
+        "Ce nom était déjà pris : le fichier est enregistré sous « {name} ».",
+        "This name was taken: the file is stored as “{name}”.",
+    ),
     "upload.checking": ("Envoyé, en cours de vérification", "Sent, being checked"),
     "upload.stopped": ("Arrêté", "Stopped"),
     "upload.unreadable": ("Ce fichier a changé ou ne peut plus être lu.", "This file has changed, or cannot be read any more."),
