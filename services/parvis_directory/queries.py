@@ -11,7 +11,7 @@ from parvis_kit.text import words_of
 
 from parvis_directory import rules, store
 from parvis_directory.rules import Asker, Directorate, KeptAppPassword, Ministry, Person, Team
-from parvis_directory.rules.departures import DepartureSeen, Leaver, missing
+from parvis_directory.rules.departures import DepartureSeen, Leaver, Leavers, Place, missing, read_place
 from parvis_directory.rules.domains import Domain
 from parvis_directory.rules.moves import PlannedMove, Transfer
 from parvis_directory.rules.onboarding import Onboarding, Step
@@ -135,18 +135,22 @@ async def departure_for(conn: Connection, asker: Asker, agent_id: UUID, services
     return DepartureSeen(agent_id, found.left_at, found.settled_at, steps, [] if found.settled_at else missing(steps, services))
 
 
-async def departures_for(conn: Connection, asker: Asker, ministry_id: UUID, limit: int, services: Collection[str]) -> list[Leaver]:
-    """The newest first. Raises NotFound, Forbidden."""
+async def departures_for(
+    conn: Connection, asker: Asker, ministry_id: UUID, after: str | None, limit: int, services: Collection[str]
+) -> Leavers:
+    """Those that are open, then those that are over. Raises NotFound, Forbidden, Invalid for a cursor of another making."""
     await ministry_for(conn, asker, ministry_id)
     rules.check_may_change(asker, ministry_id)
-    found = await departures.departures_of(conn, ministry_id, limit)
+    found = await departures.departures_of(conn, ministry_id, read_place(after) if after else None, limit)
     steps = await departures.steps_of_all(conn, [one.agent_id for *_, one in found])
     leavers = []
     for given, family, email, one in found:
         done = steps.get(one.agent_id, [])
         lacks = [] if one.settled_at else missing(done, services)
         leavers.append(Leaver(given, family, email, DepartureSeen(one.agent_id, one.left_at, one.settled_at, done, lacks)))
-    return leavers
+    last = found[-1][-1] if len(found) == limit else None
+    place = Place(last.settled_at is not None, last.left_at, last.agent_id) if last else None
+    return Leavers(leavers, str(place) if place else None, await departures.count_open(conn, ministry_id))
 
 
 async def departures_to_settle(conn: Connection, services: Collection[str]) -> list[UUID]:

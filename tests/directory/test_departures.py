@@ -157,7 +157,7 @@ async def test_who_acknowledges_three_times_and_late_is_counted_once(town: Town,
 
     await until(heard_the_last, "all that was said is heard")
     seen = (await departure(town, "bob"))[1]
-    assert seen["settled_at"] == settled_at and [step["what"] for step in seen["done"]] == [[], ["3 books back"]]
+    assert seen["settled_at"] == settled_at and [step["what"] for step in seen["done"]] == [[], ["3 books back", "a fourth book"]]
     assert (await said(town)).count("directory.leaver.settled.v1") == 1
 
 
@@ -221,6 +221,38 @@ async def test_administrators_see_a_departure_and_call_it_off(town: Town, by: st
 async def test_who_has_not_left_has_no_departure(town: Town) -> None:
     assert (await departure(town, "bob"))[0] == 404
     assert await come_back(town, "bob") == 409
+
+
+async def test_leavers_are_seen_by_pages_the_open_ones_first_whoever_is_settled_meanwhile(town: Town, services: Services) -> None:
+    names = [f"leaver{number}" for number in range(7)]
+    for name in names:
+        await town.add(name, "interieur")
+    for number, name in enumerate(names):
+        town.clock.advance(60 if number % 3 else 0)  # some in the same moment
+        left_at = await leave(town, name)
+        if number < 3:
+            for service in KINDS:
+                await services.acknowledge(service, name, left_at)
+            await ticked(town, name, "lamp", "shelf")
+    way = f"/api/directory/v1/ministries/{town.ministries['interieur']}/leavers"
+    seen, counts, after = [], [], ""
+    while after is not None:
+        status, page, _ = await town.call("GET", f"{way}?limit=2{f'&after={after}' if after else ''}", by="ada")
+        assert status == 200 and len(page["items"]) <= 2
+        if after == "":  # the last of the first page is settled before the second is asked for
+            settled = page["items"][-1]["departure"]
+            name = next(name for name in names if str(town.ids[name]) == settled["agent_id"])
+            for service in KINDS:
+                await services.acknowledge(service, name, datetime.fromisoformat(settled["left_at"]))
+            await ticked(town, name, "lamp", "shelf")
+        seen += [(one["departure"]["agent_id"], one["departure"]["settled_at"] is not None) for one in page["items"]]
+        counts.append(page["open"])
+        after = page["next"]
+    assert {agent for agent, _ in seen} == {str(town.ids[name]) for name in names}, "nobody is left out"
+    assert [over for _, over in seen] == sorted(over for _, over in seen) and (counts[0], counts[-1]) == (4, 3)
+    for wrong in ("x", "0", "2" + "0" * 53, f"0{'9' * 53}"):
+        assert (await town.call("GET", f"{way}?after={wrong}", by="ada"))[0] == 422
+    assert (await town.call("GET", way, by="eve"))[0] == 404
 
 
 async def test_a_guest_whose_time_is_over_leaves_and_does_not_come_back(town: Town) -> None:

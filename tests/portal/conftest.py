@@ -36,8 +36,8 @@ ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 ).split()
 AXE = Axe()
-DEMO_ROLES = {"administrator": 0, "finance": 3, "operator": 4, "agent": 6, "colleague": 9, "english": 29}
-"""Of the demonstration's people, by their place in its list: agent and colleague are of one ministry, without a role."""
+DEMO_ROLES = {"administrator": 0, "finance": 3, "operator": 4, "agent": 6, "colleague": 9, "english": 29, "leaver": 15, "other leaver": 21}
+"""Of the demonstration's people, by their place in its list: agent, colleague and leavers are of the administrator's ministry."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pydantic import Field
 from parvis_directory import actions, queries
 from parvis_directory.api.common import asker_of, tagged
 from parvis_directory.rules import Person
-from parvis_directory.rules.departures import DepartureSeen, Leaver
+from parvis_directory.rules.departures import DepartureSeen, Leaver, Leavers
 
 ROUTES = Routes("directory", "1")
 LEAVERS_MAX = 100
@@ -24,11 +24,22 @@ class ListDepartures(Query):
     limit: Annotated[int, Field(ge=1, le=LEAVERS_MAX)] = 20
 
 
+class ListLeavers(ListDepartures):
+    after: Annotated[str | None, Field(max_length=60, pattern=r"^[0-9A-Za-z]+$", description="`next` of the page before.")] = None
+
+
 @ROUTES.get("/api/directory/v1/ministries/{ministry_id}/departures", scope="directory:read", problems=(NotFound,))
 async def list_departures(request: Request, ministry_id: UUID, query: ListDepartures) -> list[Leaver]:
-    """Who has left, the newest first, and which services have done their part; for administrators of the ministry."""
+    """The first page of the ministry's leavers, without the way to the next; for administrators of the ministry."""
     async with request[DB].read() as conn:
-        return await queries.departures_for(conn, asker_of(request), ministry_id, query.limit, request[SETTLING])
+        return (await queries.departures_for(conn, asker_of(request), ministry_id, None, query.limit, request[SETTLING])).items
+
+
+@ROUTES.get("/api/directory/v1/ministries/{ministry_id}/leavers", scope="directory:read", problems=(NotFound,))
+async def list_leavers(request: Request, ministry_id: UUID, query: ListLeavers) -> Leavers:
+    """Who has left, those first whom a service still has to settle, and what each has done; for administrators of the ministry."""
+    async with request[DB].read() as conn:
+        return await queries.departures_for(conn, asker_of(request), ministry_id, query.after, query.limit, request[SETTLING])
 
 
 @ROUTES.get("/api/directory/v1/agents/{agent_id}/departure", scope="directory:read", problems=(NotFound,))

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
-from parvis_kit.problems import Conflict
+from parvis_kit.problems import Conflict, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,18 @@ class DepartureSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the next page of departures begins: after this one, as it stood on the page before."""
+
+    is_over: bool
+    left_at: datetime
+    agent_id: UUID
+
+    def __str__(self) -> str:
+        return f"{int(self.is_over)}{self.left_at.astimezone(UTC):%Y%m%dT%H%M%S%f}{self.agent_id.hex}"
+
+
+@dataclass(frozen=True, slots=True)
 class Leaver:
     """Whose departure it is, and how far."""
 
@@ -46,6 +58,26 @@ class Leaver:
     family_name: str
     email: str
     departure: DepartureSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Leavers:
+    """A page of those who have left: whose departure is open, then whose is over, of each the newest first."""
+
+    items: list[Leaver]
+    next: str | None
+    """The cursor of the page after it, null on the last."""
+    open: int
+    """How many departures of the ministry are not over, on whichever page."""
+
+
+def read_place(text: str) -> Place:
+    """Raises Invalid."""
+    try:
+        left_at = datetime.strptime(text[1:22], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+        return Place({"0": False, "1": True}[text[:1]], left_at, UUID(text[22:]))
+    except (KeyError, ValueError):
+        raise Invalid("`after` is the `next` of the page before, as it came.") from None
 
 
 def missing(steps: Sequence[Step], services: Collection[str]) -> list[str]:

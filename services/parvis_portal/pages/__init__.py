@@ -1,7 +1,23 @@
 """The pages, by what they are about."""
 
-from parvis_portal.pages import agenda, costs, devices, files, health, home, items, meetings, notices, onboarding, sending, sign_in, static
+from parvis_portal.pages import (
+    agenda,
+    costs,
+    devices,
+    files,
+    health,
+    home,
+    items,
+    leavers,
+    meetings,
+    notices,
+    onboarding,
+    sending,
+    sign_in,
+    static,
+)
 
 ROUTES = tuple(
-    one.ROUTES for one in (static, sign_in, home, files, items, sending, agenda, meetings, notices, devices, costs, onboarding, health)
+    one.ROUTES
+    for one in (static, sign_in, home, files, items, sending, agenda, meetings, notices, devices, costs, onboarding, leavers, health)
 )

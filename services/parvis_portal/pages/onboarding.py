@@ -18,6 +18,12 @@ ROUTES = Routes("portal", "1")
 FILE_BYTES_MAX = 16 * 2**20
 """As directory has it."""
 LINES_SHOWN, JOBS_SHOWN, LEAVERS_SHOWN = 50, 10, 20
+MEETINGS = {
+    "meetings kept": "did.meetings-kept",
+    "meetings handed over": "did.meetings-handed-over",
+    "meetings cancelled": "did.meetings-cancelled",
+}
+"""As calendar says it."""
 VERDICTS = ("create", "adopt", "update", "unchanged", "deactivate", "later", "repeated", "reject")
 
 
@@ -40,15 +46,26 @@ async def show_jobs(request: Request, visitor: Visitor) -> web.StreamResponse:
 async def jobs(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
     portal = request[PORTAL]
     ministry, ministries = await ministry_of(request, visitor)
-    way = f"ministries/{ministry}"
+    way, after_job, after_leaver = f"ministries/{ministry}", request.query.get("after", ""), request.query.get("left", "")
+    paging: dict[str, str | int] = {"limit": JOBS_SHOWN, **({"after": after_job} if after_job else {})}
+    turning: dict[str, str | int] = {"limit": LEAVERS_SHOWN, **({"after": after_leaver} if after_leaver else {})}
     found, leavers = await asyncio.gather(
-        portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/onboardings", limit=JOBS_SHOWN)),
-        portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/departures", limit=LEAVERS_SHOWN)),
+        portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/onboardings", **paging)),
+        portal.calling.panel("directory", portal.get(visitor, "directory", f"{way}/leavers", **turning)),
     )
     return portal.show(
         "onboarding.html", visitor, request, jobs=found, leavers=leavers, ministry=ministry, ministries=ministries, status=status,
-        **{"detail": "", **more},
+        after_job=after_job, after_leaver=after_leaver, whose=f"ministry={ministry}&" if ministries else "", meetings_done=meetings_done,
+        may_choose="ministry_administrator" in visitor.roles and ministry == visitor.ministry_id, **{"detail": "", **more},
     )  # fmt: skip
+
+
+def meetings_done(language: Language, departure: Any) -> str:
+    """What calendar has done last with the meetings of one who left; what waits in it to be done is on their own page."""
+    step = next((one for one in departure["done"] if one["service"] == "calendar"), None)
+    if step is None:
+        return said(language, "meetings.not-yet")
+    return next((said(language, MEETINGS[what]) for what in reversed(step["what"]) if what in MEETINGS), said(language, "meetings.nothing"))
 
 
 @ROUTES.raw("POST", "/onboarding")
