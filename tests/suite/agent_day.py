@@ -63,10 +63,19 @@ class Tally:
     bytes: Counter[str] = field(default_factory=Counter)
     """HTTP octets of requests and answers, by act: without TCP and TLS."""
     failures: Counter[str] = field(default_factory=Counter)
-    later: int = 0
+    later: Counter[str] = field(default_factory=Counter)
+    """What was put off, by act and by what was said."""
     seconds: dict[str, list[float]] = field(default_factory=dict)
     behind_seconds_max: float = 0.0
     """How late an act began: above a second or so, the machine is full."""
+
+
+def said_in(content: bytes) -> str:
+    """A problem's own sentence (RFC 9457), or the beginning of whatever else was answered."""
+    try:
+        return str(json.loads(content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return content[:80].decode(errors="replace")
 
 
 class Refused(Exception):
@@ -109,7 +118,7 @@ class Agent:
                 got = sum(len(name) + len(value) + 4 for name, value in answer.raw_headers)
                 self.tally.bytes[self.act] += sent + got + len(str(url.relative())) + len(method) + 30 + len(body or b"") + len(content)
                 if answer.status in LATE:
-                    self.tally.later += 1
+                    self.tally.later[f"{self.act}: {answer.status} {said_in(content)}"] += 1
                     await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
                     continue
                 if answer.status >= 400:
@@ -265,7 +274,7 @@ async def play(base: str, everybody: list[dict[str, Any]], seconds: float, plan:
     del tally.bytes["begin"]
     latencies = {act: sorted(found) for act, found in tally.seconds.items()}
     return {
-        "agents": len(agents), "seconds": took, "acts": dict(tally.acts), "failures": dict(tally.failures), "later": tally.later,
+        "agents": len(agents), "seconds": took, "acts": dict(tally.acts), "failures": dict(tally.failures), "later": dict(tally.later),
         "bytes": dict(tally.bytes), "behind_seconds_max": tally.behind_seconds_max, "generator_cpu_seconds": time.process_time() - own,
         "p50_ms": {act: found[len(found) // 2] * 1e3 for act, found in latencies.items()},
         "p99_ms": {act: found[int(len(found) * 0.99)] * 1e3 for act, found in latencies.items()},

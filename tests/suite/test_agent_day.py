@@ -23,10 +23,11 @@ from .shape import Shape
 from .test_an_act_is_paid_for import all_told
 
 SOAK = bool(os.environ.get("SOAK"))
-AGENTS = int(os.environ.get("AGENTS", "800" if SOAK else "6"))
+AGENTS = int(os.environ.get("AGENTS", "500" if SOAK else "6"))
+"""800 keep two cores so full that requests are put off; what each costs is the same."""
 SECONDS = float(os.environ.get("DAY_SECONDS", "600" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 2
-"""Of a day in which clients ask by themselves alone: 800 of them in less are more than two cores answer."""
+"""Of a day in which clients ask by themselves alone: in less, they are more than two cores answer."""
 CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
 PROGRAM = Path(__file__).with_name("agent_day.py")
 SIREN = "110068012"
@@ -140,7 +141,8 @@ def described(day: dict[str, Any], idle: dict[str, Any]) -> str:
     lines = [
         f"agent-day of {agents} agents in {day['seconds']:.0f} s: {cpu / agents:.2f} s of CPU each (goal {CPU_GOAL_SECONDS}), "
         f"{megabytes:.1f} MB; the generator's own {day['generator_cpu_seconds'] / agents:.2f} s apart; "
-        f"acts began up to {day['behind_seconds_max']:.1f} s late; {day['later']} times 'ask again later'",
+        f"acts began up to {day['behind_seconds_max']:.1f} s late; {sum(day['later'].values())} times 'ask again later'",
+        *(f"  {times} times {what}" for one in (idle, day) for what, times in sorted(one["later"].items(), key=lambda each: -each[1])[:5]),
         f"  CPU: {shares(day['cpu'], 1, '.3f')}",
         f"  facts {day['facts'] / agents:.1f}, database {day['database_bytes'] / agents / 1000:.0f} kB",
         f"idle agent-day: {idle_megabytes:.2f} MB on the wire (goal {IDLE_BYTES_GOAL / 1e6:.0f}), {idle_cpu / agents:.2f} s of CPU",
