@@ -23,7 +23,7 @@ from bench_http import CONNECTIONS, Server, on_cpu_nanoseconds  # noqa: E402
 from parvis_calendar import actions, queries  # noqa: E402
 from parvis_calendar.app import build  # noqa: E402
 from parvis_calendar.rules.agendas import Asker  # noqa: E402
-from parvis_contracts.directory import AgentState, CredentialState  # noqa: E402
+from parvis_contracts.directory import AgentState, CredentialState, SigningKeyState  # noqa: E402
 from parvis_kit import access  # noqa: E402
 from parvis_kit.clock import utc_now  # noqa: E402
 from parvis_kit.http import mount  # noqa: E402
@@ -72,8 +72,8 @@ async def serve() -> None:
     platform = Platform(database_url=SecretStr(os.environ["BENCH_DATABASE_URL"]), access_log=False)
     calendar = build(platform, utc_now)
     await migrate([calendar], platform)
-    ada, ministry = uuid4(), uuid4()
-    password = await copy_directory(calendar, ada, ministry)
+    ada, ministry, key = uuid4(), uuid4(), access.make_key()
+    password = await copy_directory(calendar, ada, ministry, key)
     if "BENCH_CALENDAR_EMPTY" not in os.environ:
         await fill(calendar, ada, ministry)
     app = web.Application(client_max_size=LIMITS.body_bytes)
@@ -83,7 +83,8 @@ async def serve() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
-    print(json.dumps({"password": password, "agenda": f"/dav/calendars/{ada}/agenda/", "home": f"/dav/calendars/{ada}/"}), flush=True)
+    said = {"password": password, "agenda": f"/dav/calendars/{ada}/agenda/", "home": f"/dav/calendars/{ada}/", "ada": str(ada)}
+    print(json.dumps({**said, "token": token_of(key, ada, ministry)}), flush=True)
     await asyncio.Event().wait()
 
 
@@ -93,7 +94,17 @@ async def floor(request: web.Request) -> web.Response:
     return web.Response(body=b"<x/>", status=207)
 
 
-async def copy_directory(calendar: Any, ada: UUID, ministry: UUID) -> str:
+def token_of(key: Any, ada: UUID, ministry: UUID) -> str:
+    """For the doors in JSON."""
+    now = utc_now()
+    claims = access.Claims(
+        iss=access.issuer_of(""), aud="parvis", iat=int(now.timestamp()), exp=int((now + timedelta(hours=12)).timestamp()), sub=ada,
+        sid=uuid4(), ministry=ministry, roles=("agent",), scope="calendar:read calendar:write",
+    )  # fmt: skip
+    return access.sign(claims, key)
+
+
+async def copy_directory(calendar: Any, ada: UUID, ministry: UUID, key: Any) -> str:
     """As the roster's projection does."""
     password, credential = access.make_app_password(), uuid4()
     agent = AgentState(
@@ -104,8 +115,10 @@ async def copy_directory(calendar: Any, ada: UUID, ministry: UUID) -> str:
         at=utc_now(), about=str(credential), credential_id=credential, agent_id=ada, kind="app_password", state="active",
         prefix=password.prefix, digest=password.digest, scopes=("dav:calendars",),
     )  # fmt: skip
+    kid, end = str(key.kid), utc_now() + timedelta(days=1)
+    signing = SigningKeyState(at=utc_now(), about=kid, kid=kid, jwk=access.public_jwk(key), not_after=end)
     async with calendar.database.transaction() as tx:
-        for fact in (agent, known):
+        for fact in (agent, known, signing):
             await calendar.projections[0].on[type(fact)].handler(tx, [fact])
         await actions.open_home(tx, ada, ministry, now=utc_now())
     calendar.projections[0].reached_end()

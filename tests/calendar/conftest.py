@@ -104,8 +104,8 @@ class Desk:
         body = f"<D:propfind {DECLARED}><D:prop>{''.join(f'<{name}/>' for name in names)}</D:prop></D:propfind>"
         return await self.dav("PROPFIND", path, body, by=by, Depth=depth, **headers)
 
-    async def report(self, path: str, root: str, inside: str, *, by: str = "ada", **headers: str) -> Answer:
-        return await self.dav("REPORT", path, f"<{root} {DECLARED}>{inside}</{root}>", by=by, **headers)
+    async def report(self, path: str, root: str, inside: str, *, by: str = "ada", method: str = "REPORT", **headers: str) -> Answer:
+        return await self.dav(method, path, f"<{root} {DECLARED}>{inside}</{root}>", by=by, **headers)
 
     async def sync(self, path: str, token: str = "", limit: int = 0, *, props: str = "<D:getetag/>", by: str = "ada") -> Answer:
         limits = f"<D:limit><D:nresults>{limit}</D:nresults></D:limit>" if limit else ""

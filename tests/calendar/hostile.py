@@ -47,6 +47,11 @@ def objects() -> Iterator[tuple[str, bytes, str]]:
         text([*zone[:2], *observances * 20_000, zone[-1], "BEGIN:VEVENT", "UID:p", *EVENT, "END:VEVENT"]),
         ("max-resource-size"),
     )
+    yield "26,000 times in zones that nobody knows", event("n", *[f"CREATED;TZID=Z{n}:20260101T000000" for n in range(26_000)]), ""
+    yield "2,000 zones that nobody knows", event("n", *[f"RDATE;TZID=Z{n}:20261124T090000" for n in range(2_000)]), "valid-calendar-data"
+    yield "250,000 parameters", event("n", "ATTENDEE" + ";a=b" * 250_000 + ":mailto:x@y"), "valid-calendar-data"
+    yield "145,000 lines", event("n", *["X-A:b"] * 145_000), "valid-calendar-data"
+    yield "a megabyte every hour for two months", event("n", "RRULE:FREQ=HOURLY;UNTIL=20270125T000000Z", "X-LONG:" + "x" * 10**6), ""
     yield "1,001 who are invited", event("a", *[f"ATTENDEE:mailto:{n}@example.org" for n in range(1_001)]), "max-attendees-per-instance"
     yield "2,001 dates", event("d", "RDATE:" + ",".join(["20261124T090000Z"] * 2_001)), "max-instances"
     single = [line for n in range(1_002) for line in ("BEGIN:VEVENT", "UID:v", *EVENT, f"RECURRENCE-ID:2026{n // 28 % 12 + 1:02}{n % 28 + 1:02}T090000Z", "END:VEVENT")]  # fmt: skip  # noqa: E501

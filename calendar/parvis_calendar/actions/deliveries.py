@@ -9,11 +9,12 @@ from parvis_kit.db import Tx
 from parvis_kit.events import publish
 
 from parvis_calendar.actions.objects import Prepared, prepared, write
+from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Person, Stored, entity_tag
 from parvis_calendar.rules.meetings import Invitation
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
 from parvis_calendar.rules.scheduling import NO_ANSWER, cancelled, copy_for
-from parvis_calendar.rules.sheets import sheet_of
+from parvis_calendar.rules.sheets import as_message
 from parvis_calendar.rules.taking import Expanded
 from parvis_calendar.rules.windows import moment, unwall
 from parvis_calendar.store import agendas, meetings, objects
@@ -37,14 +38,14 @@ async def invite(
 ) -> None:
     """Their home is locked. `is_told`: by a message in their inbox; `is_new`: to them, or at other times: by a fact, too."""
     there = await meetings.find_by_uid(tx, attendee.id, meeting.what.uid)
-    copy = copy_for(meeting.octets, attendee.email, there[0].octets if there else None)
+    copy = await aside(len(meeting.octets), copy_for, meeting.octets, attendee.email, there[0].octets if there else None)
     if copy is None:
         return
     if there is not None and known is not None and there[0].octets == copy:
         return
     await put_copy(tx, attendee.id, copy, there, now=now)
     what = meeting.what
-    partstat = next((one.partstat for one in read_object(copy).attendees if one.email == attendee.email), NO_ANSWER)
+    partstat = next((one.partstat for one in (await read(copy)).attendees if one.email == attendee.email), NO_ANSWER)
     one = Invitation(
         meeting.id, attendee.id, meeting.organizer.id, what.uid, what.sequence, meeting.starts_at, meeting.ends_at, what.recurs,
         partstat.lower(), known.invited_at if known else now,
@@ -63,8 +64,8 @@ async def invite(
 async def withdraw(tx: Tx, meeting_id: UUID, organizer_id: UUID, uid: str, attendee_id: UUID, sequence: int, *, now: datetime) -> None:
     """Their home is locked. Their copy stays, called off, so that they see what has become of it."""
     there = await meetings.find_by_uid(tx, attendee_id, uid)
-    if there is not None and not read_object(there[0].octets).is_cancelled:
-        copy = cancelled(there[0].octets)
+    if there is not None and not (await read(there[0].octets)).is_cancelled:
+        copy = await aside(there[0].size_bytes, cancelled, there[0].octets)
         await put_copy(tx, attendee_id, copy, there, now=now)
         await message(tx, attendee_id, uid, "CANCEL", copy, now=now)
     await meetings.forget(tx, meeting_id, attendee_id)
@@ -93,8 +94,8 @@ async def message(tx: Tx, owner_id: UUID, uid: str, method: str, copy: bytes, *,
     inbox = await agendas.find_named(tx, owner_id, "inbox")
     if home is None or inbox is None:
         return
-    octets = sheet_of(copy).octets(method)
-    new = Prepared(octets, read_object(octets, is_message=True), NOTHING)
+    octets = await aside(len(copy), as_message, copy, method)
+    new = Prepared(octets, await read(octets, is_message=True), NOTHING)
     _, there = await objects.find_either(tx, inbox.id, "", uid)
     await write(tx, inbox, home.seq, there.name if there is not None else f"{uuid4()}.ics", new, there, now=now)
 

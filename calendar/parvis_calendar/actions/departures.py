@@ -19,9 +19,9 @@ from parvis_calendar.actions.objects import prepared, take_away
 from parvis_calendar.actions.resources import release_of
 from parvis_calendar.actions.scheduling import put_as_organizer
 from parvis_calendar.actions.telling import tell_gone
+from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Home, Person, Stored
 from parvis_calendar.rules.composing import handed_over
-from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.scheduling import cancelled
 from parvis_calendar.rules.windows import epoch
 from parvis_calendar.store import agendas, meetings, people
@@ -93,17 +93,17 @@ async def _apply(tx: Tx, agent_id: UUID, choice: str, to_id: UUID | None, *, now
 
 
 async def _cancel(tx: Tx, stored: Stored, agenda: Agenda, invited: Sequence[UUID], homes: dict[UUID, Home], *, now: datetime) -> None:
-    what = read_object(stored.octets)
+    what = await read(stored.octets)
     for attendee_id in invited:
         if attendee_id in homes and homes[attendee_id].frozen_at is None:
             await withdraw(tx, stored.id, agenda.owner_id, what.uid, attendee_id, what.sequence, now=now)
     await release_of(tx, stored.id, now=now)
-    await put_copy(tx, agenda.owner_id, cancelled(stored.octets), (stored, agenda), now=now)
+    await put_copy(tx, agenda.owner_id, await aside(stored.size_bytes, cancelled, stored.octets), (stored, agenda), now=now)
 
 
 async def _hand_over(tx: Tx, stored: Stored, agenda: Agenda, leaver: Person, to: Person, invited: Sequence[UUID], *, now: datetime) -> None:
     """The answers that were given stay; it is another meeting from now on, of the new organizer."""
-    octets = handed_over(stored.octets, leaver, to, now)
+    octets = await aside(stored.size_bytes, handed_over, stored.octets, leaver, to, now)
     await release_of(tx, stored.id, now=now)
     home = await agendas.next_seq(tx, agenda.owner_id)
     await take_away(tx, agenda, home.seq if home is not None else 0, stored, now=now)

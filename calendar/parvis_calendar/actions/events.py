@@ -10,10 +10,10 @@ from parvis_kit.webdav import quoted
 
 from parvis_calendar.actions.objects import Put, prepared
 from parvis_calendar.actions.scheduling import delete_object, put_as_organizer, put_object
+from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Person, Stored
 from parvis_calendar.rules.availability import Privacy
 from parvis_calendar.rules.composing import Draft, changed, composed
-from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.scheduling import is_organizer, is_scheduled
 from parvis_calendar.store import agendas, availability, meetings, objects, people, resources
 
@@ -32,10 +32,10 @@ async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | N
 async def change_event(tx: Tx, asker: Asker, event_id: UUID, draft: Draft, if_match: str, *, now: datetime) -> tuple[Put, Agenda, Stored]:
     """By whom it belongs to, or who organizes it. Raises NotFound, Forbidden, PreconditionFailed, ResourceTaken, NotTaken."""
     stored, agenda = await own_event(tx, asker, event_id)
-    owner, what = await people.find_person(tx, asker.id), read_object(stored.octets)
+    owner, what = await people.find_person(tx, asker.id), await read(stored.octets)
     if owner is None or (what.organizer is not None and not is_organizer(what, owner.email)):
         raise Forbidden("Only the organizer changes a meeting: you may answer it.")
-    octets = changed(stored.octets, what, draft, owner, now)
+    octets = await aside(stored.size_bytes, changed, stored.octets, what, draft, owner, now)
     return await _put(tx, agenda, stored.name, octets, owner, if_match, now=now), agenda, stored
 
 

@@ -11,6 +11,7 @@ from parvis_kit.db import Database, Tx
 
 from parvis_calendar.actions.common import busy_changed, rewrite_all_weeks
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda
+from parvis_calendar.rules.budgets import LOOKED_BYTES_MAX
 from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.taking import Expanded, expanded
 from parvis_calendar.rules.windows import HORIZON_RENEWED, horizon, spans_of
@@ -22,9 +23,14 @@ RENEWED_AT_ONCE = 200
 
 async def expand_agenda(tx: Tx, agenda: Agenda, *, now: datetime) -> None:
     """All that recurs in it, and the weeks of its owner, who is busy at other times now. The home is locked."""
-    for one in await objects.stored(tx, agenda.id, OBJECTS_MAX):
-        found = await asyncio.to_thread(_again, one.octets, agenda.zone, now)
-        await _rewrite(tx, agenda, one.id, found)
+    some = [one.id for one in await objects.listed(tx, agenda.id, OBJECTS_MAX)]
+    for start in range(0, len(some), RENEWED_AT_ONCE):
+        ids = some[start : start + RENEWED_AT_ONCE]
+        while ids:
+            stored, left = await objects.by_ids(tx, ids, LOOKED_BYTES_MAX)
+            ids = [one.id for one in left]
+            for one in stored:
+                await _rewrite(tx, agenda, one.id, await asyncio.to_thread(_again, one.octets, agenda.zone, now))
     await rewrite_all_weeks(tx, agenda.owner_id)
 
 
@@ -49,7 +55,7 @@ async def renew_expansions(database: Database, clock: Clock) -> int:
         async with database.transaction() as tx:
             await agendas.next_seq(tx, owner_id)
             agenda = await agendas.find_agenda(tx, agenda_id)
-            found = await objects.by_ids(tx, [object_id])
+            found, _ = await objects.by_ids(tx, [object_id], LOOKED_BYTES_MAX)
             if agenda is None or not found:
                 return
             again = await asyncio.to_thread(_again, found[0].octets, agenda.zone, now)

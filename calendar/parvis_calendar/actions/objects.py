@@ -1,6 +1,5 @@
 """Objects put into agendas, moved and deleted: octets as they came, instances and busy weeks beside them, and the fact."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,20 +11,21 @@ from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.ids import new_id
 from parvis_kit.problems import NotFound, PreconditionFailed, Problem
-from parvis_kit.webdav import CALDAV, Precondition, child_of, href_of, quoted
+from parvis_kit.webdav import CALDAV, DAV, Precondition, child_of, href_of, quoted
 
 from parvis_calendar.actions.common import busy_changed, next_change
 from parvis_calendar.actions.telling import tell_gone, tell_put
+from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Stored, entity_tag
+from parvis_calendar.rules.budgets import GROWTH_UNASKED_BYTES_MAX, HOME_BYTES_MAX
 from parvis_calendar.rules.objects import CalendarObject, read_object
 from parvis_calendar.rules.taking import Expanded, expanded, first_span
 from parvis_calendar.rules.windows import spans_of
 from parvis_calendar.store import agendas, instances, objects
 
 SUPPORTED_COMPONENT = child_of(CALDAV, "supported-calendar-component")
+QUOTA = child_of(DAV, "quota-not-exceeded")
 NO_UID_CONFLICT = child_of(CALDAV, "no-uid-conflict")
-IN_THE_LOOP_BYTES_MAX = 64 * 1024
-"""More is read in a thread."""
 TOMBSTONES_KEPT = timedelta(days=400)
 """A phone that was in a drawer for longer compares anew."""
 TOMBSTONES_AT_ONCE = 1000
@@ -65,9 +65,7 @@ class Put:
 
 async def prepared(octets: bytes, agenda: Agenda, now: datetime) -> Prepared:
     """Raises Precondition for what is no calendar object, or is beyond the limits."""
-    if len(octets) > IN_THE_LOOP_BYTES_MAX:
-        return await asyncio.to_thread(_prepare, octets, agenda.zone, now)
-    return _prepare(octets, agenda.zone, now)
+    return await aside(len(octets), _prepare, octets, agenda.zone, now)
 
 
 def _prepare(octets: bytes, zone: str, now: datetime) -> Prepared:
@@ -86,7 +84,14 @@ async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, condition
         there = other or named
         inner = href_of(base + quoted(there.name)) if there is not None else b""
         raise Precondition(NO_UID_CONFLICT, "Another object has this UID, or this one has another UID.", status=409, inner=inner)
+    await _check_room(tx, agenda, len(new.octets) - (named.size_bytes if named is not None else 0))
     return await write(tx, agenda, home.seq, name, new, named, now=now)
+
+
+async def _check_room(tx: Tx, agenda: Agenda, more_bytes: int) -> None:
+    """Of what an owner puts, and not of what others send. Raises Precondition (RFC 4331 §6)."""
+    if more_bytes > GROWTH_UNASKED_BYTES_MAX and await objects.bytes_in_home(tx, agenda.owner_id) + more_bytes > HOME_BYTES_MAX:
+        raise Precondition(QUOTA, f"All your agendas together hold at most {HOME_BYTES_MAX // 2**20} MiB: delete something.", status=507)
 
 
 async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, before: Stored | None, *, now: datetime) -> Put:
@@ -104,7 +109,7 @@ async def write(tx: Tx, agenda: Agenda, seq: int, name: str, new: Prepared, befo
             await instances.put(tx, agenda.id, object_id, new.expanded.takings)
             await busy_changed(tx, agenda, spans_of(known, zone), spans_of(new.expanded.takings, zone))
         await agendas.touch(tx, agenda.id, seq, 0)
-    was = read_object(before.octets, is_message=agenda.kind != "agenda") if before is not None else None
+    was = await read(before.octets, is_message=agenda.kind != "agenda") if before is not None else None
     await tell_put(tx, agenda, object_id, new.what, new.expanded, was, new.continues, now=now)
     return Put(object_id, entity_tag(new.octets), before is None, new.schedule_tag, new.is_exact)
 

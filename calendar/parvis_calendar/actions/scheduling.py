@@ -1,6 +1,6 @@
 """What is put into, or deleted from, an agenda, with all that follows for others (RFC 6638): in one transaction, homes locked in order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,9 @@ from parvis_calendar.actions.common import next_change
 from parvis_calendar.actions.deliveries import Meeting, addresses_of, invite, meeting_of, message, put_copy, withdraw
 from parvis_calendar.actions.objects import Conditions, Prepared, Put, prepared
 from parvis_calendar.actions.resources import book_for, release_of
+from parvis_calendar.queries.reading import aside, read, read_stored
 from parvis_calendar.rules.agendas import Agenda, Home, Person, Stored, entity_tag
+from parvis_calendar.rules.budgets import LOOKED_BYTES_MAX
 from parvis_calendar.rules.meetings import resource_ids
 from parvis_calendar.rules.objects import CalendarObject, read_object
 from parvis_calendar.rules.scheduling import (
@@ -30,11 +32,11 @@ from parvis_calendar.rules.scheduling import (
     answered,
     answers_between,
     as_sent,
+    differ,
     invited,
     is_organizer,
     is_scheduled,
     key_of,
-    significant,
     times_changed,
     with_answer,
 )
@@ -47,8 +49,9 @@ MEETINGS_MAX = 500
 MEANWHILE = "This meeting has just been changed by somebody else: ask again."
 
 
-def read(stored: Stored | None) -> CalendarObject | None:
-    return None if stored is None else read_object(stored.octets)
+def scheduled(stored: Stored | None) -> Stored | None:
+    """Who sends or answers invitations keeps a schedule tag: what has none needs no reading."""
+    return stored if stored is not None and stored.schedule_tag is not None else None
 
 
 async def put_object(
@@ -58,7 +61,7 @@ async def put_object(
 
     Raises NotFound, Precondition, Unavailable and what the conditions raise.
     """
-    was = read(before)
+    was = await read_stored(scheduled(before))
     if agenda.kind != "agenda" or not (is_scheduled(new.what) or (was is not None and is_scheduled(was))):
         return await acts.put_object(tx, agenda, name, new, _still_plain(conditions, before), base, now=now)
     owner = await people.find_person(tx, agenda.owner_id)
@@ -93,26 +96,27 @@ async def put_as_organizer(
     strict: bool = False,
 ) -> Put:
     """`strict`: a resource that is taken refuses all of it, rather than declining. Raises ResourceTaken then."""
-    was = read(await objects.find(tx, agenda.id, name))
+    was = await read_stored(await objects.find(tx, agenda.id, name))
     wanted = set(invited(new.what, owner.email)) | set(invited(was, owner.email) if was is not None else ())
     known = await people.by_email(tx, sorted(wanted))
     homes = await meetings.lock_homes(tx, [owner.id, *(one.id for one in known.values())])
     before = await objects.find(tx, agenda.id, name)
     conditions(before)
-    was = read(before)
+    was = await read_stored(before)
     if was is not None and not set(invited(was, owner.email)) <= wanted:
         raise Unavailable(MEANWHILE)
     reached = {email: one for email, one in known.items() if _is_open(homes, one.id)}
     now_invited = invited(new.what, owner.email)
     statuses = await _statuses(tx, now_invited, reached, known)
-    octets = as_sent(before.octets if before is not None else None, new.octets, owner.email, statuses)
+    old = before.octets if before is not None else b""
+    octets = await aside(len(old) + len(new.octets), as_sent, old or None, new.octets, owner.email, statuses)
     kept = await prepared(octets, agenda, now)
     put = await acts.put_object(tx, agenda, name, _sent(kept, new), conditions, base, now=now)
     if ids := resource_ids(addresses_of(new.what, was)):
         kept = await _with_resources(tx, agenda, name, put.id, kept, ids, owner, strict=strict, now=now)
         put = replace(put, etag=entity_tag(kept.octets), schedule_tag=entity_tag(kept.octets))
     meeting = meeting_of(put.id, owner, kept, agenda, first_span(kept.what, kept.expanded))
-    is_told = before is None or was is None or significant(before.octets) != significant(kept.octets)
+    is_told = was is None or await aside(len(old) + len(octets), differ, old, kept.octets)
     await _tell(tx, meeting, reached, set(now_invited), was, is_told=is_told, now=now)
     _say_failed(tx, meeting, {email: one for email, one in statuses.items() if one != DELIVERED}, was, now)
     return put
@@ -173,7 +177,7 @@ async def _with_resources(
     answers = await book_for(tx, event_id, kept, ids, owner, agenda.zone, strict=strict, now=now)
     octets = kept.octets
     for address, partstat in answers.items():
-        octets = with_answer(octets, address, partstat)
+        octets = await aside(len(octets), with_answer, octets, address, partstat)
     if octets == kept.octets:
         return kept
     again = replace(await prepared(octets, agenda, now), schedule_tag=entity_tag(octets), is_exact=False)
@@ -188,7 +192,7 @@ async def _put_as_attendee(
 ) -> Put:
     organizer = await _organizer_of(tx, new.what)
     await meetings.lock_homes(tx, [owner.id, *([organizer.id] if organizer is not None else [])])
-    was = read(await objects.find(tx, agenda.id, name))
+    was = await read_stored(await objects.find(tx, agenda.id, name))
     put = await acts.put_object(tx, agenda, name, replace(new, schedule_tag=entity_tag(new.octets)), conditions, base, now=now)
     if organizer is not None:
         replies = answers_between(was, new.what, owner.email)
@@ -212,8 +216,8 @@ async def reply(
     if there is None:
         return
     stored, agenda = there
-    what = read_object(stored.octets)
-    octets = answered(stored.octets, attendee.email, replies, theirs, what, read_object(theirs))
+    size, what, their = stored.size_bytes + len(theirs), await read(stored.octets), await read(theirs)
+    octets = await aside(size, answered, stored.octets, attendee.email, replies, theirs, what, their)
     if octets != stored.octets and agenda.frozen_at is None:
         await put_copy(tx, organizer.id, octets, there, now=now, tag=stored.schedule_tag or entity_tag(stored.octets))
         await message(tx, organizer.id, uid, "REPLY", octets, now=now)
@@ -231,7 +235,7 @@ async def reply(
 async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Conditions, *, now: datetime, is_answer: bool = True) -> None:
     """An organizer calls the meeting off, an attendee declines (unless Schedule-Reply says no). Raises NotFound and others."""
     seen = await objects.find(tx, agenda.id, name)
-    was = read(seen) if agenda.kind == "agenda" else None
+    was = await read_stored(scheduled(seen)) if agenda.kind == "agenda" else None
     owner = await people.find_person(tx, agenda.owner_id) if was is not None and is_scheduled(was) else None
     if was is None or owner is None:
         plain = _still_plain(conditions, seen) if agenda.kind == "agenda" else conditions
@@ -245,7 +249,7 @@ async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Condition
     stored = await objects.find(tx, agenda.id, name)
     await acts.delete_object(tx, agenda, name, conditions, now=now)
     if organizer is not None and stored is not None and is_answer:
-        replies = answers_between(read_object(stored.octets), None, owner.email)
+        replies = answers_between(await read(stored.octets), None, owner.email)
         await reply(tx, organizer, owner, was.uid, replies, stored.octets, "caldav", now=now)
 
 
@@ -269,16 +273,26 @@ async def delete_agenda(tx: Tx, agenda: Agenda, *, now: datetime) -> None:
     more meetings than can be told of at once.
     """
     check_deletable(agenda)
-    scheduled = await objects.scheduled(tx, agenda.id, epoch(now), MEETINGS_MAX + 1)
-    if len(scheduled) > MEETINGS_MAX:
+    ids = await objects.scheduled(tx, agenda.id, epoch(now), MEETINGS_MAX + 1)
+    if len(ids) > MEETINGS_MAX:
         raise Forbidden(f"More than {MEETINGS_MAX} meetings of this agenda are still to come: delete some of them first.")
-    described = [read_object(stored.octets) for stored in scheduled]
-    emails = {one.email for what in described for one in (*what.attendees, what.organizer) if one is not None and one.email}
+    names, emails = [], set[str]()
+    while ids:
+        some, left = await objects.by_ids(tx, ids, LOOKED_BYTES_MAX)
+        ids = [one.id for one in left]
+        names += [one.name for one in some]
+        emails |= await aside(sum(one.size_bytes for one in some), _concerned, [one.octets for one in some])
     known = await people.by_email(tx, sorted(emails))
     await meetings.lock_homes(tx, [agenda.owner_id, *(one.id for one in known.values())])
-    for stored in scheduled:
-        await delete_object(tx, agenda, stored.name, lambda found: None, now=now)
+    for name in names:
+        await delete_object(tx, agenda, name, lambda found: None, now=now)
     await delete_all(tx, agenda, now=now)
+
+
+def _concerned(some: Sequence[bytes]) -> set[str]:
+    """All addresses that stand on them."""
+    read = [read_object(octets) for octets in some]
+    return {one.email for what in read for one in (*what.attendees, what.organizer) if one is not None and one.email}
 
 
 async def _delete_as_organizer(
@@ -314,9 +328,9 @@ async def answer_meeting(tx: Tx, agent_id: UUID, meeting_id: UUID, answer: Answe
     if attendee is None or organizer is None:
         raise NotFound("You are not invited to such a meeting.")
     partstat = PARTSTATS[answer]
-    octets = with_answer(there[0].octets, attendee.email, partstat)
+    octets = await aside(there[0].size_bytes, with_answer, there[0].octets, attendee.email, partstat)
     await put_copy(tx, agent_id, octets, there, now=now)
-    replies = [Reply(key_of(part), partstat) for part in read_object(octets).parts]
+    replies = [Reply(key_of(part), partstat) for part in (await read(octets)).parts]
     await reply(tx, organizer, attendee, known.uid, replies, octets, channel, now=now)
 
 

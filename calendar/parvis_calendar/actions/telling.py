@@ -8,8 +8,9 @@ from parvis_contracts.calendar import EventCancelled, EventRescheduled, EventSch
 from parvis_kit.db import Tx
 from parvis_kit.events import publish
 
+from parvis_calendar.queries.reading import read
 from parvis_calendar.rules.agendas import Agenda, Stored
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
 from parvis_calendar.rules.taking import Expanded, first_span, is_own
 from parvis_calendar.rules.windows import moment, unwall
 from parvis_calendar.store import people
@@ -82,7 +83,7 @@ async def tell_gone(tx: Tx, agenda: Agenda, found: Stored, *, now: datetime) -> 
     """An event was deleted."""
     if found.component != "VEVENT":
         return
-    what = read_object(found.octets)
+    what = await read(found.octets)
     if not what.is_cancelled and await is_owners(tx, agenda, what):
         event_id = found.id
         publish(tx, EventCancelled(at=now, about=str(event_id), event_id=event_id, calendar_id=agenda.id, owner_id=agenda.owner_id))

@@ -89,13 +89,16 @@ def show(found: Occurrence, owner_path: str) -> EventShown:
 
 @ROUTES.get("/api/calendar/v1/events", scope="calendar:read", problems=(Invalid,))
 async def list_events(request: Request, query: Between) -> Page[EventShown]:
-    """Occurrences in your agendas, in their order; a recurring event stands there as often as it takes place."""
+    """Occurrences in your agendas, in their order; a recurring event stands there as often as it takes place.
+
+    A page ends early where its events are as large as one answer can be: go on with `next`.
+    """
     if query.to <= query.from_ or query.to - query.from_ > WINDOW_MAX:
         raise Invalid(f"`to` comes after `from`, at most {WINDOW_MAX.days} days.")
     asker = asker_of(request)
     async with request[DB].read() as conn:
-        found = await queries.occurrences_for(conn, asker, epoch(query.from_), epoch(query.to), query.calendar)
+        some, after = await queries.occurrences_for(
+            conn, asker, epoch(query.from_), epoch(query.to), query.calendar, after=query.after, limit=query.limit
+        )
         paths = {one.id: f"/dav/calendars/{asker.id}/{quoted(one.name)}/" for one in await queries.own_agendas(conn, asker)}
-    some = found[query.after : query.after + query.limit]
-    more = str(query.after + query.limit) if query.after + query.limit < len(found) else None
-    return Page([show(one, paths[one.calendar_id] + quoted(one.name)) for one in some], more)
+    return Page([show(one, paths[one.calendar_id] + quoted(one.name)) for one in some], str(after) if after is not None else None)

@@ -9,8 +9,9 @@ from parvis_kit.webdav import DAV, Multistatus, Precondition, child_of, dav_answ
 
 from parvis_calendar import queries
 from parvis_calendar.caldav.common import Place, agenda_at, asker_of
-from parvis_calendar.caldav.entries import describe_entry, shape_of, within_bytes
+from parvis_calendar.caldav.entries import Entries
 from parvis_calendar.caldav.filters import read_wanted
+from parvis_calendar.rules.budgets import ANSWER_BYTES_MAX, within
 from parvis_calendar.rules.tokens import seq_of
 
 TOKEN, LEVEL, LIMIT, NRESULTS = (child_of(DAV, one) for one in ("sync-token", "sync-level", "limit", "nresults"))
@@ -47,19 +48,24 @@ async def sync_collection(request: Request, place: Place, root: Any) -> web.Stre
         changes, seq, is_whole = page.changes, page.seq, page.is_whole
         octets: dict[str, bytes] = {}
         if wanted.with_data:
-            room = within_bytes([one.entry.size_bytes if one.entry else 0 for one in changes])
+            room = within([one.entry.size_bytes if one.entry else 0 for one in changes], ANSWER_BYTES_MAX)
             if room < len(changes):
                 changes, is_whole, seq = changes[:room], False, changes[room - 1].seq
             live = [one.name for one in changes if one.entry is not None]
-            octets = {name: one.octets for name, one in (await queries.objects_named(conn, agenda, live)).items()}
-    answer, shape = Multistatus(minimal=wants_minimal(request)), shape_of(wanted, agenda)
-    for change in changes:
-        path = place.path + quoted(change.name)
-        if change.entry is None:
-            answer.add_status(path, 404)
-        else:
-            describe_entry(answer, path, asker, agenda, change.entry, octets.get(change.name), wanted, shape)
-    if not is_whole:
-        answer.add_status(place.path, 507, prefixed(WITHIN_LIMITS))
-    answer.sync_token(agenda.token(seq))
-    return dav_answer(answer.body())
+            octets = {one.name: one.octets for one in (await queries.objects_named(conn, agenda, live, ANSWER_BYTES_MAX))[0]}
+    answer = Multistatus(minimal=wants_minimal(request))
+    entries = Entries(answer, asker, wanted)
+
+    def write() -> bytes:
+        for change in changes:
+            path = place.path + quoted(change.name)
+            if change.entry is None:
+                answer.add_status(path, 404)
+            elif not entries.add(path, agenda, change.entry, octets.get(change.name)):
+                answer.add_status(path, 507, prefixed(WITHIN_LIMITS))
+        if not is_whole:
+            answer.add_status(place.path, 507, prefixed(WITHIN_LIMITS))
+        answer.sync_token(agenda.token(seq))
+        return answer.body()
+
+    return dav_answer(await queries.aside(sum(map(len, octets.values())), write))

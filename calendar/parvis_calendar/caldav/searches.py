@@ -1,6 +1,6 @@
 """calendar-query and calendar-multiget (RFC 4791 §7.8, §7.9)."""
 
-import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import web
@@ -11,15 +11,16 @@ from parvis_kit.webdav import CALDAV, DAV, Multistatus, Precondition, child_of, 
 from parvis_calendar import queries
 from parvis_calendar.caldav.changes import WITHIN_LIMITS, limit_of
 from parvis_calendar.caldav.common import Place, agenda_at, asker_of, read_path
-from parvis_calendar.caldav.entries import ENTRIES_MAX, describe_entry, shape_of, within_bytes
-from parvis_calendar.caldav.filters import TIMEZONE, read_filter, read_wanted
-from parvis_calendar.rules.agendas import Agenda, Asker, Stored
+from parvis_calendar.caldav.entries import ENTRIES_MAX, Entries
+from parvis_calendar.caldav.filters import TIMEZONE, Wanted, read_filter, read_wanted
+from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
+from parvis_calendar.rules.budgets import ANSWER_BYTES_MAX, within
 from parvis_calendar.rules.timezones import zone_in
 
 HREFS_MAX = 10_000
 """In one multiget: what any client sends is a tenth of it."""
-IN_THE_LOOP_MAX = 100
-"""Objects written out at once; more are written in a thread."""
+RESPONSE_BYTES = 256
+"""Of a response, its data aside, to reckon with."""
 HREF, TIMEZONE_ID = child_of(DAV, "href"), child_of(CALDAV, "timezone-id")
 
 
@@ -32,23 +33,28 @@ async def calendar_query(request: Request, place: Place, root: Any) -> web.Strea
     async with request[DB].read() as conn:
         agenda = await agenda_at(conn, asker, place)
         zone = zone_of(root, agenda)
-        with_octets = wanted.with_data
         only = place.name if place.kind == "object" else None
-        hits = await queries.search(conn, agenda, asked, zone, limit + 1, with_octets=with_octets, only=only)
-    is_whole, hits = len(hits) <= limit, hits[:limit]
-    if with_octets and (room := within_bytes([one.size_bytes for one in hits])) < len(hits):
-        is_whole, hits = False, hits[:room]
-    answer, shape = Multistatus(minimal=wants_minimal(request)), shape_of(wanted, agenda)
+        hits = await queries.search(conn, agenda, asked, zone, limit, with_octets=wanted.with_data, only=only)
+    answer = Multistatus(minimal=wants_minimal(request))
+    entries = Entries(answer, asker, wanted)
 
     def write() -> bytes:
-        for one in hits:
+        is_whole = hits.is_whole
+        for one in hits.found:
             path = place.path if only is not None else place.path + quoted(one.name)
-            describe_entry(answer, path, asker, agenda, one, one.octets if isinstance(one, Stored) else None, wanted, shape)
+            is_whole &= entries.add(path, agenda, one, one.octets if isinstance(one, Stored) else None)
         if not is_whole:
             answer.add_status(place.path, 507, prefixed(WITHIN_LIMITS))
         return answer.body()
 
-    return dav_answer(write() if len(hits) <= IN_THE_LOOP_MAX or shape.is_plain else await asyncio.to_thread(write))
+    return dav_answer(await queries.aside(weight_of(wanted, hits.found), write))
+
+
+def weight_of(wanted: Wanted, some: Collection[Listed]) -> int:
+    """How many bytes are worked on when these are written: as they are kept, that is copying, and a tenth of the work."""
+    octets = sum(one.size_bytes for one in some) if wanted.with_data else 0
+    is_plain = wanted.expand is None and wanted.limit is None and wanted.parts is None
+    return RESPONSE_BYTES * len(some) + (octets // 10 if is_plain else octets)
 
 
 def zone_of(root: Any, agenda: Agenda) -> str:
@@ -71,22 +77,19 @@ async def calendar_multiget(request: Request, place: Place, root: Any) -> web.St
         raise TooMany()
     async with request[DB].read() as conn:
         found = await look_up(conn, asker, place, asked)
-    room = within_bytes([one[1].size_bytes if one is not None else 0 for one in (found.get(href) for href in asked)])
+    sizes = [one[1].size_bytes if one is not None and isinstance(one[1], Stored) else 0 for one in (found.get(href) for href in asked)]
+    room, entries = within(sizes, ANSWER_BYTES_MAX), Entries(answer, asker, wanted)
 
     def write() -> bytes:
-        for href in asked[:room]:
+        for number, href in enumerate(asked):
             hit = found.get(href)
-            if hit is None:
+            if number < room and hit is None:
                 answer.add_status(href if href.isascii() else quoted(href), 404)
-            else:
-                agenda, one = hit
-                describe_entry(answer, path_in(href), asker, agenda, one, one.octets, wanted, shape_of(wanted, agenda))
-        for href in asked[room:]:
-            answer.add_status(path_in(href), 507, prefixed(WITHIN_LIMITS))
+            elif number >= room or hit is None or not isinstance(hit[1], Stored) or not entries.add(path_in(href), *hit, hit[1].octets):
+                answer.add_status(path_in(href), 507, prefixed(WITHIN_LIMITS))
         return answer.body()
 
-    plain = wanted.expand is None and wanted.limit is None and wanted.parts is None
-    return dav_answer(write() if plain or len(asked) <= IN_THE_LOOP_MAX else await asyncio.to_thread(write))
+    return dav_answer(await queries.aside(weight_of(wanted, [one for _, one in found.values()]), write))
 
 
 class TooMany(Precondition):
@@ -101,8 +104,8 @@ def path_in(href: str) -> str:
     return "/" + href.partition("://")[2].partition("/")[2] if "://" in href.partition("?")[0][:16] else href
 
 
-async def look_up(conn: Any, asker: Asker, place: Place, asked: list[str]) -> dict[str, tuple[Agenda, Stored]]:
-    """Href → what it names, of agendas that the asker may see."""
+async def look_up(conn: Any, asker: Asker, place: Place, asked: list[str]) -> dict[str, tuple[Agenda, Listed]]:
+    """Href → what it names, of agendas that the asker may see; with octets as far as one answer goes."""
     wanted: dict[tuple[Any, str], dict[str, str]] = {}
     for href in asked:
         try:
@@ -111,12 +114,15 @@ async def look_up(conn: Any, asker: Asker, place: Place, asked: list[str]) -> di
             continue
         if there.kind == "object" and there.owner is not None:
             wanted.setdefault((there.owner, there.agenda), {})[href] = there.name
-    found: dict[str, tuple[Agenda, Stored]] = {}
+    found: dict[str, tuple[Agenda, Listed]] = {}
+    room = ANSWER_BYTES_MAX
     for (owner, name), hrefs in wanted.items():
         try:
             agenda = await queries.agenda_for(conn, asker, owner, name)
         except NotFound:
             continue
-        there_by_name = await queries.objects_named(conn, agenda, list(dict.fromkeys(hrefs.values())))
-        found |= {href: (agenda, there_by_name[one]) for href, one in hrefs.items() if one in there_by_name}
+        stored, left = await queries.objects_named(conn, agenda, list(dict.fromkeys(hrefs.values())), room)
+        room = max(0, room - sum(one.size_bytes for one in stored))
+        by_name: dict[str, Listed] = {one.name: one for one in (*stored, *left)}
+        found |= {href: (agenda, by_name[one]) for href, one in hrefs.items() if one in by_name}
     return found

@@ -16,6 +16,7 @@ from parvis_calendar.queries.events import Occurrence, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
 from parvis_calendar.queries.meetings import Invited, invitations_for
 from parvis_calendar.queries.objects import Page, changes_in, object_in, object_named, objects_in, objects_named
+from parvis_calendar.queries.reading import aside, read, read_stored
 from parvis_calendar.queries.searching import search
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Wanted",
     "agenda_by_id",
     "agenda_for",
+    "aside",
     "availability_for",
     "busy_in",
     "busy_of",
@@ -44,6 +46,8 @@ __all__ = [
     "own_agendas",
     "person_for",
     "principals_for",
+    "read",
+    "read_stored",
     "resources_for",
     "search",
     "whole_home_for",

@@ -9,16 +9,18 @@ from zoneinfo import ZoneInfo
 from parvis_kit.db import Connection
 from parvis_kit.problems import NotFound
 
-from parvis_calendar.rules.agendas import Asker
+from parvis_calendar.queries.reading import aside
+from parvis_calendar.rules.agendas import Asker, Stored
 from parvis_calendar.rules.availability import Hours, Privacy, Slot, best_slots, merged, privacy_between
+from parvis_calendar.rules.budgets import PAGE_BYTES_MAX
 from parvis_calendar.rules.meetings import Resource
 from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.windows import BUSY, TENTATIVE, unpacked, unwall, week_of
-from parvis_calendar.store import availability, resources
+from parvis_calendar.store import availability, objects, resources
 
 KINDS = {BUSY: "busy", TENTATIVE: "tentative"}
 SHOWN_MAX = 2_000
-"""Titles in one answer."""
+"""Titles in one answer; each object is read once, however often it takes place."""
 
 
 class Busy(NamedTuple):
@@ -66,17 +68,25 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
 
 
 async def _titles(conn: Connection, owners: list[UUID], start: int, end: int) -> dict[UUID, tuple[Busy, ...]]:
+    """Of those all of whose occurrences are among the first SHOWN_MAX; of the others, when they are busy has to do."""
+    rows = await availability.shown(conn, owners, start, end, SHOWN_MAX + 1) if owners else []
+    if len(rows) > SHOWN_MAX:
+        rows = [one for one in rows if one.owner_id != rows[-1].owner_id]
+    stored, _ = await objects.by_ids(conn, list(dict.fromkeys(one.object_id for one in rows)), PAGE_BYTES_MAX)
+    titles = await aside(sum(one.size_bytes for one in stored), _summaries, stored)
     found: dict[UUID, list[Busy]] = {}
-    if not owners:
-        return {}
-    for owner, first, last, is_floating, zone, octets in await availability.shown(conn, owners, start, end, SHOWN_MAX):
-        if is_floating:
-            first, last = unwall(first, ZoneInfo(zone)), unwall(last, ZoneInfo(zone))
+    for one in rows:
+        first, last = one.starts_at, one.ends_at
+        if one.is_floating:
+            first, last = unwall(first, ZoneInfo(one.zone)), unwall(last, ZoneInfo(one.zone))
         if first < end and last > start:
-            what = read_object(octets)
-            kind = "tentative" if what.status == "TENTATIVE" else "busy"
-            found.setdefault(owner, []).append(Busy(max(first, start), min(last, end), kind, what.summary))
+            kind = KINDS.get(one.busy, "unavailable")
+            found.setdefault(one.owner_id, []).append(Busy(max(first, start), min(last, end), kind, titles.get(one.object_id, "")))
     return {owner: tuple(sorted(some, key=lambda one: (one.starts_at, one.ends_at))) for owner, some in found.items()}
+
+
+def _summaries(some: Sequence[Stored]) -> dict[UUID, str]:
+    return {one.id: read_object(one.octets).summary for one in some}
 
 
 async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availability]:

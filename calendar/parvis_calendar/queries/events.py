@@ -1,23 +1,23 @@
 """What takes place in one's agendas, occurrence by occurrence, as lists and weeks show it."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from parvis_kit.db import Connection
 
-from parvis_calendar.rules.agendas import Agenda, Asker, Stored
+from parvis_calendar.queries.freebusy import taking_beyond
+from parvis_calendar.queries.reading import aside
+from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
+from parvis_calendar.rules.budgets import PAGE_BYTES_MAX, within
 from parvis_calendar.rules.instances import Instance, instances
 from parvis_calendar.rules.objects import CalendarObject, read_object
-from parvis_calendar.rules.windows import Window, moment, unwall, window
+from parvis_calendar.rules.windows import moment, unwall, window
 from parvis_calendar.store import agendas, objects
 from parvis_calendar.store import instances as kept
-
-PARTLY_MAX = 500
-IN_THE_LOOP_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +33,67 @@ class Occurrence:
     zone: str
 
 
-async def occurrences_for(conn: Connection, asker: Asker, start: int, end: int, calendar_id: UUID | None) -> list[Occurrence]:
-    """In the order in which they begin. `start` and `end`: seconds since 1970."""
-    found: list[Occurrence] = []
+class Placed(NamedTuple):
+    """An occurrence as the index has it."""
+
+    starts_at: int
+    ends_at: int
+    event_id: UUID
+    recurrence_at: int
+    agenda: Agenda
+
+
+async def occurrences_for(
+    conn: Connection, asker: Asker, start: int, end: int, calendar_id: UUID | None, *, after: int, limit: int
+) -> tuple[list[Occurrence], int | None]:
+    """In the order in which they begin, and where to go on: after `limit` of them, or as many as their objects' bytes allow.
+
+    `start` and `end`: seconds since 1970. Only the objects of this page are read.
+    """
+    every: list[Placed] = []
+    listed: dict[UUID, Listed] = {}
     for agenda in await agendas.agendas_of(conn, asker.id):
-        if agenda.kind != "agenda" or "VEVENT" not in agenda.takes or calendar_id not in (None, agenda.id):
-            continue
-        wanted = window(start, end, ZoneInfo(agenda.zone))
-        ids = dict.fromkeys(await kept.met(conn, agenda.id, wanted))
-        ids |= dict.fromkeys(one.id for one in await kept.partly_expanded(conn, agenda.id, wanted, PARTLY_MAX))
-        some = [one for one in await objects.by_ids(conn, list(ids)) if one.component == "VEVENT"]
-        if len(some) <= IN_THE_LOOP_MAX:
-            found += _occurrences(some, agenda, wanted)
-        else:
-            found += await asyncio.to_thread(_occurrences, some, agenda, wanted)
-    return sorted(found, key=lambda one: (one.starts_at, one.ends_at, str(one.event_id)))
+        if agenda.kind == "agenda" and "VEVENT" in agenda.takes and calendar_id in (None, agenda.id):
+            every += await _placed(conn, agenda, start, end, listed)
+    every.sort(key=lambda one: (one.starts_at, one.ends_at, str(one.event_id)))
+    some = every[after : after + limit]
+    ids = list(dict.fromkeys(one.event_id for one in some))
+    ids = ids[: within([listed[one].size_bytes for one in ids], PAGE_BYTES_MAX)]
+    held = set(ids)
+    count = next((number for number, one in enumerate(some) if one.event_id not in held), len(some))
+    stored, _ = await objects.by_ids(conn, ids, PAGE_BYTES_MAX)
+    found = await aside(sum(one.size_bytes for one in stored), _occurrences, some[:count], {one.id: one for one in stored}, start, end)
+    return found, after + count if after + count < len(every) else None
 
 
-def _occurrences(some: Sequence[Stored], agenda: Agenda, wanted: Window) -> list[Occurrence]:
+async def _placed(conn: Connection, agenda: Agenda, start: int, end: int, listed: dict[UUID, Listed]) -> list[Placed]:
     zone = ZoneInfo(agenda.zone)
+    wanted = window(start, end, zone)
+    takings = await kept.met(conn, agenda.id, wanted)
+    takings |= {one.id: found for one, found in await taking_beyond(conn, agenda, wanted) if found}
+    listed |= {one.id: one for one in await objects.listed_by_ids(conn, list(takings)) if one.component == "VEVENT"}
     found = []
-    for entry in some:
-        what = read_object(entry.octets)
-        for one in instances(what, wanted.start, wanted.end, zone).found:
+    for event_id, each in takings.items():
+        for one in each if event_id in listed else ():
             ends = (one.starts_at, one.ends_at)
-            first, last = (unwall(each, zone) for each in ends) if one.is_floating else ends
-            found.append(Occurrence(entry.id, agenda.id, what, one, entry.etag, entry.name, moment(first), moment(last), agenda.zone))
+            first, last = (unwall(at, zone) for at in ends) if one.is_floating else ends
+            found.append(Placed(first, last, event_id, one.recurrence_at, agenda))
+    return found
+
+
+def _occurrences(some: Sequence[Placed], stored: Mapping[UUID, Stored], start: int, end: int) -> list[Occurrence]:
+    """What each object says of them; one that was changed since the index was read is as it is now, or is left out."""
+    by_object: dict[UUID, tuple[CalendarObject, dict[int, Instance]]] = {}
+    found = []
+    for placed in some:
+        if (entry := stored.get(placed.event_id)) is None:
+            continue
+        if entry.id not in by_object:
+            what = read_object(entry.octets)
+            every = instances(what, start, end, ZoneInfo(placed.agenda.zone)).found
+            by_object[entry.id] = what, {one.recurrence_at: one for one in every}
+        what, known = by_object[entry.id]
+        if (one := known.get(placed.recurrence_at)) is not None:
+            times = moment(placed.starts_at), moment(placed.ends_at)
+            found.append(Occurrence(entry.id, placed.agenda.id, what, one, entry.etag, entry.name, *times, placed.agenda.zone))
     return found

@@ -1,19 +1,21 @@
 """When somebody is busy: from the weeks written down, and beyond the horizon from what recurs."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from parvis_kit.db import Connection
 
-from parvis_calendar.rules.agendas import Agenda
+from parvis_calendar.rules.agendas import Agenda, Stored
+from parvis_calendar.rules.budgets import BEYOND_BYTES_MAX
 from parvis_calendar.rules.objects import read_object
 from parvis_calendar.rules.taking import takings_within
-from parvis_calendar.rules.windows import Span, coalesced, spans_of, unpacked, week_of, window
+from parvis_calendar.rules.windows import Span, Taking, Window, coalesced, spans_of, unpacked, week_of, window
 from parvis_calendar.store import agendas, instances
 
 PARTLY_MAX = 500
-"""Recurring objects expanded for one question beyond the horizon; a few milliseconds each at worst."""
+"""Recurring objects expanded for one question beyond the horizon, in a thread: a few milliseconds each at worst."""
 
 
 async def busy_of(conn: Connection, owners: Sequence[UUID], start: int, end: int) -> dict[UUID, list[Span]]:
@@ -43,9 +45,16 @@ async def busy_in(conn: Connection, agenda: Agenda, start: int, end: int) -> lis
 
 async def beyond_horizon(conn: Connection, agenda: Agenda, start: int, end: int) -> list[Span]:
     zone = ZoneInfo(agenda.zone)
-    wanted = window(start, end, zone)
-    spans: list[Span] = []
-    for one in await instances.partly_expanded(conn, agenda.id, wanted, PARTLY_MAX):
-        if one.component == "VEVENT":
-            spans += spans_of(takings_within(read_object(one.octets), agenda.zone, wanted), zone)
-    return [(max(first, start), min(last, end), kind) for first, last, kind in spans if last > start and first < end]
+    takings = [one for _, found in await taking_beyond(conn, agenda, window(start, end, zone)) for one in found]
+    return [(max(first, start), min(last, end), kind) for first, last, kind in spans_of(takings, zone) if last > start and first < end]
+
+
+async def taking_beyond(conn: Connection, agenda: Agenda, wanted: Window) -> list[tuple[Stored, list[Taking]]]:
+    """Events of which not all is written down, and when they take place."""
+    some = await instances.partly_expanded(conn, agenda.id, wanted, PARTLY_MAX, BEYOND_BYTES_MAX)
+    some = [one for one in some if one.component == "VEVENT"]
+    return list(zip(some, await asyncio.to_thread(_takings, some, agenda.zone, wanted), strict=True)) if some else []
+
+
+def _takings(some: Sequence[Stored], zone: str, wanted: Window) -> list[list[Taking]]:
+    return [takings_within(read_object(one.octets), zone, wanted) for one in some]

@@ -36,12 +36,9 @@ async def objects_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX)
     return await objects.listed(conn, agenda.id, limit)
 
 
-async def stored_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX) -> list[Stored]:
-    return await objects.stored(conn, agenda.id, limit)
-
-
-async def objects_named(conn: Connection, agenda: Agenda, names: Sequence[str]) -> dict[str, Stored]:
-    return await objects.named(conn, agenda.id, names)
+async def objects_named(conn: Connection, agenda: Agenda, names: Sequence[str], room: int) -> tuple[list[Stored], list[Listed]]:
+    """As many as `room` bytes hold, one in any case; and the others, without their octets."""
+    return await objects.named(conn, agenda.id, names, room)
 
 
 async def changes_in(conn: Connection, agenda: Agenda, after: int | None, limit: int) -> Page:

@@ -118,6 +118,10 @@ class Stored(Listed):
     uid: str
     octets: bytes
 
+    def listed(self) -> Listed:
+        """Without them."""
+        return Listed(*[getattr(self, name) for name in Listed.__slots__])
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import NamedTuple
 
-from parvis_calendar.rules.lexing import lines_of, parameters_of, plain, unfolded
+from parvis_calendar.rules.lexing import PARAMETERS_CHARACTERS_MAX, lines_of, parameters_of, plain, unfolded
 from parvis_calendar.rules.recurrence import Rule, read_rule
 from parvis_calendar.rules.refusals import (
     MAX_ATTENDEES,
@@ -17,7 +17,7 @@ from parvis_calendar.rules.refusals import (
     NotTaken,
 )
 from parvis_calendar.rules.times import UTC_ZONE, Time, read_duration, read_time
-from parvis_calendar.rules.zones import zone_described, zone_named
+from parvis_calendar.rules.zones import described_in, zone_described, zone_named
 
 NESTING_MAX = 4
 ATTENDEES_MAX = 1_000
@@ -28,6 +28,8 @@ OVERRIDES_MAX = 1_000
 ALARMS_MAX = 20
 INLINE_BYTES_MAX = 64 * 1024
 """Attached as it is; larger things belong into Files, and a link here."""
+ZONES_MAX = 100
+"""By name: each is looked for on the disk."""
 UID_CHARACTERS_MAX = 500
 TEXT_CHARACTERS_MAX = 2_000
 """Of a title or a place, as far as it is shown in lists."""
@@ -186,7 +188,8 @@ class Reader:
         self.parts: list[tuple[str, Part]] = []
         self.method = ""
         self.dates = self.attendees = 0
-        self.described: dict[str, tzinfo] = {}
+        self.zones: dict[str, tzinfo] = {}
+        self.described: dict[str, str] | None = None
 
     def read(self) -> None:
         """Raises NotTaken."""
@@ -195,6 +198,8 @@ class Reader:
         lines = lines_of(self.octets)
         for name, parameters, value in lines:
             name = name.upper()
+            if len(parameters) > PARAMETERS_CHARACTERS_MAX:
+                raise NotTaken(VALID_DATA, f"A line has at most {PARAMETERS_CHARACTERS_MAX} characters of parameters.")
             if name == "BEGIN":
                 part = self.begin(stack, value.strip().upper(), part)
             elif name == "END":
@@ -235,10 +240,16 @@ class Reader:
         name = parameters_of(parameters).get("TZID")
         if not name:
             return None
-        zone = zone_named(name) or self.described.get(name)
-        if zone is None:
-            zone = self.described[name] = zone_described(name, unfolded(self.octets)) or UTC_ZONE
+        if (zone := self.zones.get(name)) is None:
+            if len(self.zones) == ZONES_MAX:
+                raise NotTaken(VALID_DATA, f"At most {ZONES_MAX} zones are named in one object.")
+            zone = self.zones[name] = zone_named(name) or self.as_described(name) or UTC_ZONE
         return zone
+
+    def as_described(self, name: str) -> tzinfo | None:
+        if self.described is None:
+            self.described = described_in(unfolded(self.octets))
+        return zone_described(self.described[name]) if name in self.described else None
 
     def time(self, parameters: str, value: str) -> Time:
         return read_time(value, self.zone(parameters) if value[-1:] not in "Zz" else None)
@@ -249,14 +260,14 @@ class Reader:
         part.sequence = min(int(value), SEQUENCE_MAX)
 
     def take_recurrence_id(self, part: Part, parameters: str, value: str) -> None:
-        part.recurrence_id = self.time(parameters, value)
+        part.recurrence_id = part.recurrence_id or self.time(parameters, value)
         part.this_and_future = "THISANDFUTURE" in parameters.upper()
 
     def take_start(self, part: Part, parameters: str, value: str) -> None:
-        part.starts = self.time(parameters, value)
+        part.starts = part.starts or self.time(parameters, value)  # each stands once: the first counts, and is all the work
 
     def take_end(self, part: Part, parameters: str, value: str) -> None:
-        part.ends = self.time(parameters, value)
+        part.ends = part.ends or self.time(parameters, value)
 
     def take_duration(self, part: Part, parameters: str, value: str) -> None:
         days, seconds = read_duration(value)
@@ -304,10 +315,10 @@ class Reader:
             raise NotTaken(MAX_SIZE, f"At most {INLINE_BYTES_MAX} bytes can be attached as they are: put it into Files, and its link here.")
 
     def take_created(self, part: Part, parameters: str, value: str) -> None:
-        part.created = self.time(parameters, value)
+        part.created = part.created or self.time(parameters, value)
 
     def take_completed(self, part: Part, parameters: str, value: str) -> None:
-        part.completed = self.time(parameters, value)
+        part.completed = part.completed or self.time(parameters, value)
 
 
 def attendee_of(parameters: str, value: str) -> Attendee:

@@ -43,16 +43,20 @@ class Shape:
         return self.expand is None and self.limit is None and self.part is None
 
 
-def rendered(octets: bytes, shape: Shape) -> bytes:
-    """What is asked of it; each line folded and ended as RFC 5545 has it."""
+def rendered(octets: bytes, shape: Shape, room: int) -> bytes | None:
+    """What is asked of it; each line folded and ended as RFC 5545 has it. None when that is more than `room` bytes."""
     tree = tree_of(octets)
     if shape.expand is not None:
-        tree = expanded(tree, octets, shape.expand, shape.zone)
+        whole = expanded(tree, octets, shape.expand, shape.zone, room)
+        if whole is None:
+            return None
+        tree = whole
     elif shape.limit is not None:
         tree = limited(tree, octets, shape.limit, shape.zone)
     if shape.part is not None and shape.part.name == tree.name:
         tree = only(tree, shape.part)
-    return b"".join(map(folded, lines_of(tree)))
+    written = b"".join(map(folded, lines_of(tree)))
+    return written if len(written) <= room else None
 
 
 def lines_of(component: Component) -> Iterable[str]:
@@ -89,24 +93,24 @@ def line(name: str, rest: str) -> Property:
     return Property(name, "", rest.partition(":")[2], name + rest)
 
 
-def expanded(tree: Component, octets: bytes, wanted: TimeRange, zone: str) -> Component:
-    """Each occurrence that lies in the time, by itself, in UTC; a day stays a day (RFC 4791 §9.6.5)."""
+def expanded(tree: Component, octets: bytes, wanted: TimeRange, zone: str, room: int) -> Component | None:
+    """Each occurrence that lies in the time, by itself, in UTC; a day stays a day (RFC 4791 §9.6.5). None beyond `room` bytes."""
     what = read_object(octets)
-    found = instances(what, wanted.start, wanted.end, ZoneInfo(zone)).found[:EXPANDED_MAX]
     recurs = what.recurs or bool(what.overrides)
-    made = [occurrence(source_of(tree, what.component, one), one, recurs=recurs) for one in found]
+    parts = [child for child in tree.children if child.name == what.component]
+    series = next((child for child in parts if child.first("RECURRENCE-ID") is None), parts[0])
+    single = {epoch_of(named): child for child in parts if (named := child.first("RECURRENCE-ID")) is not None}
+    sizes: dict[int, int] = {}
+    made: list[Component] = []
+    for one in instances(what, wanted.start, wanted.end, ZoneInfo(zone)).found[:EXPANDED_MAX]:
+        source = single.get(one.part.recurrence_id.epoch(), series) if one.part.recurrence_id is not None else series
+        if id(source) not in sizes:
+            sizes[id(source)] = sum(map(len, lines_of(source)))
+        room -= sizes[id(source)]
+        if room < 0 and made:
+            return None
+        made.append(occurrence(source, one, recurs=recurs))
     return Component(tree.name, tree.properties, made)
-
-
-def source_of(tree: Component, component: str, one: Instance) -> Component:
-    """The component that says what this occurrence is."""
-    parts = [child for child in tree.children if child.name == component]
-    if one.part.recurrence_id is not None:
-        at = one.part.recurrence_id.epoch()
-        for child in parts:
-            if (named := child.first("RECURRENCE-ID")) is not None and epoch_of(named) == at:
-                return child
-    return next((child for child in parts if child.first("RECURRENCE-ID") is None), parts[0])
 
 
 def epoch_of(one: Property) -> int:

@@ -89,6 +89,11 @@ def significant(octets: bytes) -> list[list[str]]:
     ]
 
 
+def differ(old: bytes, new: bytes) -> bool:
+    """Whether others have to be told."""
+    return significant(old) != significant(new)
+
+
 def as_sent(old: bytes | None, new: bytes, organizer: str, statuses: Mapping[str, str]) -> bytes:
     """The organizer's object as it is kept: what became of each invitation stands on it, and answers to other times are void.
 

@@ -45,6 +45,11 @@ def sheet_of(octets: bytes) -> Sheet:
     return sheet
 
 
+def as_message(octets: bytes, method: str) -> bytes:
+    """As it lies in an inbox."""
+    return sheet_of(octets).octets(method)
+
+
 def name_of(line: str) -> str:
     end = min((at for at in (line.find(";"), line.find(":")) if at >= 0), default=len(line))
     return line[:end].upper()

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from parvis_calendar.rules.lexing import unfolded
 from parvis_calendar.rules.refusals import NotTaken
-from parvis_calendar.rules.zones import TZID, zone_described, zone_named
+from parvis_calendar.rules.zones import TZID, described_in, zone_described, zone_named
 
 PLACES = {0: "Etc/UTC"} | {sign * hours * 3600: f"Etc/GMT{'-' if sign > 0 else '+'}{hours}" for sign in (1, -1) for hours in range(1, 13)}
 """Fixed offsets in whole hours, by IANA's names, whose signs are the other way round."""
@@ -20,7 +20,7 @@ def zone_in(text: str) -> str | None:
     if named is None:
         return None
     name = named[1].strip()
-    zone = zone_named(name) or zone_described(name, whole)
+    zone = zone_named(name) or zone_described(described_in(whole).get(name, ""))
     if isinstance(zone, ZoneInfo):
         return zone.key
     if zone is None:

@@ -58,23 +58,26 @@ STANDARD = re.compile(r"^BEGIN:STANDARD\n(?:(?!END:).*\n)*?TZOFFSETTO:([+-]\d{4,
 DAYLIGHT = re.compile(r"^BEGIN:DAYLIGHT\n(?:(?!END:).*\n)*?TZOFFSETTO:([+-]\d{4,6})$", re.MULTILINE | re.IGNORECASE)
 
 
-def zone_described(name: str, text: str) -> tzinfo | None:
-    """As the VTIMEZONE of this unfolded object has it: the zone it names, one of the same offsets, or a fixed one."""
-    for found in VTIMEZONE.finditer(text):
-        block = found[1]
-        named = TZID.search(block)
-        if named is None or named[1].strip() != name:
-            continue
-        located = LOCATION.search(block)
-        if located is not None and (zone := zone_named(located[1])) is not None:
-            return zone
-        standards, daylights = STANDARD.findall(block), DAYLIGHT.findall(block)
-        if not standards and not daylights:
-            return None
-        winter = _seconds((standards or daylights)[-1])
-        summer = _seconds(daylights[-1]) if daylights and standards else winter
-        return zone_named(LIKE.get((winter, summer), "")) or timezone(timedelta(seconds=winter))
-    return None
+def described_in(text: str) -> dict[str, str]:
+    """Name → VTIMEZONE, of an unfolded object; the first of each name."""
+    found: dict[str, str] = {}
+    for one in VTIMEZONE.finditer(text):
+        if (named := TZID.search(one[1])) is not None:
+            found.setdefault(named[1].strip(), one[1])
+    return found
+
+
+def zone_described(block: str) -> tzinfo | None:
+    """As a VTIMEZONE has it: the zone it names, one of the same offsets, or a fixed one."""
+    located = LOCATION.search(block)
+    if located is not None and (zone := zone_named(located[1])) is not None:
+        return zone
+    standards, daylights = STANDARD.findall(block), DAYLIGHT.findall(block)
+    if not standards and not daylights:
+        return None
+    winter = _seconds((standards or daylights)[-1])
+    summer = _seconds(daylights[-1]) if daylights and standards else winter
+    return zone_named(LIKE.get((winter, summer), "")) or timezone(timedelta(seconds=winter))
 
 
 def _seconds(offset: str) -> int:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS
-from parvis_calendar.store import agenda, busy_week, instance, object_, privacy
+from parvis_calendar.store import agenda, busy_week, instance, privacy
 from parvis_calendar.store.people import HERE, agent
 
 MANY = (
@@ -24,17 +25,32 @@ MANY = (
     .where(agent.c.id.in_(sa.bindparam("asked", expanding=True)), HERE)
 )
 SHOWN = (
-    sa.select(agenda.c.owner_id, instance.c.starts_at, instance.c.ends_at, instance.c.is_floating, agenda.c.zone, object_.c.octets)
-    .join_from(instance, object_, object_.c.id == instance.c.object_id)
-    .join(agenda, agenda.c.id == instance.c.agenda_id)
+    sa.select(
+        agenda.c.owner_id, instance.c.starts_at, instance.c.ends_at, instance.c.is_floating, agenda.c.zone, instance.c.busy,
+        instance.c.object_id,
+    )
+    .join_from(instance, agenda, agenda.c.id == instance.c.agenda_id)
     .where(
         agenda.c.owner_id.in_(sa.bindparam("owners", expanding=True)), agenda.c.kind == "agenda", sa.not_(agenda.c.is_transparent),
         instance.c.busy > 0, instance.c.starts_at < sa.bindparam("before", type_=sa.BigInteger),
         instance.c.ends_at > sa.bindparam("after", type_=sa.BigInteger),
         sa.or_(instance.c.is_long, instance.c.starts_at > sa.bindparam("earliest", type_=sa.BigInteger)),
     )
+    .order_by(agenda.c.owner_id)
     .limit(sa.bindparam("at_most"))
 )  # fmt: skip
+
+
+class Shown(NamedTuple):
+    """An occurrence of whom the asker may know what they do."""
+
+    owner_id: UUID
+    starts_at: int
+    ends_at: int
+    is_floating: bool
+    zone: str
+    busy: int
+    object_id: UUID
 
 
 @dataclass(slots=True)
@@ -56,13 +72,11 @@ async def busy_of(conn: Connection, asker_id: UUID, asked: Sequence[UUID], first
     return found
 
 
-async def shown(
-    conn: Connection, owners: Sequence[UUID], start: int, end: int, limit: int
-) -> list[tuple[UUID, int, int, bool, str, bytes]]:
-    """Owner, from, to, whether on the wall's clock, the agenda's zone, octets; of those who show what they do."""
+async def shown(conn: Connection, owners: Sequence[UUID], start: int, end: int, limit: int) -> list[Shown]:
+    """Owner by owner."""
     asked = {"owners": owners, "before": end + FLOATING_SECONDS, "after": start - FLOATING_SECONDS, "at_most": limit}
     asked["earliest"] = start - FLOATING_SECONDS - LONG_SECONDS
-    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in await conn.execute(SHOWN, asked)]
+    return [Shown(*row) for row in await conn.execute(SHOWN, asked)]
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:

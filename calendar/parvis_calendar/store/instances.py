@@ -10,9 +10,10 @@ from parvis_kit.db.driven import Driven
 from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Stored
+from parvis_calendar.rules.budgets import within
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS, Taking, Window
 from parvis_calendar.store import agenda, busy_week, instance, object_
-from parvis_calendar.store.objects import STORED
+from parvis_calendar.store.objects import WHOLE
 
 AGENDA = sa.bindparam("agenda", type_=sa.Uuid)
 AFTER, BEFORE = sa.bindparam("after", type_=sa.BigInteger), sa.bindparam("before", type_=sa.BigInteger)
@@ -38,12 +39,13 @@ OWN = instance.c.agenda_id.in_(
 )
 MET_BUSY = _overlapping((instance.c.agenda_id, *TAKING), sa.and_(OWN, instance.c.busy > 0))
 PARTLY = (
-    sa.select(*STORED)
+    sa.select(object_.c.id, object_.c.size_bytes)
     .where(
         object_.c.agenda_id == AGENDA,
         object_.c.expanded_until.is_not(None),
         sa.or_(object_.c.expanded_until < BEFORE, object_.c.expanded_from > AFTER),
     )
+    .order_by(object_.c.size_bytes)
     .limit(sa.bindparam("at_most"))
 )
 WEEKS = sa.select(busy_week.c.owner_id, busy_week.c.week, busy_week.c.spans).where(
@@ -106,11 +108,12 @@ async def met(conn: Connection, agenda_id: UUID, window: Window) -> dict[UUID, l
     return found
 
 
-async def partly_expanded(conn: Connection, agenda_id: UUID, window: Window, limit: int) -> list[Stored]:
-    """Objects that may take place in the window beyond what is written down of them."""
+async def partly_expanded(conn: Connection, agenda_id: UUID, window: Window, limit: int, room: int) -> list[Stored]:
+    """Objects that may take place in the window beyond what is written down of them: the smallest first, as many as `room` bytes hold."""
     asked = _asked(window)
-    rows = await conn.execute(PARTLY, {"agenda": agenda_id, "after": asked["after"], "before": asked["before"], "at_most": limit})
-    return [Stored(*row) for row in rows]
+    rows = list(await conn.execute(PARTLY, {"agenda": agenda_id, "after": asked["after"], "before": asked["before"], "at_most": limit}))
+    ids = [row[0] for row in rows[: within([row[1] for row in rows], room)]]
+    return [Stored(*row) for row in await conn.execute(WHOLE, {"ids": ids})] if ids else []
 
 
 async def met_busy(conn: Connection, owner_id: UUID, start: int, end: int) -> list[tuple[UUID, Taking]]:

@@ -1,6 +1,6 @@
 """Who is invited to what and has answered what; homes locked together; what becomes of a leaver's meetings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -96,12 +96,6 @@ async def organized_by(conn: Connection, agent_id: UUID, now: int) -> list[UUID]
         invitation.c.organizer_id == agent_id, sa.or_(invitation.c.recurs, invitation.c.ends_at > now)
     )
     return sorted((await conn.execute(wanted.distinct())).scalars())
-
-
-async def titles(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
-    """Object → octets."""
-    rows = await conn.execute(sa.select(object_.c.id, object_.c.octets).where(object_.c.id.in_(ids)))
-    return {row[0]: row[1] for row in rows}
 
 
 async def find_departure(conn: Connection, agent_id: UUID) -> Departure | None:

@@ -10,6 +10,7 @@ from parvis_kit.db import Connection, Tx, upsert
 from parvis_kit.db.driven import Driven
 
 from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
+from parvis_calendar.rules.budgets import within
 from parvis_calendar.store import agenda, home, object_, tombstone
 from parvis_calendar.store.agendas import AGENDA as AGENDA_COLUMNS
 
@@ -34,9 +35,11 @@ FIND_EITHER = sa.select(*STORED).where(
     object_.c.agenda_id == AGENDA, sa.or_(object_.c.name == sa.bindparam("named"), object_.c.uid == sa.bindparam("of_uid"))
 )
 IN_AGENDA = sa.select(*LISTED).where(object_.c.agenda_id == AGENDA).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
-STORED_IN_AGENDA = sa.select(*STORED).where(object_.c.agenda_id == AGENDA).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
-NAMED = sa.select(*STORED).where(object_.c.agenda_id == AGENDA, object_.c.name.in_(sa.bindparam("names", expanding=True)))
-BY_ID = sa.select(*STORED).where(object_.c.id.in_(sa.bindparam("ids", expanding=True)))
+SHARED = (*LISTED, object_.c.uid, sa.case((object_.c.size_bytes <= sa.bindparam("share", type_=sa.Integer), object_.c.octets)))
+"""With the octets of those that are not larger than their share of the room: one question does for nearly all."""
+NAMED = sa.select(*SHARED).where(object_.c.agenda_id == AGENDA, object_.c.name.in_(sa.bindparam("names", expanding=True)))
+BY_ID = sa.select(*SHARED).where(object_.c.id.in_(sa.bindparam("ids", expanding=True)))
+WHOLE = sa.select(*STORED).where(object_.c.id.in_(sa.bindparam("ids", expanding=True)))
 SINCE = (
     sa.select(*LISTED)
     .where(object_.c.agenda_id == AGENDA, object_.c.seq > sa.bindparam("seq", type_=sa.BigInteger))
@@ -92,32 +95,38 @@ async def listed(conn: Connection, agenda_id: UUID, limit: int) -> list[Listed]:
     return [Listed(*row) for row in await conn.execute(IN_AGENDA, {"agenda": agenda_id, "at_most": limit})]
 
 
-async def stored(conn: Connection, agenda_id: UUID, limit: int) -> list[Stored]:
-    return [Stored(*row) for row in await conn.execute(STORED_IN_AGENDA, {"agenda": agenda_id, "at_most": limit})]
-
-
-async def scheduled(conn: Connection, agenda_id: UUID, now: int, limit: int) -> list[Stored]:
+async def scheduled(conn: Connection, agenda_id: UUID, now: int, limit: int) -> list[UUID]:
     """Meetings that are not over: whoever sends or answers invitations keeps a schedule tag."""
     to_come = sa.or_(object_.c.recurs, object_.c.ends_at.is_(None), object_.c.ends_at > now)
-    query = sa.select(*STORED).where(object_.c.agenda_id == agenda_id, object_.c.schedule_tag.is_not(None), to_come)
-    return [Stored(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+    query = sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id, object_.c.schedule_tag.is_not(None), to_come)
+    return list((await conn.execute(query.order_by(object_.c.seq).limit(limit))).scalars())
 
 
-async def named(conn: Connection, agenda_id: UUID, names: Sequence[str]) -> dict[str, Stored]:
-    found: dict[str, Stored] = {}
+async def named(conn: Connection, agenda_id: UUID, names: Sequence[str], room: int) -> tuple[list[Stored], list[Listed]]:
+    """As `by_ids`."""
+    rows: list[Any] = []
     for start in range(0, len(names), NAMES_AT_ONCE):
         some = list(names[start : start + NAMES_AT_ONCE])
-        for row in await conn.execute(NAMED, {"agenda": agenda_id, "names": some}):
-            found[row[1]] = Stored(*row)
-    return found
+        rows += await conn.execute(NAMED, {"agenda": agenda_id, "names": some, "share": room // len(names)})
+    return await _with_octets(conn, rows, room)
 
 
-async def by_ids(conn: Connection, ids: Sequence[UUID]) -> list[Stored]:
-    found: list[Stored] = []
+async def by_ids(conn: Connection, ids: Sequence[UUID], room: int) -> tuple[list[Stored], list[Listed]]:
+    """As many as `room` bytes hold, one in any case; and the others, without their octets."""
+    rows: list[Any] = []
     for start in range(0, len(ids), NAMES_AT_ONCE):
-        rows = await conn.execute(BY_ID, {"ids": list(ids[start : start + NAMES_AT_ONCE])})
-        found += [Stored(*row) for row in rows]
-    return found
+        rows += await conn.execute(BY_ID, {"ids": list(ids[start : start + NAMES_AT_ONCE]), "share": room // len(ids)})
+    return await _with_octets(conn, rows, room)
+
+
+async def _with_octets(conn: Connection, rows: Sequence[Any], room: int) -> tuple[list[Stored], list[Listed]]:
+    """Those that came without, as they are larger than their share, are read again, as far as there is room."""
+    count = within([row[3] for row in rows], room)
+    found = [Stored(*row) for row in rows[:count] if row[-1] is not None]
+    large = [row[0] for row in rows[:count] if row[-1] is None]
+    for start in range(0, len(large), NAMES_AT_ONCE):
+        found += [Stored(*row) for row in await conn.execute(WHOLE, {"ids": large[start : start + NAMES_AT_ONCE]})]
+    return found, [Listed(*row[: len(LISTED)]) for row in rows[count:]]
 
 
 async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, with_gone: bool) -> list[Change]:
@@ -128,6 +137,12 @@ async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, 
         found += [Change(name, seq, None) for name, seq in await conn.execute(GONE_SINCE, asked)]
         found.sort(key=lambda one: one.seq)
     return found[:limit]
+
+
+async def bytes_in_home(conn: Connection, owner_id: UUID) -> int:
+    """Of all objects in it."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(object_.c.size_bytes), 0)).join_from(object_, agenda, agenda.c.id == object_.c.agenda_id)
+    return int((await conn.execute(total.where(agenda.c.owner_id == owner_id))).scalar_one())
 
 
 async def add(tx: Tx, one: dict[str, Any]) -> None:
@@ -145,10 +160,16 @@ async def delete(tx: Tx, agenda_id: UUID, object_id: UUID, name: str, seq: int, 
     await tx.execute(row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_={"seq": seq, "at": at}))
 
 
-async def of_component(conn: Connection, agenda_id: UUID, component: str, limit: int, *, with_octets: bool) -> list[Listed]:
-    columns, kind = (STORED, Stored) if with_octets else (LISTED, Listed)
-    query = sa.select(*columns).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
-    return [kind(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+async def of_component(conn: Connection, agenda_id: UUID, component: str, limit: int, room: int) -> tuple[list[Stored], list[Listed]]:
+    """As `by_ids`."""
+    query = sa.select(*SHARED).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
+    rows = await conn.execute(query.order_by(object_.c.seq).limit(limit), {"share": room // limit})
+    return await _with_octets(conn, list(rows), room)
+
+
+async def listed_of_component(conn: Connection, agenda_id: UUID, component: str, limit: int) -> list[Listed]:
+    query = sa.select(*LISTED).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
+    return [Listed(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
 
 
 async def listed_by_ids(conn: Connection, ids: Sequence[UUID]) -> list[Listed]:
