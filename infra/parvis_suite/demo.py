@@ -21,7 +21,6 @@ from parvis_kit.service import Service
 
 TOKEN_LIFE = timedelta(hours=12)
 APP_PASSWORD_LIFE = timedelta(days=365)
-APP_PASSWORD_NAME = "demo.json"  # noqa: S105 (its name, not its secret)
 SECRETS_FILE = "demo-secrets.json"
 AT_ONCE = 2
 """Passwords hashed side by side: 19 MiB each."""
@@ -83,7 +82,8 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     from parvis_suite.demo_agendas import Owner, seed_agendas
     from parvis_suite.demo_costs import seed_costs
     from parvis_suite.demo_files import Agent, seed_files
-    from parvis_suite.demo_messages import Talker, seed_messages, seed_passwords
+    from parvis_suite.demo_messages import Talker, seed_messages
+    from parvis_suite.demo_passwords import CLIENTS, MESSAGES, Holder, seed_passwords
 
     [directory] = [service for service in services if service.name == "directory"]
     database, clock = directory.database, directory.clock
@@ -94,11 +94,12 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     for person in missing:
         keeper.of(person.email)["password"] = secrets.token_urlsafe(12)
     await set_passwords(database, [person for person in missing if may_sign_in(person, clock())], keeper, clock)
-    for person in people:
-        if "app_password" not in keeper.of(person.email) or keeper.of(person.email).get("until", "") < clock().isoformat():
-            keeper.of(person.email).update(await make_app_password(database, person, clock))
-    write_private(keeper.path, keeper.known)
     tokens = await make_tokens(directory, people, clock)
+    holders = [Holder(token, keeper.of(one.email)) for one, token in zip(people, tokens, strict=True)]
+    has_messaging = any(service.name == "messaging" for service in services)
+    for wanted in (CLIENTS, MESSAGES) if has_messaging else (CLIENTS,):
+        await seed_passwords(addresses.base_url, holders, wanted, clock(), clock() + APP_PASSWORD_LIFE)
+    write_private(keeper.path, keeper.known)
     for billing in (service for service in services if service.name == "billing"):
         await seed_costs(billing, ministries, people)
     agents = [
@@ -110,12 +111,11 @@ async def seed(services: Sequence[Service], addresses: Addresses, folder: Path) 
     owners = [Owner(str(one.id), one.email, keeper.of(one.email)["app_password"]) for one in people]
     has_calendar = any(service.name == "calendar" for service in services)
     agendas = await seed_agendas(addresses.base_url, owners, clock().date()) if has_calendar else {}
-    talkers = [Talker(str(one.id), str(one.ministry_id), token, keeper.of(one.email)) for one, token in zip(people, tokens, strict=True)]
-    has_messaging = any(service.name == "messaging" for service in services)
+    accounts = {}
     if has_messaging:
-        await seed_passwords(addresses.base_url, talkers, clock(), clock() + APP_PASSWORD_LIFE)
-        write_private(keeper.path, keeper.known)
-    accounts = await seed_messages(addresses.base_url, talkers) if has_messaging else {}
+        passwords = [one.kept[MESSAGES.word] for one in holders]
+        talkers = [Talker(one.id, one.ministry, one.token, password) for one, password in zip(agents, passwords, strict=True)]
+        accounts = await seed_messages(addresses.base_url, talkers)
     return {
         "base_url": addresses.base_url,
         "metrics_url": addresses.metrics_url,
@@ -213,18 +213,6 @@ async def set_passwords(database: Database, people: Sequence[Person], keeper: Ke
                 await actions.set_hashed_password(tx, ROOT, person.id, hashed, now=clock())
 
     await asyncio.gather(*(set_one(person) for person in people))
-
-
-async def make_app_password(database: Database, person: Person, clock: Clock) -> dict[str, str]:
-    """Those of before that nobody knows any more are revoked first."""
-    asker, until = Asker(person.id, person.ministry_id, frozenset(person.roles)), clock() + APP_PASSWORD_LIFE
-    async with database.transaction() as tx:
-        for kept in await queries.app_passwords_for(tx, asker):
-            if kept.name == APP_PASSWORD_NAME:
-                await actions.revoke_app_password(tx, asker, kept.id, now=clock())
-        scopes = ["dav:calendars", "dav:files", "directory:read"]
-        _, made = await actions.create_app_password(tx, asker, APP_PASSWORD_NAME, scopes, until, now=clock())
-    return {"app_password": str(made), "until": until.isoformat()}
 
 
 async def make_tokens(directory: Service, people: Sequence[Person], clock: Clock) -> list[str]:

@@ -27,3 +27,13 @@ async def answered(session: aiohttp.ClientSession, method: str, url: str, *, goo
             if answer.status != 503 or asyncio.get_running_loop().time() > until:
                 raise Unexpected(f"{method} {url}: {answer.status} {text[:300]}")
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def session_at(base_url: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(base_url, timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX))
+
+
+async def ask(session: aiohttp.ClientSession, method: str, path: str, token: str, body: Any = None, key: str = "") -> Any:
+    """The JSON of its answer. Raises Unexpected."""
+    headers = ({"Authorization": f"Bearer {token}"} if token else {}) | ({"Idempotency-Key": key} if key else {})
+    return await answered(session, method, path, json=body, headers=headers)

@@ -1,17 +1,14 @@
-"""What the demonstration's agents sign in to Matrix with, and what they have said to each other; done twice, it is done once."""
+"""What the demonstration's agents have said to each other; done twice, it is done once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import aiohttp
 
-from parvis_suite.demo_doors import ANSWER_SECONDS_MAX, AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, answered
+from parvis_suite.demo_doors import AT_ONCE, LOOK_SECONDS, PATIENCE_SECONDS_MAX, Unexpected, ask, session_at
 
-PASSWORD_NAME = "demo.json, messages"  # noqa: S105 (its name, not its secret)
-PASSWORDS = "/api/directory/v1/app-passwords"
 TEAMS = "/api/directory/v1/teams"
 CLIENT = "/_matrix/client/v3"
 DEVICE = "DEMO"
@@ -26,37 +23,12 @@ SAID = (
 
 @dataclass(frozen=True, slots=True)
 class Talker:
-    """An agent, their token, and their app password for messages where one is kept."""
+    """An agent, their token, and their app password for messages."""
 
     id: str
     ministry: str
     token: str
-    kept: dict[str, str]
-    """What is written down of their secrets: `matrix_password` and `matrix_until`, filled in where they are missing."""
-
-
-async def seed_passwords(base_url: str, talkers: Sequence[Talker], now: datetime, until: datetime) -> None:
-    """An app password of the scope `matrix` for each, made as agents make theirs; those that nobody knows any more are revoked first."""
-    room = asyncio.Semaphore(AT_ONCE)
-    async with session_at(base_url) as session:
-
-        async def forget(one: Talker) -> bool:
-            old = [each["id"] for each in await ask(session, "GET", PASSWORDS, one.token) if each["name"] == PASSWORD_NAME]
-            for each in old:
-                await ask(session, "DELETE", f"{PASSWORDS}/{each}", one.token)
-            return bool(old)
-
-        async def make(one: Talker) -> None:
-            async with room:
-                if are_old:
-                    await forget(one)
-                body = {"name": PASSWORD_NAME, "scopes": ["matrix"], "expires_at": until.isoformat()}
-                made = await ask(session, "POST", PASSWORDS, one.token, body, key=f"demo-matrix-{now.timestamp()}")
-            one.kept.update(matrix_password=made["app_password"], matrix_until=until.isoformat())
-
-        wanting = [one for one in talkers if one.kept.get("matrix_until", "") <= now.isoformat()]
-        are_old = bool(wanting) and await forget(wanting[0])  # all were made together, or none
-        await asyncio.gather(*map(make, wanting))
+    password: str
 
 
 async def seed_messages(base_url: str, talkers: Sequence[Talker]) -> dict[str, Mapping[str, str]]:
@@ -67,7 +39,7 @@ async def seed_messages(base_url: str, talkers: Sequence[Talker]) -> dict[str, M
         async def account(one: Talker) -> Mapping[str, str]:
             async with room:
                 found = await patiently(session, "GET", "/api/messaging/v1/account", one.token, lambda said: bool(said["user_id"]))
-            return {"user_id": found["user_id"], "password": one.kept["matrix_password"]}
+            return {"user_id": found["user_id"], "password": one.password}
 
         found = await asyncio.gather(*map(account, talkers))
         accounts = {one.id: each for one, each in zip(talkers, found, strict=True)}
@@ -106,16 +78,6 @@ async def team_room(session: aiohttp.ClientSession, token: str, team_id: str) ->
         if asyncio.get_running_loop().time() > until:
             raise Unexpected(f"the team {team_id} has no room")
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def session_at(base_url: str) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(base_url, timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX))
-
-
-async def ask(session: aiohttp.ClientSession, method: str, path: str, token: str, body: Any = None, key: str = "") -> Any:
-    """The JSON of its answer. Raises Unexpected."""
-    headers = ({"Authorization": f"Bearer {token}"} if token else {}) | ({"Idempotency-Key": key} if key else {})
-    return await answered(session, method, path, json=body, headers=headers)
 
 
 async def patiently(session: aiohttp.ClientSession, method: str, path: str, token: str, enough: Any, body: Any = None) -> Any:
