@@ -40,8 +40,14 @@ async def come_aboard(suite: Running) -> dict[str, dict[str, str]]:
     walk = str(suite.walk or "")
     file.write_text(ROSTER.format(walk=walk), "cp1252")
     await patiently(lambda: ready(suite))
-    dry = await asyncio.to_thread(suite.insist, "onboard", str(file), "--ministry", SIREN, "--partial", "--dry-run")
-    assert "€" in dry, f"what it will cost is said before the act\n{dry}"
+
+    async def told_what_it_will_cost() -> None:
+        said = await asyncio.to_thread(suite.insist, "onboard", str(file), "--ministry", SIREN, "--partial", "--dry-run")
+        if "what it would cost is not known yet" in said:  # billing, or its database, was killed a moment ago
+            raise NotYet(said)
+        assert "€" in said, said
+
+    await patiently(told_what_it_will_cost)
     await asyncio.to_thread(suite.insist, "onboard", str(file), "--ministry", SIREN, "--partial", "--yes")
     [directory] = build_all(suite.platform, ["directory"])
     try:
