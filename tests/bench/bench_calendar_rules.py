@@ -26,7 +26,7 @@ from bench_http import Server, on_cpu_nanoseconds  # noqa: E402
 from parvis_calendar.app import build  # noqa: E402
 from parvis_calendar.rules.composing import vtimezone  # noqa: E402
 from parvis_calendar.rules.instances import instances  # noqa: E402
-from parvis_calendar.rules.objects import read_object  # noqa: E402
+from parvis_calendar.rules.reading import read_object  # noqa: E402
 from parvis_calendar.rules.windows import HORIZON_AHEAD, HORIZON_BACK, epoch, packed, week_begins, week_of  # noqa: E402
 from parvis_contracts.directory import AgentState, SigningKeyState  # noqa: E402
 from parvis_kit import access  # noqa: E402

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parvis_calendar.rules.availability import Hours, best_slots, candidates, merged
 from parvis_calendar.rules.composing import vtimezone
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_contracts.directory import AgentState
 
 from .conftest import Desk, event

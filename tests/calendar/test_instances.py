@@ -12,8 +12,9 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from parvis_calendar.rules.instances import Instance, Instances, busy_spans, instances
-from parvis_calendar.rules.objects import read_object
-from parvis_calendar.rules.recurrence import Unexpandable, Work, occurrences, read_rule
+from parvis_calendar.rules.reading import read_object
+from parvis_calendar.rules.recurrence import Unexpandable, Work, occurrences
+from parvis_calendar.rules.rrules import read_rule
 from parvis_calendar.rules.times import datetime_of, read_time
 
 PARIS, CAYENNE, NEW_YORK = ZoneInfo("Europe/Paris"), ZoneInfo("America/Cayenne"), ZoneInfo("America/New_York")

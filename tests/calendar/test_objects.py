@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parvis_calendar.rules.instances import instances
 from parvis_calendar.rules.lexing import folded
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.refusals import NotTaken
 from parvis_calendar.rules.times import UTC_ZONE
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from parvis_calendar.caldav import changes, searches
 from parvis_calendar.queries import searching
-from parvis_calendar.rules import lexing, objects, sheets, timezones, trees
+from parvis_calendar.rules import lexing, reading, sheets, timezones, trees
 
 from .conftest import Desk, event, filtered
 
@@ -143,7 +143,7 @@ def taken_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             threads.append(threading.current_thread().name)
         return unfolded(octets)
 
-    for room in (lexing, objects, sheets, timezones, trees):
+    for room in (lexing, reading, sheets, timezones, trees):
         monkeypatch.setattr(room, "unfolded", watched)
     yield threads
 

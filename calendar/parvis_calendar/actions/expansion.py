@@ -12,7 +12,7 @@ from parvis_kit.db import Database, Tx
 from parvis_calendar.actions.common import busy_changed, rewrite_all_weeks
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda
 from parvis_calendar.rules.budgets import LOOKED_BYTES_MAX
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.taking import Expanded, expanded
 from parvis_calendar.rules.windows import HORIZON_RENEWED, horizon, spans_of
 from parvis_calendar.store import agendas, instances, objects

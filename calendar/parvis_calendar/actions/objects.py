@@ -18,7 +18,8 @@ from parvis_calendar.actions.telling import tell_gone, tell_put
 from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Stored, entity_tag
 from parvis_calendar.rules.budgets import GROWTH_UNASKED_BYTES_MAX, HOME_BYTES_MAX
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.taking import Expanded, expanded, first_span
 from parvis_calendar.rules.windows import spans_of
 from parvis_calendar.store import agendas, instances, objects

@@ -21,7 +21,8 @@ from parvis_calendar.queries.reading import aside, read, read_stored
 from parvis_calendar.rules.agendas import Agenda, Home, Person, Stored, entity_tag
 from parvis_calendar.rules.budgets import LOOKED_BYTES_MAX
 from parvis_calendar.rules.meetings import resource_ids
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.scheduling import (
     ANSWERS,
     DELIVERED,

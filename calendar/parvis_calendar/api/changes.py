@@ -18,8 +18,8 @@ from parvis_calendar.api.agendas import asker_of
 from parvis_calendar.rules.agendas import Agenda
 from parvis_calendar.rules.composing import Draft
 from parvis_calendar.rules.meetings import ResourceTaken
-from parvis_calendar.rules.recurrence import checked_rule
 from parvis_calendar.rules.refusals import NotTaken
+from parvis_calendar.rules.rrules import checked_rule
 from parvis_calendar.rules.zones import zone_named
 
 ROUTES = Routes("calendar", "1")

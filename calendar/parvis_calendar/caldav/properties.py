@@ -8,7 +8,7 @@ from parvis_kit.webdav import APPLE, CALDAV, CALENDARSERVER, DAV, Name, child_of
 
 from parvis_calendar.caldav.common import PRINCIPALS, Place, home_path, principal_path
 from parvis_calendar.rules.agendas import OBJECT_BYTES_MAX, Agenda, Asker, Home, Listed, Person
-from parvis_calendar.rules.objects import ATTENDEES_MAX
+from parvis_calendar.rules.reading import ATTENDEES_MAX
 
 INSTANCES_MAX = 10_000
 """Announced, of one object."""

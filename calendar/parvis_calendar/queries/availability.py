@@ -14,7 +14,7 @@ from parvis_calendar.rules.agendas import Asker, Stored
 from parvis_calendar.rules.availability import Hours, Privacy, Slot, best_slots, merged, privacy_between
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX
 from parvis_calendar.rules.meetings import Resource
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.windows import BUSY, TENTATIVE, unpacked, unwall, week_of
 from parvis_calendar.store import availability, objects, resources
 

@@ -14,7 +14,8 @@ from parvis_calendar.queries.reading import aside
 from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX, within
 from parvis_calendar.rules.instances import Instance, instances
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.windows import moment, unwall, window
 from parvis_calendar.store import agendas, objects
 from parvis_calendar.store import instances as kept

@@ -9,7 +9,7 @@ from parvis_kit.db import Connection
 
 from parvis_calendar.rules.agendas import Agenda, Stored
 from parvis_calendar.rules.budgets import BEYOND_BYTES_MAX
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.taking import takings_within
 from parvis_calendar.rules.windows import Span, Taking, Window, coalesced, spans_of, unpacked, week_of, window
 from parvis_calendar.store import agendas, instances

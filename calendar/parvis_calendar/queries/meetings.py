@@ -11,7 +11,8 @@ from parvis_calendar.queries.reading import aside
 from parvis_calendar.rules.agendas import Asker, Person, Stored
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX
 from parvis_calendar.rules.meetings import Invitation
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.windows import epoch
 from parvis_calendar.store import meetings, objects, people
 

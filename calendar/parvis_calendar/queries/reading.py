@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from parvis_calendar.rules.agendas import Stored
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 
 IN_THE_LOOP_BYTES_MAX = 64 * 1024
 """A thread costs 0.1 ms, and this much takes 4: all others wait as long."""

@@ -13,7 +13,7 @@ from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Listed, Stored
 from parvis_calendar.rules.budgets import ANSWER_BYTES_MAX, BEYOND_BYTES_MAX, LOOKED_BYTES_MAX
 from parvis_calendar.rules.filters import CompFilter, TimeRange, only_component, uid_asked
 from parvis_calendar.rules.matching import fits_object
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.taking import takings_within
 from parvis_calendar.rules.windows import Window, window
 from parvis_calendar.store import instances, objects

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from parvis_calendar.rules.lexing import folded
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.refusals import NotTaken
 from parvis_calendar.rules.windows import TENTATIVE, UNAVAILABLE, Span, moment
 

@@ -4,7 +4,8 @@ from zoneinfo import ZoneInfo
 
 from parvis_calendar.rules.filters import CompFilter, Timed, TimeRange, fits
 from parvis_calendar.rules.instances import Instance, instances
-from parvis_calendar.rules.objects import CalendarObject, read_object
+from parvis_calendar.rules.objects import CalendarObject
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.refusals import NotTaken
 from parvis_calendar.rules.times import Time, read_duration, read_time
 from parvis_calendar.rules.trees import Component, Property, tree_of

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from parvis_calendar.rules.filters import TimeRange
 from parvis_calendar.rules.instances import Instance, instances
 from parvis_calendar.rules.lexing import folded
-from parvis_calendar.rules.objects import read_object
+from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.times import datetime_of, read_time
 from parvis_calendar.rules.trees import Component, Property, tree_of
 from parvis_calendar.rules.zones import zone_named

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from parvis_calendar.rules.agendas import Person
 from parvis_calendar.rules.instances import Instance, instances
 from parvis_calendar.rules.objects import CalendarObject
-from parvis_calendar.rules.recurrence import Rule
+from parvis_calendar.rules.rrules import Rule
 from parvis_calendar.rules.times import FIRST_SECOND, LAST_SECOND
 from parvis_calendar.rules.windows import Taking, Window, horizon
 
