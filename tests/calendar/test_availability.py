@@ -128,6 +128,23 @@ async def test_one_sees_of_another_what_they_show_and_of_another_ministry_no_mor
     assert (one["privacy"], [each["title"] for each in one["busy"]]) == (shown, busy)
 
 
+async def test_who_asks_about_several_others_is_written_in_the_audit(desk: Desk) -> None:
+    reads = "SELECT who, about, reason FROM calendar.audit WHERE what = 'availability.read'"
+    await desk.call("POST", "availability", meet(desk, "ada", "bob"))
+    assert not await desk.rows(reads), "one other is no search through a ministry"
+    await desk.call("POST", "availability", meet(desk, "ada", "bob", "eve", "bob"))
+    ((who, about, reason),) = await desk.rows(reads)
+    assert (who, about.split()[:2], reason.split()) == (
+        str(desk.ids["ada"]),
+        ["2", "agents"],
+        sorted(str(desk.ids[one]) for one in ("bob", "eve")),
+    )
+    many = {**meet(desk), "agents": [str(uuid4()) for _ in range(300)]}
+    assert (await desk.call("POST", "availability", many, by="eve"))[0] == 200
+    who, about, reason = (await desk.rows(reads))[1]
+    assert (who, about.split()[0], len(reason.split())) == (str(desk.ids["eve"]), "300", 12)
+
+
 async def test_nobody_of_that_id_looks_like_somebody_who_shows_nothing(desk: Desk) -> None:
     body = meet(desk, "ada")
     body["agents"] = [str(uuid4())]

@@ -189,6 +189,12 @@ async def test_colleagues_are_asked_when_they_are_busy_by_the_outbox(desk: Desk)
     assert "FREEBUSY:20261124T090000Z/20261124T100000Z" in data and "METHOD:REPLY" in data
     refused = await desk.dav("POST", desk.agenda("bob", "outbox"), asked, by="bob", Content_Type="text/calendar")
     assert (refused.status, refused.precondition) == (403, "organizer-allowed")
+    reads = "SELECT about FROM calendar.audit WHERE what = 'availability.read'"
+    assert not await desk.rows(reads)
+    await desk.add("lea", "interieur")
+    asked = asked.replace(b"END:VFREEBUSY", b"ATTENDEE:mailto:lea@example.org\r\nEND:VFREEBUSY")
+    assert (await desk.dav("POST", desk.agenda(agenda="outbox"), asked, Content_Type="text/calendar")).status == 200
+    assert [one[0].split()[0] for one in await desk.rows(reads)] == ["2"], "the audit knows who looked at several"
 
 
 async def test_tasks_are_found_by_when_they_are_due(desk: Desk) -> None:

@@ -2,10 +2,11 @@
 
 from parvis_calendar.actions.agendas import change_agenda, change_home, make_agenda
 from parvis_calendar.actions.departures import choose_departure, settle_leaver, welcome_back
-from parvis_calendar.actions.events import change_event, create_event, delete_event, people_named, resources_named, set_privacy
+from parvis_calendar.actions.events import change_event, create_event, delete_event, people_named, resources_named
 from parvis_calendar.actions.expansion import renew_expansions
 from parvis_calendar.actions.homes import follow_agents, follow_ministry, open_home, renew_epochs
 from parvis_calendar.actions.objects import Put, forget_tombstones, prepared
+from parvis_calendar.actions.privacy import note_reading, set_privacy
 from parvis_calendar.actions.resources import make_resource
 from parvis_calendar.actions.scheduling import answer_meeting, delete_agenda, delete_object, move_object, put_object, take_command
 
@@ -26,6 +27,7 @@ __all__ = [
     "make_agenda",
     "make_resource",
     "move_object",
+    "note_reading",
     "open_home",
     "people_named",
     "prepared",

@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from parvis_kit import audit
 from parvis_kit.db import Tx
 from parvis_kit.problems import Forbidden, Invalid, NotFound, PreconditionFailed
 from parvis_kit.webdav import quoted
@@ -12,10 +11,9 @@ from parvis_calendar.actions.objects import Put, prepared
 from parvis_calendar.actions.scheduling import delete_object, put_as_organizer, put_object
 from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Person, Stored
-from parvis_calendar.rules.availability import Privacy
 from parvis_calendar.rules.composing import Draft, changed, composed
 from parvis_calendar.rules.scheduling import is_organizer, is_scheduled
-from parvis_calendar.store import agendas, availability, meetings, objects, people, resources
+from parvis_calendar.store import agendas, meetings, objects, people, resources
 
 
 async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | None, *, now: datetime) -> tuple[Put, Agenda, str]:
@@ -78,15 +76,6 @@ async def resources_named(tx: Tx, asker: Asker, ids: list[UUID]) -> list[tuple[s
     if any(one not in found or found[one].ministry_id != asker.ministry_id for one in ids):
         raise Invalid("There is no such room or equipment in your ministry.")
     return [(found[one].address, found[one].name, "ROOM" if found[one].kind == "room" else "RESOURCE") for one in dict.fromkeys(ids)]
-
-
-async def set_privacy(tx: Tx, asker: Asker, grantee_id: UUID, level: Privacy, *, now: datetime) -> None:
-    """How much of the asker's agendas a colleague may know. Raises NotFound."""
-    grantee = await people.find_person(tx, grantee_id)
-    if grantee is None or grantee.id == asker.id:
-        raise NotFound("There is nobody of this name.")
-    await availability.set_privacy(tx, asker.id, grantee_id, level)
-    await audit.record(tx, who=asker.id, what=f"privacy.{level}", on=grantee_id, ministry=asker.ministry_id, at=now)
 
 
 def unknown(agent_id: object) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes, SentMoment
+from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes, SentMoment, client_key
 from parvis_kit.idempotency import Asked, Kept, once
 from parvis_kit.problems import Forbidden, Invalid, NotFound
 from pydantic import Field, TypeAdapter
@@ -111,15 +111,20 @@ def show(one: Availability) -> AvailabilityShown:
 
 @ROUTES.post("/api/calendar/v1/availability", scope="calendar:read", status=200, problems=(Invalid, NotFound))
 async def find_availability(request: Request, body: Meet) -> AvailabilityFound:
-    """When these people and rooms are busy, as far as they show it to you, and when they could meet."""
+    """When these people and rooms are busy, as far as they show it to you, and when they could meet.
+
+    That you asked about several others is written in the audit.
+    """
     check_times(body.starts_at, body.ends_at)
     if not timedelta() < body.ends_at - body.starts_at <= timedelta(days=DAYS_MAX):
         raise Invalid(f"Ask about at most {DAYS_MAX} days.")
     days = frozenset(one - 1 for one in body.days)
     hours = Hours(ZoneInfo(zone_of(body.time_zone)), body.opens_at.replace(tzinfo=None), body.closes_at.replace(tzinfo=None), days)
     wanted = Wanted(body.agents, body.resources, epoch(body.starts_at), epoch(body.ends_at), body.minutes * 60, hours, body.slots)
+    asker = asker_of(request)
     async with request[DB].read() as conn:
-        found, slots = await queries.availability_for(conn, asker_of(request), wanted)
+        found, slots = await queries.availability_for(conn, asker, wanted)
+    await actions.note_reading(request[DB], asker, body.agents, where=client_key(request), now=request[CLOCK]())
     return AvailabilityFound(
         [show(one) for one in found], [SlotShown(moment(one.starts_at), moment(one.ends_at), list(one.busy)) for one in slots]
     )

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
-from parvis_kit.http import CLOCK, DB, Request
+from parvis_kit.http import CLOCK, DB, Request, client_key
 from parvis_kit.webdav import CALDAV, DAV, Precondition, child_of, dav_answer, element, href_of, read_body, text_element
 
-from parvis_calendar import queries
+from parvis_calendar import actions, queries
 from parvis_calendar.caldav.common import TREES, Place, agenda_at, asker_of, door, place_of
 from parvis_calendar.caldav.filters import TIMES, invalid, read_times
 from parvis_calendar.caldav.principals import root_of
@@ -65,6 +65,7 @@ async def post(request: Request) -> web.StreamResponse:
         answers = b"".join(
             answered(asked, address, people[email].id if email in people else None, busy, now) for address, email in asked.attendees
         )
+    await actions.note_reading(request[DB], asker, [one.id for one in people.values()], where=client_key(request), now=now)
     return dav_answer(root_of(child_of(CALDAV, "schedule-response"), answers), 200)
 
 
