@@ -28,7 +28,13 @@ class Settings(BaseSettings):
     each with a sentence. Only `read` looks at the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True, hide_input_in_errors=True, defer_build=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        defer_build=True,
     )
 
     @classmethod
