@@ -256,8 +256,14 @@ class Screen:
 
 
 @pytest.fixture
-def screens(chromium: Browser, suites: Callable[[str], Suite]) -> Iterator[Callable[..., Screen]]:
-    """`screens("agent", javascript=False, viewport=…)`; the database is of no matter to a browser, so it is SQLite."""
+def database() -> str:
+    """The database is of no matter to a browser: one walk of each kind has both, by its own parameter."""
+    return "sqlite"
+
+
+@pytest.fixture
+def screens(chromium: Browser, suites: Callable[[str], Suite], database: str) -> Iterator[Callable[..., Screen]]:
+    """`screens("agent", javascript=False, viewport=…)`."""
     opened: list[tuple[BrowserContext, Screen]] = []
 
     def screen(who: str = "", *, javascript: bool = True, locale: str = "fr-FR", **more: Any) -> Screen:
@@ -266,7 +272,7 @@ def screens(chromium: Browser, suites: Callable[[str], Suite]) -> Iterator[Calla
         )
         context.set_default_timeout(15_000)
         page = context.new_page()
-        found = Screen(suites("sqlite"), page)
+        found = Screen(suites(database), page)
         page.on("console", lambda said: found.wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: found.wrong.append(str(error)))
         page.on(
