@@ -331,3 +331,29 @@ async def test_what_is_too_long_or_one_s_own_is_said_so(visit: Any) -> None:
     email = visitor.suite.person("agent")["email"]
     text = await visitor.post(f"{item}/shares", {"kind": "agent", "email": email.upper(), "role": "reader"})
     assert visitor.status == 422 and "votre propre adresse" in text
+
+
+async def test_one_chooses_how_much_of_one_s_agenda_a_colleague_sees(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    owner, other = visitor.suite.person("agent"), visitor.suite.person("colleague")
+    starts = datetime.now(UTC) + timedelta(days=1)
+    question = {"agents": [owner["id"]], "starts_at": starts.isoformat(), "ends_at": (starts + timedelta(days=1)).isoformat(), "slots": 0}
+
+    async def seen() -> str:
+        headers = {"Authorization": f"Bearer {other['token']}"}
+        async with colleague.session.post(f"{visitor.suite.base}/api/calendar/v1/availability", json=question, headers=headers) as answer:
+            return str((await answer.json())["found"][0]["privacy"])
+
+    await visitor.see("/agenda")
+    for level, words in (("details", "le titre de vos événements"), ("none", "ne voit plus rien"), ("free-busy", "et rien de plus.</p>")):
+        text = await visitor.post("/agenda/privacy", {"email": other["email"], "level": level})
+        assert visitor.status == 200 and other["name"] in text and words in text.partition('id="done"')[2].partition("</p>")[0] + "</p>"
+        assert await seen() == level
+    for form, field in (
+        ({"email": other["email"], "level": "write"}, "level"),
+        ({"email": "nobody@example.org", "level": "none"}, "email"),
+        ({"email": owner["email"], "level": "none"}, "email"),
+    ):
+        text = await visitor.post("/agenda/privacy", form)
+        assert visitor.status == 422 and f'href="#field-{field}"' in text and f'id="error-{field}"' in text, form
+    assert await seen() == "free-busy"

@@ -10,11 +10,14 @@ from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
 
 from parvis_portal.pages.common import id_in
+from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
 from parvis_portal.visitors import Visitor
 
 ROUTES = Routes("portal", "1")
 ANSWERS = ("accepted", "tentative", "declined")
+LEVELS = ("none", "free-busy", "details")
+"""What a colleague may see, as calendar names it. It takes `write` too, which shows no more than `details`: that is not offered."""
 DAYS_A_WEEK = 7
 LIST_DAYS = 30
 EVENTS_MAX = 500
@@ -41,7 +44,8 @@ async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: 
     )
     return portal.show(
         "agenda.html", visitor, request, events=events, invitations=invitations, is_list=is_list, days=days, today=today,
-        before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, status=status, **more,
+        before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, levels=LEVELS, status=status,
+        **{"given": None, **more},
     )  # fmt: skip
 
 
@@ -90,6 +94,20 @@ async def answer(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     meeting_id = id_in(request, "meeting_id")
     await request[PORTAL].ask(visitor, "calendar", "POST", f"meetings/{meeting_id}/answer", body={"answer": form["answer"]})
     return see("/agenda?done=answered")
+
+
+@ROUTES.raw("POST", "/agenda/privacy")
+@act(agenda, "email")
+async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    """The answer is the page itself, which says what holds now for whom: calendar lists nowhere what was given. Twice, it is once."""
+    portal, level = request[PORTAL], form.get("level", "")
+    if level not in LEVELS:
+        raise Wrong("level", "wrong.level")
+    whom = await colleague(portal, visitor, form.get("email", "").strip())
+    if whom == visitor.id:
+        raise Wrong("email", "wrong.oneself")
+    await portal.ask(visitor, "calendar", "PUT", f"privacy/{whom}", body={"level": level})
+    return await agenda(request, visitor, given=(visitor.names[whom], level))
 
 
 @ROUTES.raw("POST", "/agenda/events/{event_id}/cancel")
