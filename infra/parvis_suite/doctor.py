@@ -13,7 +13,7 @@ from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.operate import full, lag, outbox, parked_numbers
+from parvis_kit.events.operate import Lag, full, lag, outbox, parked_numbers
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
@@ -64,9 +64,9 @@ async def examine(services: Sequence[Service], platform: Platform) -> AsyncItera
         await service.database.close()
 
 
-async def examine_service(service: Service, platform: Platform) -> AsyncIterator[Finding]:
-    """What is its own, and what it needs beside its database; nothing is closed."""
-    async for finding in _examine(service, platform):
+async def examine_service(service: Service, platform: Platform, lags: Sequence[Lag] | None = None) -> AsyncIterator[Finding]:
+    """What is its own, and what it needs beside its database; nothing is closed. `lags`: of whoever has just asked each log."""
+    async for finding in _examine(service, platform, lags):
         yield finding
     for name, check in service.outside.items():
         try:
@@ -105,7 +105,7 @@ async def _examine_kafka(platform: Platform) -> AsyncIterator[Finding]:
         yield Finding("its topics are as the settings say", True)
 
 
-async def _examine(service: Service, platform: Platform) -> AsyncIterator[Finding]:
+async def _examine(service: Service, platform: Platform, lags: Sequence[Lag] | None) -> AsyncIterator[Finding]:
     name = service.name
     if service.database.is_sqlite and not sqlite_path(service.database.url).exists():
         yield Finding(f"{name}: its file is there", False, "run `parvis migrate`; `parvis up` does it too")
@@ -131,7 +131,7 @@ async def _examine(service: Service, platform: Platform) -> AsyncIterator[Findin
         todo = "no relay takes them to the log: is the service running, and the log there?"
         yield Finding(what, waiting.seconds <= OUTBOX_SECONDS_MAX, todo)
     try:
-        lags = await lag(flow)
+        lags = await lag(flow) if lags is None else lags
     except Gone as gone:
         yield Finding(f"{name}: the log can be read", False, f"{gone}; `parvis migrate` makes the grants")
         return

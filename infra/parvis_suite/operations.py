@@ -125,7 +125,7 @@ async def read_operations(request: Request) -> OperationsSeen:
     return OperationsSeen(
         [LagSeen(one.consumer, one.publisher, one.facts, one.seconds) for one in lags],
         [ParkedSeen(one.consumer, *one.fact.lane, one.fact.type, one.reason, one.error, one.attempts, one.parked_at) for one in parked],
-        [one async for one in examine_service(operated.service, operated.platform)],
+        [one async for one in examine_service(operated.service, operated.platform, lags)],
     )
 
 
