@@ -190,4 +190,4 @@ async def test_a_ministry_with_many_leavers_shows_them_by_pages_the_open_ones_fi
         if not further:
             break
         await by.see(further[1])
-    assert len(seen) == 2 * len(set(seen)) and {one.id for one in made} <= set(seen), "nobody is hidden, and nobody stands there twice"
+    assert {one.id for one in made} <= set(seen), "nobody is hidden, also who is settled between two pages"

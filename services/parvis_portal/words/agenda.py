@@ -40,7 +40,7 @@ WORDS = {
     "privacy.whom.help": ("Un agent de votre ministère.", "An agent of your ministry."),
     "privacy.level": ("Cette personne voit", "This person sees"),
     "privacy.level.none": ("rien", "nothing"),
-    "privacy.level.free-busy": ("quand je suis pris (comme tout le monde)", "when I am busy (as everybody does)"),
+    "privacy.level.free-busy": ("quand je suis pris", "when I am busy"),
     "privacy.level.details": ("aussi le titre de mes événements", "the titles of my events too"),
     "privacy.given.none": ("{name} ne voit plus rien de votre agenda.", "{name} sees nothing of your agenda any more."),
     "privacy.given.free-busy": (
