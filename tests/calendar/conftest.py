@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,11 +29,14 @@ from parvis_kit.service import Service
 from parvis_kit.settings import Platform
 from parvis_kit.testing.clocks import FrozenClock
 from parvis_kit.testing.databases import Place
+from parvis_kit.testing.plugin import missing
+from parvis_kit.testing.servers import ServerMissing, started
 from parvis_suite.assembly import migrate
 from pydantic import SecretStr
 from yarl import URL
 
 API = "/api/calendar/v1"
+CLIENTS = Path(__file__).resolve().parents[2] / "infra/servers/davclients.py"
 NAMESPACES = {"D": "DAV:", "C": "urn:ietf:params:xml:ns:caldav", "CS": "http://calendarserver.org/ns/", "A": "http://apple.com/ns/ical/"}
 DECLARED = " ".join(f'xmlns:{prefix}="{name}"' for prefix, name in NAMESPACES.items())
 
@@ -217,6 +220,16 @@ def event(
 
 def calendar(*lines: str) -> bytes:
     return "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//Test//EN", *lines, "END:VCALENDAR", ""]).encode()
+
+
+@pytest.fixture(scope="session")
+def clients() -> Iterator[dict[str, str]]:
+    """Where the clients lie, with an interpreter of their own."""
+    try:
+        with started(CLIENTS) as said:
+            yield said
+    except ServerMissing as reason:
+        missing("CalDAV clients", str(reason))
 
 
 @pytest.fixture(scope="session")

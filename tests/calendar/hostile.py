@@ -1,6 +1,7 @@
 """Data that hung or killed a peer, or is beyond a limit: (what it is, octets, the precondition by which it is refused; empty: taken)."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 HEAD = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//Test//EN"]
 EVENT = ["DTSTAMP:20261101T000000Z", "DTSTART:20261124T090000Z", "DTEND:20261124T100000Z", "SUMMARY:hostile"]
@@ -76,6 +77,10 @@ def requests() -> Iterator[tuple[str, str, bytes, int]]:
     ), 403  # fmt: skip
     hrefs = "<D:href>/dav/x</D:href>" * 10_001
     yield "10,001 hrefs", "REPORT", (
+        f'<C:calendar-multiget xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:">{hrefs}</C:calendar-multiget>'.encode()
+    ), 507  # fmt: skip
+    hrefs = "".join(f"<D:href>/dav/calendars/{UUID(int=number)}/agenda/a.ics</D:href>" for number in range(9_000))
+    yield "9,000 hrefs in as many homes", "REPORT", (
         f'<C:calendar-multiget xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:">{hrefs}</C:calendar-multiget>'.encode()
     ), 507  # fmt: skip
     yield "three megabytes of XML", "PROPFIND", b"<a>" + b" " * 3 * 2**20 + b"</a>", 413

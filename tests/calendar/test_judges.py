@@ -4,13 +4,10 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from parvis_kit.testing.databases import DATABASES
-from parvis_kit.testing.plugin import missing
-from parvis_kit.testing.servers import ServerMissing, started
 
 from .conftest import Desk
 
@@ -19,7 +16,6 @@ CALDAV_DATABASES = DATABASES if os.environ.get("SOAK") else ("postgresql",)
 """A minute and a half each."""
 VDIRSYNCER_PASSED_MIN, CALDAV_PASSED_MIN = 60, 125
 """So many that speak to us: none would pass that found no server."""
-STARTER = Path(__file__).resolve().parents[2] / "infra/servers/davclients.py"
 MIXIN = """
 import os, pytest
 
@@ -47,16 +43,6 @@ COLLEAGUE = """
         username: {user}
         password: {password}
 """
-
-
-@pytest.fixture(scope="session")
-def clients() -> Iterator[dict[str, str]]:
-    """Where the clients lie, with an interpreter of their own."""
-    try:
-        with started(STARTER) as said:
-            yield said
-    except ServerMissing as reason:
-        missing("CalDAV clients", str(reason))
 
 
 async def run(desk: Desk, clients: dict[str, str], *command: str, folder: Path, **environment: str) -> tuple[int, str]:

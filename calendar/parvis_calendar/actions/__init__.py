@@ -8,11 +8,11 @@ from parvis_calendar.actions.homes import follow_agents, follow_ministry, open_h
 from parvis_calendar.actions.objects import Put, forget_tombstones, prepared
 from parvis_calendar.actions.privacy import note_reading, set_privacy
 from parvis_calendar.actions.resources import make_resource
-from parvis_calendar.actions.scheduling import answer_meeting, delete_agenda, delete_object, move_object, put_object, take_command
+from parvis_calendar.actions.scheduling import answer_for, delete_agenda, delete_object, move_object, put_object, take_command
 
 __all__ = [
     "Put",
-    "answer_meeting",
+    "answer_for",
     "change_agenda",
     "change_event",
     "change_home",

@@ -12,7 +12,7 @@ from parvis_kit.ids import new_id
 from parvis_kit.problems import Forbidden
 from parvis_kit.webdav import CALDAV, DAV, Precondition, child_of
 
-from parvis_calendar.actions.common import next_change, rewrite_all_weeks
+from parvis_calendar.actions.common import check_own, next_change, rewrite_all_weeks
 from parvis_calendar.actions.expansion import expand_agenda
 from parvis_calendar.rules.agendas import AGENDAS_MAX, COMPONENTS, DEFAULT_ZONE, OBJECTS_MAX, Agenda, Asker, NewAgenda, merged
 from parvis_calendar.store import agendas, objects
@@ -42,6 +42,7 @@ async def make_agenda(tx: Tx, asker: Asker, name: str, new: NewAgenda, *, now: d
 
 async def change_agenda(tx: Tx, agenda: Agenda, new: NewAgenda, *, now: datetime) -> None:
     """Raises NotFound, Precondition, Invalid."""
+    check_own(agenda)
     await next_change(tx, agenda.owner_id)
     current = await agendas.find_agenda(tx, agenda.id)
     if current is None:
@@ -63,7 +64,8 @@ async def change_home(tx: Tx, asker: Asker, properties: dict[str, str | None]) -
 
 
 def check_deletable(agenda: Agenda) -> None:
-    """Raises Precondition for the one where invitations arrive, Forbidden for inbox and outbox."""
+    """Raises Precondition for the one where invitations arrive, and for a delegate; Forbidden for inbox and outbox."""
+    check_own(agenda)
     if agenda.kind != "agenda":
         raise Forbidden("Inbox and outbox stay.")
     if agenda.is_default:

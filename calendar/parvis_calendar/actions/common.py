@@ -1,9 +1,11 @@
 """What every act needs: the home with its next number, thawed; the busy weeks that follow from what takes place."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from parvis_kit import audit
 from parvis_kit.db import Tx
 from parvis_kit.problems import NotFound
 from parvis_kit.webdav import DAV, Precondition, child_of
@@ -23,6 +25,25 @@ async def next_change(tx: Tx, owner_id: UUID) -> Home:
     if home.frozen_at is not None:
         raise Precondition(NEED_PRIVILEGES, "These agendas are frozen, since their owner has left: they can be read, and not changed.")
     return home
+
+
+def check_own(agenda: Agenda) -> None:
+    """Raises Precondition: a delegate writes into an agenda, and does not change the agenda."""
+    if agenda.delegate is not None:
+        raise Precondition(NEED_PRIVILEGES, "Only its owner changes or deletes an agenda.")
+
+
+def check_may_schedule(agenda: Agenda) -> None:
+    """Raises Precondition."""
+    if agenda.delegate is not None and not agenda.delegate.may_schedule:
+        raise Precondition(NEED_PRIVILEGES, "You may write here, and neither invite nor answer in the owner's name.")
+
+
+async def note_delegate(tx: Tx, agenda: Agenda, what: str, object_id: UUID, *, now: datetime) -> None:
+    """Facts name the owner; the audit, who really did it, and in whose agenda."""
+    if (who := agenda.delegate) is not None:
+        why = f"in the agenda of {agenda.owner_id}"
+        await audit.record(tx, who=who.id, what=f"delegate.{what}", on=object_id, ministry=agenda.ministry_id, at=now, why=why)
 
 
 async def busy_changed(tx: Tx, agenda: Agenda, before: set[Span], after: set[Span]) -> None:

@@ -7,6 +7,7 @@ from parvis_kit.db import Tx
 from parvis_kit.problems import Forbidden, Invalid, NotFound, PreconditionFailed
 from parvis_kit.webdav import quoted
 
+from parvis_calendar import queries
 from parvis_calendar.actions.objects import Put, prepared
 from parvis_calendar.actions.scheduling import delete_object, put_as_organizer, put_object
 from parvis_calendar.queries.reading import aside, read
@@ -17,10 +18,10 @@ from parvis_calendar.store import agendas, meetings, objects, people, resources
 
 
 async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | None, *, now: datetime) -> tuple[Put, Agenda, str]:
-    """In this agenda, or where invitations arrive. Raises NotFound, ResourceTaken, NotTaken."""
-    agenda = await agendas.find_default(tx, asker.id) if calendar_id is None else await agendas.find_agenda(tx, calendar_id)
-    owner = await people.find_person(tx, asker.id)
-    if agenda is None or owner is None or agenda.owner_id != asker.id or agenda.kind != "agenda":
+    """In this agenda, one's own or a colleague's, or where one's invitations arrive. Raises NotFound, ResourceTaken, NotTaken."""
+    agenda = await (agendas.find_default(tx, asker.id) if calendar_id is None else queries.agenda_by_id(tx, asker, calendar_id))
+    owner = await people.find_person(tx, agenda.owner_id) if agenda is not None else None
+    if agenda is None or owner is None or agenda.kind != "agenda":
         raise NotFound("There is no such agenda.")
     uid = str(uuid4())
     put = await _put(tx, agenda, f"{uid}.ics", composed(uid, draft, owner, now), owner, None, now=now)
@@ -30,7 +31,7 @@ async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | N
 async def change_event(tx: Tx, asker: Asker, event_id: UUID, draft: Draft, if_match: str, *, now: datetime) -> tuple[Put, Agenda, Stored]:
     """By whom it belongs to, or who organizes it. Raises NotFound, Forbidden, PreconditionFailed, ResourceTaken, NotTaken."""
     stored, agenda = await own_event(tx, asker, event_id)
-    owner, what = await people.find_person(tx, asker.id), await read(stored.octets)
+    owner, what = await people.find_person(tx, agenda.owner_id), await read(stored.octets)
     if owner is None or (what.organizer is not None and not is_organizer(what, owner.email)):
         raise Forbidden("Only the organizer changes a meeting: you may answer it.")
     octets = await aside(stored.size_bytes, changed, stored.octets, what, draft, owner, now)
@@ -46,9 +47,10 @@ async def delete_event(tx: Tx, asker: Asker, event_id: UUID, *, now: datetime) -
 async def own_event(tx: Tx, asker: Asker, event_id: UUID) -> tuple[Stored, Agenda]:
     """Raises NotFound."""
     there = await meetings.find_by_id(tx, event_id)
-    if there is None or there[1].owner_id != asker.id or there[1].kind != "agenda" or there[0].component != "VEVENT":
+    agenda = await queries.let_in(tx, asker, there[1]) if there is not None else None
+    if there is None or agenda is None or agenda.kind != "agenda" or there[0].component != "VEVENT":
         raise NotFound("There is no such event.")
-    return there
+    return there[0], agenda
 
 
 async def _put(tx: Tx, agenda: Agenda, name: str, octets: bytes, owner: Person, if_match: str | None, *, now: datetime) -> Put:

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.ids import new_id
-from parvis_kit.problems import NotFound, PreconditionFailed, Problem
+from parvis_kit.problems import Forbidden, NotFound, PreconditionFailed, Problem
 from parvis_kit.webdav import CALDAV, DAV, Precondition, child_of, href_of, quoted
 
-from parvis_calendar.actions.common import busy_changed, next_change
+from parvis_calendar.actions.common import busy_changed, next_change, note_delegate
 from parvis_calendar.actions.telling import tell_gone, tell_put
 from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Stored, entity_tag
@@ -86,7 +86,9 @@ async def put_object(tx: Tx, agenda: Agenda, name: str, new: Prepared, condition
         inner = href_of(base + quoted(there.name)) if there is not None else b""
         raise Precondition(NO_UID_CONFLICT, "Another object has this UID, or this one has another UID.", status=409, inner=inner)
     await _check_room(tx, agenda, len(new.octets) - (named.size_bytes if named is not None else 0))
-    return await write(tx, agenda, home.seq, name, new, named, now=now)
+    put = await write(tx, agenda, home.seq, name, new, named, now=now)
+    await note_delegate(tx, agenda, "put", put.id, now=now)
+    return put
 
 
 async def _check_room(tx: Tx, agenda: Agenda, more_bytes: int) -> None:
@@ -145,6 +147,7 @@ async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Condition
         raise NotFound("There is no such object.")
     await take_away(tx, agenda, home.seq, found, now=now)
     await tell_gone(tx, agenda, found, now=now)
+    await note_delegate(tx, agenda, "delete", found.id, now=now)
 
 
 async def take_away(tx: Tx, agenda: Agenda, seq: int, found: Stored, *, now: datetime) -> None:
@@ -158,6 +161,8 @@ async def take_away(tx: Tx, agenda: Agenda, seq: int, found: Stored, *, now: dat
 
 async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, now: datetime) -> None:
     """Within a home, to a name that nothing has; it stays the event that it was, and nothing is said. Raises NotFound, Precondition."""
+    if source.owner_id != target.owner_id:
+        raise Forbidden("Objects move within a home: copy it, or put it there.")
     home = await next_change(tx, source.owner_id)
     found = await objects.find(tx, source.id, name)
     if found is None:
@@ -173,6 +178,7 @@ async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_nam
     await take_away(tx, source, home.seq, found, now=now)
     after = await next_change(tx, source.owner_id)  # a page of changes may end between the two
     await add(tx, target, after.seq, new_name, new, found.id, created_at=found.created_at, now=now)
+    await note_delegate(tx, source, "move", found.id, now=now)
 
 
 async def forget_tombstones(database: Database, clock: Clock) -> None:

@@ -11,14 +11,15 @@ from parvis_kit.db import Tx
 from parvis_kit.events import publish
 from parvis_kit.problems import Forbidden, NotFound, PreconditionFailed, Unavailable
 
+from parvis_calendar import queries
 from parvis_calendar.actions import objects as acts
 from parvis_calendar.actions.agendas import check_deletable, delete_all
-from parvis_calendar.actions.common import next_change
+from parvis_calendar.actions.common import check_may_schedule, next_change, note_delegate
 from parvis_calendar.actions.deliveries import Meeting, addresses_of, invite, meeting_of, message, put_copy, withdraw
 from parvis_calendar.actions.objects import Conditions, Prepared, Put, prepared
 from parvis_calendar.actions.resources import book_for, release_of
 from parvis_calendar.queries.reading import aside, read, read_stored
-from parvis_calendar.rules.agendas import Agenda, Home, Person, Stored, entity_tag
+from parvis_calendar.rules.agendas import Agenda, Asker, Home, Person, Stored, entity_tag
 from parvis_calendar.rules.budgets import LOOKED_BYTES_MAX
 from parvis_calendar.rules.meetings import resource_ids
 from parvis_calendar.rules.objects import CalendarObject
@@ -43,11 +44,16 @@ from parvis_calendar.rules.scheduling import (
 )
 from parvis_calendar.rules.taking import first_span
 from parvis_calendar.rules.windows import epoch
-from parvis_calendar.store import meetings, objects, people
+from parvis_calendar.store import agendas, meetings, objects, people
 
 MEETINGS_MAX = 500
 """Called off in one transaction, which holds the homes of all who are invited."""
 MEANWHILE = "This meeting has just been changed by somebody else: ask again."
+
+
+def sent_by(agenda: Agenda) -> str | None:
+    """Whose address stands beside the owner's (SENT-BY)."""
+    return agenda.delegate.email if agenda.delegate is not None else None
 
 
 def scheduled(stored: Stored | None) -> Stored | None:
@@ -97,6 +103,7 @@ async def put_as_organizer(
     strict: bool = False,
 ) -> Put:
     """`strict`: a resource that is taken refuses all of it, rather than declining. Raises ResourceTaken then."""
+    check_may_schedule(agenda)
     was = await read_stored(await objects.find(tx, agenda.id, name))
     wanted = set(invited(new.what, owner.email)) | set(invited(was, owner.email) if was is not None else ())
     known = await people.by_email(tx, sorted(wanted))
@@ -110,7 +117,7 @@ async def put_as_organizer(
     now_invited = invited(new.what, owner.email)
     statuses = await _statuses(tx, now_invited, reached, known)
     old = before.octets if before is not None else b""
-    octets = await aside(len(old) + len(new.octets), as_sent, old or None, new.octets, owner.email, statuses)
+    octets = await aside(len(old) + len(new.octets), as_sent, old or None, new.octets, owner.email, statuses, sent_by(agenda))
     kept = await prepared(octets, agenda, now)
     put = await acts.put_object(tx, agenda, name, _sent(kept, new), conditions, base, now=now)
     if ids := resource_ids(addresses_of(new.what, was)):
@@ -191,13 +198,14 @@ async def _with_resources(
 async def _put_as_attendee(
     tx: Tx, agenda: Agenda, name: str, new: Prepared, conditions: Conditions, base: str, owner: Person, *, now: datetime
 ) -> Put:
+    check_may_schedule(agenda)
     organizer = await _organizer_of(tx, new.what)
     await meetings.lock_homes(tx, [owner.id, *([organizer.id] if organizer is not None else [])])
     was = await read_stored(await objects.find(tx, agenda.id, name))
     put = await acts.put_object(tx, agenda, name, replace(new, schedule_tag=entity_tag(new.octets)), conditions, base, now=now)
     if organizer is not None:
         replies = answers_between(was, new.what, owner.email)
-        await reply(tx, organizer, owner, new.what.uid, replies, new.octets, "caldav", now=now)
+        await reply(tx, organizer, owner, new.what.uid, replies, new.octets, "caldav", sent_by(agenda), now=now)
     return put
 
 
@@ -210,15 +218,24 @@ async def _organizer_of(tx: Tx, what: CalendarObject) -> Person | None:
 
 
 async def reply(
-    tx: Tx, organizer: Person, attendee: Person, uid: str, replies: list[Reply], theirs: bytes, channel: Channel, *, now: datetime
+    tx: Tx,
+    organizer: Person,
+    attendee: Person,
+    uid: str,
+    replies: list[Reply],
+    theirs: bytes,
+    channel: Channel,
+    by: str | None = None,
+    *,
+    now: datetime,
 ) -> None:
-    """Into the organizer's object. Both homes are locked."""
+    """Into the organizer's object; `by`: the address of who answers in the attendee's name. Both homes are locked."""
     there = await meetings.find_by_uid(tx, organizer.id, uid) if replies else None
     if there is None:
         return
     stored, agenda = there
     size, what, their = stored.size_bytes + len(theirs), await read(stored.octets), await read(theirs)
-    octets = await aside(size, answered, stored.octets, attendee.email, replies, theirs, what, their)
+    octets = await aside(size, answered, stored.octets, attendee.email, replies, theirs, what, their, by)
     if octets != stored.octets and agenda.frozen_at is None:
         await put_copy(tx, organizer.id, octets, there, now=now, tag=stored.schedule_tag or entity_tag(stored.octets))
         await message(tx, organizer.id, uid, "REPLY", octets, now=now)
@@ -242,6 +259,7 @@ async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Condition
         plain = _still_plain(conditions, seen) if agenda.kind == "agenda" else conditions
         await acts.delete_object(tx, agenda, name, plain, now=now)
         return
+    check_may_schedule(agenda)
     if is_organizer(was, owner.email):
         await _delete_as_organizer(tx, agenda, name, conditions, was, owner, now=now)
         return
@@ -251,7 +269,7 @@ async def delete_object(tx: Tx, agenda: Agenda, name: str, conditions: Condition
     await acts.delete_object(tx, agenda, name, conditions, now=now)
     if organizer is not None and stored is not None and is_answer:
         replies = answers_between(await read(stored.octets), None, owner.email)
-        await reply(tx, organizer, owner, was.uid, replies, stored.octets, "caldav", now=now)
+        await reply(tx, organizer, owner, was.uid, replies, stored.octets, "caldav", sent_by(agenda), now=now)
 
 
 async def move_object(tx: Tx, source: Agenda, name: str, target: Agenda, new_name: str, *, overwrite: bool, now: datetime) -> bool:
@@ -313,7 +331,18 @@ async def _delete_as_organizer(
             await withdraw(tx, stored.id, owner.id, was.uid, attendee_id, was.sequence, now=now)
 
 
-async def answer_meeting(tx: Tx, agent_id: UUID, meeting_id: UUID, answer: Answer, channel: Channel, *, now: datetime) -> None:
+async def answer_for(tx: Tx, asker: Asker, agent_id: UUID, meeting_id: UUID, answer: Answer, *, now: datetime) -> None:
+    """Over JSON, for oneself or in the name of a colleague whose delegate one is. Raises NotFound, Unavailable."""
+    agenda = await queries.let_in(tx, asker, await agendas.find_default(tx, agent_id))
+    if agenda is None or (agenda.delegate is not None and not agenda.delegate.may_schedule):
+        raise NotFound("You are not invited to such a meeting.")
+    await answer_meeting(tx, agent_id, meeting_id, answer, "api", sent_by(agenda), now=now)
+    await note_delegate(tx, agenda, "answer", meeting_id, now=now)
+
+
+async def answer_meeting(
+    tx: Tx, agent_id: UUID, meeting_id: UUID, answer: Answer, channel: Channel, by: str | None = None, *, now: datetime
+) -> None:
     """By another way than a CalDAV client. Said twice, it is said once. Raises NotFound, Unavailable."""
     known = await meetings.find(tx, meeting_id, agent_id)
     if known is None:
@@ -332,7 +361,7 @@ async def answer_meeting(tx: Tx, agent_id: UUID, meeting_id: UUID, answer: Answe
     octets = await aside(there[0].size_bytes, with_answer, there[0].octets, attendee.email, partstat)
     await put_copy(tx, agent_id, octets, there, now=now)
     replies = [Reply(key_of(part), partstat) for part in (await read(octets)).parts]
-    await reply(tx, organizer, attendee, known.uid, replies, octets, channel, now=now)
+    await reply(tx, organizer, attendee, known.uid, replies, octets, channel, by, now=now)
 
 
 COMMANDS: dict[str, Answer] = {"accept": "accepted", "decline": "declined", "tentative": "tentative"}

@@ -1,10 +1,12 @@
 """One's agendas."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from parvis_kit.http import DB, Page, Request, Routes
+from parvis_kit.http import DB, Page, Query, Request, Routes
 from parvis_roster import AGENT
+from pydantic import Field
 from pydantic.dataclasses import dataclass as shown
 
 from parvis_calendar import queries
@@ -30,6 +32,7 @@ class AgendaShown:
     revision: int
     frozen_at: datetime | None
     created_at: datetime
+    owner_id: UUID
 
 
 def asker_of(request: Request) -> Asker:
@@ -40,13 +43,18 @@ def asker_of(request: Request) -> Asker:
 def show(one: Agenda) -> AgendaShown:
     return AgendaShown(
         one.id, one.name, one.display_name, one.description, one.color, one.zone, list(one.takes), one.is_default, one.is_transparent,
-        one.seq, one.frozen_at, one.created_at,
+        one.seq, one.frozen_at, one.created_at, one.owner_id,
     )  # fmt: skip
 
 
+class Whose(Query):
+    owner: Annotated[UUID | None, Field(description="Of a colleague who lets you write; else yours.")] = None
+
+
 @ROUTES.get("/api/calendar/v1/calendars", scope="calendar:read")
-async def list_calendars(request: Request) -> Page[AgendaShown]:
+async def list_calendars(request: Request, query: Whose) -> Page[AgendaShown]:
     """Your agendas and lists of tasks, the one where invitations arrive first."""
+    asker = asker_of(request)
     async with request[DB].read() as conn:
-        found = await queries.own_agendas(conn, asker_of(request))
+        found = await queries.agendas_for(conn, asker, query.owner or asker.id)
     return Page([show(one) for one in found if one.kind == "agenda"])

@@ -28,7 +28,7 @@ class Between(Query):
 
     from_: SentMoment = Field(alias="from", description="From this moment on.")
     to: Annotated[SentMoment, Field(description="Before this moment.")]
-    calendar: Annotated[UUID | None, Field(description="In this agenda alone.")] = None
+    calendar: Annotated[UUID | None, Field(description="In this agenda alone: one of yours, or of a colleague who lets you write.")] = None
     limit: Annotated[int, Field(ge=1, le=EVENTS_MAX)] = EVENTS_MAX
     after: Annotated[int, Field(ge=0, le=1_000_000, description="`next` of the page before.")] = 0
 
@@ -75,12 +75,13 @@ def show_person(one: Attendee) -> PersonShown:
     return PersonShown(one.email or one.address, one.name, one.partstat.lower(), one.role.lower(), is_resource)
 
 
-def show(found: Occurrence, owner_path: str) -> EventShown:
+def show(found: Occurrence) -> EventShown:
     part, one = found.one.part, found.one
     is_day = part.starts is not None and part.starts.is_day
     organizer = part.organizer or found.what.organizer
+    path = f"/dav/calendars/{found.agenda.owner_id}/{quoted(found.agenda.name)}/{quoted(found.name)}"
     return EventShown(
-        found.event_id, found.calendar_id, found.what.uid, owner_path, found.etag, part.summary, part.location, found.starts_at,
+        found.event_id, found.agenda.id, found.what.uid, path, found.etag, part.summary, part.location, found.starts_at,
         found.ends_at, moment(one.starts_at).date() if is_day else None, found.what.recurs, moment(one.recurrence_at),
         (part.status or "CONFIRMED").lower(), one.busy == 0, show_person(organizer) if organizer else None,
         [show_person(each) for each in part.attendees],
@@ -100,5 +101,4 @@ async def list_events(request: Request, query: Between) -> Page[EventShown]:
         some, after = await queries.occurrences_for(
             conn, asker, epoch(query.from_), epoch(query.to), query.calendar, after=query.after, limit=query.limit
         )
-        paths = {one.id: f"/dav/calendars/{asker.id}/{quoted(one.name)}/" for one in await queries.own_agendas(conn, asker)}
-    return Page([show(one, paths[one.calendar_id] + quoted(one.name)) for one in some], str(after) if after is not None else None)
+    return Page([show(one) for one in some], str(after) if after is not None else None)

@@ -21,6 +21,7 @@ INVITATIONS_MAX = 200
 
 class Answering(Body):
     answer: Answer
+    agent_id: Annotated[UUID | None, Field(strict=False, description="A colleague whose delegate you are; else yourself.")] = None
 
 
 class Some(Query):
@@ -62,5 +63,6 @@ async def list_invitations(request: Request, query: Some) -> Page[InvitationShow
 @ROUTES.post("/api/calendar/v1/meetings/{meeting_id}/answer", scope="calendar:write", problems=(NotFound,))
 async def answer_meeting(request: Request, meeting_id: UUID, body: Answering) -> None:
     """Say whether you come: your agenda and the organizer's know it at once. The same answer twice is one."""
+    asker = asker_of(request)
     async with request[DB].transaction() as tx:
-        await actions.answer_meeting(tx, asker_of(request).id, meeting_id, body.answer, "api", now=request[CLOCK]())
+        await actions.answer_for(tx, asker, body.agent_id or asker.id, meeting_id, body.answer, now=request[CLOCK]())

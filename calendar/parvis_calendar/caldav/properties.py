@@ -59,6 +59,7 @@ OWN = (d("all"), *READ, d("read-acl"), d("write"), d("write-properties"), d("wri
 INBOX = (*READ, d("unbind"), c("schedule-deliver"), c("schedule-deliver-invite"), c("schedule-deliver-reply"), c("schedule-query-freebusy"))
 OUTBOX = (*READ, c("schedule-send"), c("schedule-send-invite"), c("schedule-send-reply"), c("schedule-send-freebusy"))
 MAY_ALL, MAY_READ = privileges(*OWN), privileges(*READ)
+MAY_WRITE = privileges(*READ, d("write-content"), d("bind"), d("unbind"), c("read-free-busy"))
 
 
 def reports(*names: Name) -> bytes:
@@ -94,6 +95,13 @@ def acl(subject: Subject) -> bytes:
     return element(d("ace"), who + element(d("grant"), privileges(d("all"))) + element(d("protected")))
 
 
+def may(subject: Subject) -> bytes:
+    """What the asker may do with it."""
+    if subject.place.owner == subject.asker.id:
+        return MAY_ALL
+    return MAY_WRITE if subject.agenda is not None and subject.agenda.delegate is not None else MAY_READ
+
+
 def addresses(subject: Subject) -> bytes | None:
     person = subject.person
     if person is None:
@@ -126,7 +134,7 @@ COMMON: Mapping[Name, Property] = {
     d("current-user-principal"): lambda subject: href_of(principal_path(subject.asker.id)),
     d("principal-collection-set"): always(hrefs(PRINCIPALS)),
     d("owner"): lambda subject: href_of(principal_path(subject.place.owner)) if subject.place.owner else None,
-    d("current-user-privilege-set"): lambda subject: MAY_ALL if subject.place.owner == subject.asker.id else MAY_READ,
+    d("current-user-privilege-set"): may,
     d("supported-privilege-set"): always(SUPPORTED_PRIVILEGES),
     d("acl"): acl,
     d("acl-restrictions"): always(element(d("no-invert")) + element(d("deny-before-grant"))),

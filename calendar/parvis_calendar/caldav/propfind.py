@@ -80,7 +80,10 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) 
                 return [itself]
             entries = await queries.objects_in(conn, agenda)
             inside = replace(place, kind="object")
-            return [itself, *(Subject(replace(inside, path=place.path + quoted(one.name)), asker, entry=one) for one in entries)]
+            return [
+                itself,
+                *(Subject(replace(inside, path=place.path + quoted(one.name)), asker, agenda=agenda, entry=one) for one in entries),
+            ]
         case "object":
             agenda = await agenda_at(conn, asker, place)
             stored = await queries.object_in(conn, agenda, place.name)

@@ -19,6 +19,8 @@ from parvis_calendar.rules.timezones import zone_in
 
 HREFS_MAX = 10_000
 """In one multiget: what any client sends is a tenth of it."""
+AGENDAS_MAX = 20
+"""In one multiget, whoever's: clients name those of one."""
 RESPONSE_BYTES = 256
 """Of a response, its data aside, to reckon with."""
 HREF, TIMEZONE_ID = child_of(DAV, "href"), child_of(CALDAV, "timezone-id")
@@ -96,7 +98,9 @@ class TooMany(Precondition):
     """More hrefs than are looked up at once."""
 
     def __init__(self) -> None:
-        super().__init__(WITHIN_LIMITS, f"At most {HREFS_MAX} hrefs are looked up at once: ask several times.", status=507)
+        super().__init__(
+            WITHIN_LIMITS, f"At most {HREFS_MAX} hrefs in {AGENDAS_MAX} agendas are looked up at once: ask several times.", status=507
+        )
 
 
 def path_in(href: str) -> str:
@@ -115,6 +119,8 @@ async def look_up(conn: Any, asker: Asker, place: Place, asked: list[str]) -> di
         if there.kind == "object" and there.owner is not None:
             wanted.setdefault((there.owner, there.agenda), {})[href] = there.name
     found: dict[str, tuple[Agenda, Listed]] = {}
+    if len(wanted) > AGENDAS_MAX:
+        raise TooMany()
     room = ANSWER_BYTES_MAX
     for (owner, name), hrefs in wanted.items():
         try:

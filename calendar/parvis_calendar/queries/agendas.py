@@ -1,13 +1,29 @@
 """Homes, agendas and principals."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from parvis_kit.db import Connection
 from parvis_kit.problems import NotFound
 
-from parvis_calendar.rules.agendas import Agenda, Asker, Home, Person
-from parvis_calendar.store import agendas, people
+from parvis_calendar.rules.agendas import Agenda, Asker, Delegate, Home, Person
+from parvis_calendar.rules.availability import MAY_WRITE, privacy_between
+from parvis_calendar.store import agendas, availability, people
+
+
+async def let_in(conn: Connection, asker: Asker, found: Agenda | None) -> Agenda | None:
+    """The agenda as the asker may use it; None: not at all. The one place that decides.
+
+    An owner may everything. A colleague of the same ministry whom the owner lets write gets it with themselves as the delegate; inbox and
+    outbox stay the owner's.
+    """
+    if found is None or found.owner_id == asker.id:
+        return found
+    given = await availability.level_given(conn, found.owner_id, asker.id) if found.kind == "agenda" else None
+    level = privacy_between(asker.id, asker.ministry_id, found.owner_id, found.ministry_id, given)
+    me = await people.find_person(conn, asker.id) if level in MAY_WRITE else None
+    return None if me is None else replace(found, delegate=Delegate(me.id, me.email, level == "delegate"))
 
 
 async def home_for(conn: Connection, asker: Asker, owner_id: UUID) -> Home:
@@ -20,15 +36,18 @@ async def home_for(conn: Connection, asker: Asker, owner_id: UUID) -> Home:
 
 async def whole_home_for(conn: Connection, asker: Asker, owner_id: UUID) -> tuple[Home, Person | None, list[Agenda]]:
     """The home, whose it is, and all agendas in it. Raises NotFound."""
-    found = await agendas.whole_home(conn, owner_id) if owner_id == asker.id else None
+    found = await agendas.whole_home(conn, owner_id)
     if found is None:
         raise NotFound("There is no such home.")
-    return found
+    home, person, every = found
+    if owner_id != asker.id and not (every := [one for one in [await let_in(conn, asker, each) for each in every] if one is not None]):
+        raise NotFound("There is no such home.")
+    return home, person, every
 
 
 async def agenda_for(conn: Connection, asker: Asker, owner_id: UUID, name: str) -> Agenda:
     """Raises NotFound."""
-    found = await agendas.find_named(conn, owner_id, name) if owner_id == asker.id else None
+    found = await let_in(conn, asker, await agendas.find_named(conn, owner_id, name))
     if found is None:
         raise NotFound("There is no such agenda.")
     return found
@@ -36,8 +55,8 @@ async def agenda_for(conn: Connection, asker: Asker, owner_id: UUID, name: str) 
 
 async def agenda_by_id(conn: Connection, asker: Asker, agenda_id: UUID) -> Agenda:
     """Raises NotFound."""
-    found = await agendas.find_agenda(conn, agenda_id)
-    if found is None or found.owner_id != asker.id:
+    found = await let_in(conn, asker, await agendas.find_agenda(conn, agenda_id))
+    if found is None:
         raise NotFound("There is no such agenda.")
     return found
 
@@ -55,9 +74,9 @@ async def principals_for(conn: Connection, asker: Asker) -> list[Person]:
     return await people.people_of(conn, asker.ministry_id)
 
 
-async def own_agendas(conn: Connection, asker: Asker) -> list[Agenda]:
-    """Inbox and outbox among them; none before the home is made."""
-    return await agendas.agendas_of(conn, asker.id)
+async def agendas_for(conn: Connection, asker: Asker, owner_id: UUID) -> list[Agenda]:
+    """Of oneself, inbox and outbox among them, or of a colleague; none before the home is made, and none where one may not write."""
+    return [one for one in [await let_in(conn, asker, each) for each in await agendas.agendas_of(conn, owner_id)] if one is not None]
 
 
 async def colleagues_by_email(conn: Connection, asker: Asker, emails: Sequence[str]) -> dict[str, Person]:

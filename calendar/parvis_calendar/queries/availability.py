@@ -11,7 +11,7 @@ from parvis_kit.problems import NotFound
 
 from parvis_calendar.queries.reading import aside
 from parvis_calendar.rules.agendas import Asker, Stored
-from parvis_calendar.rules.availability import Hours, Privacy, Slot, best_slots, merged, privacy_between
+from parvis_calendar.rules.availability import SHOW_TITLES, Hours, Privacy, Slot, best_slots, merged, privacy_between
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX
 from parvis_calendar.rules.meetings import Resource
 from parvis_calendar.rules.reading import read_object
@@ -54,7 +54,7 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
     start, end = wanted.start, wanted.end
     seen = await availability.busy_of(conn, asker.id, list(dict.fromkeys(wanted.agents)), week_of(start), week_of(end - 1))
     levels = {one: privacy_between(asker.id, asker.ministry_id, one, found.ministry_id, found.level) for one, found in seen.items()}
-    titles = await _titles(conn, [one for one, level in levels.items() if level in ("details", "write")], start, end)
+    titles = await _titles(conn, [one for one, level in levels.items() if level in SHOW_TITLES], start, end)
     people, spans = [], {}
     for one in dict.fromkeys(wanted.agents):
         level = levels.get(one, "none")

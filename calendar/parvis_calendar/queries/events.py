@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from parvis_kit.db import Connection
 
+from parvis_calendar.queries.agendas import let_in
 from parvis_calendar.queries.freebusy import taking_beyond
 from parvis_calendar.queries.reading import aside
 from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
@@ -24,14 +25,13 @@ from parvis_calendar.store import instances as kept
 @dataclass(frozen=True, slots=True)
 class Occurrence:
     event_id: UUID
-    calendar_id: UUID
+    agenda: Agenda
     what: CalendarObject
     one: Instance
     etag: str
     name: str
     starts_at: datetime
     ends_at: datetime
-    zone: str
 
 
 class Placed(NamedTuple):
@@ -53,8 +53,8 @@ async def occurrences_for(
     """
     every: list[Placed] = []
     listed: dict[UUID, Listed] = {}
-    for agenda in await agendas.agendas_of(conn, asker.id):
-        if agenda.kind == "agenda" and "VEVENT" in agenda.takes and calendar_id in (None, agenda.id):
+    for agenda in await _asked(conn, asker, calendar_id):
+        if agenda.kind == "agenda" and "VEVENT" in agenda.takes:
             every += await _placed(conn, agenda, start, end, listed)
     every.sort(key=lambda one: (one.starts_at, one.ends_at, str(one.event_id)))
     some = every[after : after + limit]
@@ -65,6 +65,14 @@ async def occurrences_for(
     stored, _ = await objects.by_ids(conn, ids, PAGE_BYTES_MAX)
     found = await aside(sum(one.size_bytes for one in stored), _occurrences, some[:count], {one.id: one for one in stored}, start, end)
     return found, after + count if after + count < len(every) else None
+
+
+async def _asked(conn: Connection, asker: Asker, calendar_id: UUID | None) -> list[Agenda]:
+    """All of the asker's own, or one in which they may write; none that they may not see."""
+    if calendar_id is None:
+        return await agendas.agendas_of(conn, asker.id)
+    found = await let_in(conn, asker, await agendas.find_agenda(conn, calendar_id))
+    return [found] if found is not None else []
 
 
 async def _placed(conn: Connection, agenda: Agenda, start: int, end: int, listed: dict[UUID, Listed]) -> list[Placed]:
@@ -96,5 +104,5 @@ def _occurrences(some: Sequence[Placed], stored: Mapping[UUID, Stored], start: i
         what, known = by_object[entry.id]
         if (one := known.get(placed.recurrence_at)) is not None:
             times = moment(placed.starts_at), moment(placed.ends_at)
-            found.append(Occurrence(entry.id, placed.agenda.id, what, one, entry.etag, entry.name, *times, placed.agenda.zone))
+            found.append(Occurrence(entry.id, placed.agenda, what, one, entry.etag, entry.name, *times))
     return found

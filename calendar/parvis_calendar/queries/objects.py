@@ -7,6 +7,7 @@ from uuid import UUID
 from parvis_kit.db import Connection
 from parvis_kit.problems import NotFound
 
+from parvis_calendar.queries.agendas import let_in
 from parvis_calendar.rules.agendas import OBJECTS_MAX, Agenda, Asker, Change, Listed, Stored
 from parvis_calendar.store import objects
 
@@ -26,10 +27,11 @@ async def object_in(conn: Connection, agenda: Agenda, name: str) -> Stored | Non
 
 async def object_named(conn: Connection, asker: Asker, owner_id: UUID, agenda: str, name: str) -> tuple[Agenda, Stored | None]:
     """The agenda, and what has this name in it. Raises NotFound when there is no such agenda."""
-    found = await objects.find_in_named(conn, owner_id, agenda, name) if owner_id == asker.id else None
-    if found is None:
+    found = await objects.find_in_named(conn, owner_id, agenda, name)
+    there = await let_in(conn, asker, found[0]) if found is not None else None
+    if found is None or there is None:
         raise NotFound("There is no such agenda.")
-    return found
+    return there, found[1]
 
 
 async def objects_in(conn: Connection, agenda: Agenda, limit: int = OBJECTS_MAX) -> list[Listed]:

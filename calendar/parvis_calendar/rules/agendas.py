@@ -50,6 +50,16 @@ class Home:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Who acts in a colleague's agenda."""
+
+    id: UUID
+    email: str
+    may_schedule: bool
+    """Invite and answer in the owner's name, too."""
+
+
 @dataclass(slots=True)
 class Agenda:
     id: UUID
@@ -86,6 +96,8 @@ class Agenda:
     """Its home's."""
     ministry_id: UUID = UUID(int=0)
     """Its home's."""
+    delegate: Delegate | None = None
+    """Who acts in it, when that is not its owner."""
 
     @property
     def takes(self) -> tuple[str, ...]:

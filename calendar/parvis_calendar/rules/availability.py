@@ -8,8 +8,11 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-Privacy = Literal["none", "free-busy", "details", "write"]
-PRIVACY: tuple[Privacy, ...] = ("none", "free-busy", "details", "write")
+Privacy = Literal["none", "free-busy", "details", "write", "delegate"]
+PRIVACY: tuple[Privacy, ...] = ("none", "free-busy", "details", "write", "delegate")
+SHOW_TITLES: tuple[Privacy, ...] = ("details", "write", "delegate")
+MAY_WRITE: tuple[Privacy, ...] = ("write", "delegate")
+"""What is the owner's alone; a delegate also invites and answers in the owner's name."""
 STEP = timedelta(minutes=15)
 SLOTS_MAX = 20
 ASKED_MAX = 300

@@ -94,7 +94,7 @@ def differ(old: bytes, new: bytes) -> bool:
     return significant(old) != significant(new)
 
 
-def as_sent(old: bytes | None, new: bytes, organizer: str, statuses: Mapping[str, str]) -> bytes:
+def as_sent(old: bytes | None, new: bytes, organizer: str, statuses: Mapping[str, str], sent_by: str | None = None) -> bytes:
     """The organizer's object as it is kept: what became of each invitation stands on it, and answers to other times are void.
 
     An answer that came meanwhile is not undone by a client that has not read it: where the times stay, it stays.
@@ -105,7 +105,9 @@ def as_sent(old: bytes | None, new: bytes, organizer: str, statuses: Mapping[str
 
     def change(name: str, email: str, line: str) -> str:
         if name != "ATTENDEE" or email == organizer:
-            return set_parameters(line, {"SCHEDULE-STATUS": None}) if "SCHEDULE-STATUS" in line.upper() else line
+            gone = {one: None for one in ("SCHEDULE-STATUS", "SENT-BY") if one in line.upper()}
+            by = {"SENT-BY": f"mailto:{sent_by}"} if sent_by and name == "ORGANIZER" else {}
+            return set_parameters(line, {**gone, **by}) if gone or by else line
         values: dict[str, str | None] = {"SCHEDULE-STATUS": statuses.get(email), "SCHEDULE-FORCE-SEND": None}
         if email in statuses:
             if is_moved:
@@ -204,7 +206,13 @@ def _own_answers(what: CalendarObject, email: str) -> dict[Key, str]:
 
 
 def answered(
-    organizers: bytes, email: str, replies: list[Reply], theirs: bytes, read: CalendarObject, read_theirs: CalendarObject
+    organizers: bytes,
+    email: str,
+    replies: list[Reply],
+    theirs: bytes,
+    read: CalendarObject,
+    read_theirs: CalendarObject,
+    by: str | None = None,
 ) -> bytes:
     """The organizer's object with these answers; an occurrence that is answered alone becomes one of its own there."""
     sheet = sheet_of(organizers)
@@ -218,19 +226,20 @@ def answered(
             places[reply.key] = len(sheet.parts)
             sheet.parts.append(without(without_alarms(their_sheet.parts[their_places[reply.key]]), PERSONAL))
         index = places[reply.key]
-        sheet.parts[index] = change_people(sheet.parts[index], _answering(email, reply.partstat))
+        sheet.parts[index] = change_people(sheet.parts[index], _answering(email, reply.partstat, by))
         if reply.key is None:  # single occurrences that nobody answered by themselves follow
             for key, other in places.items():
                 if key is not None and _open(sheet.parts[other], email):
-                    sheet.parts[other] = change_people(sheet.parts[other], _answering(email, reply.partstat))
+                    sheet.parts[other] = change_people(sheet.parts[other], _answering(email, reply.partstat, by))
     return sheet.octets()
 
 
-def _answering(email: str, partstat: str) -> Callable[[str, str, str], str]:
+def _answering(email: str, partstat: str, by: str | None) -> Callable[[str, str, str], str]:
     def change(name: str, who: str, line: str) -> str:
         if name != "ATTENDEE" or who != email:
             return line
-        return set_parameters(line, {"PARTSTAT": partstat, "RSVP": None, "SCHEDULE-STATUS": "2.0"})
+        sent_by = f"mailto:{by}" if by else None
+        return set_parameters(line, {"PARTSTAT": partstat, "RSVP": None, "SCHEDULE-STATUS": "2.0", "SENT-BY": sent_by})
 
     return change
 

@@ -41,6 +41,11 @@ SHOWN = (
 )  # fmt: skip
 
 
+LEVEL = sa.select(privacy.c.level).where(
+    privacy.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), privacy.c.grantee_id == sa.bindparam("grantee", type_=sa.Uuid)
+)
+
+
 class Shown(NamedTuple):
     """An occurrence of whom the asker may know what they do."""
 
@@ -77,6 +82,11 @@ async def shown(conn: Connection, owners: Sequence[UUID], start: int, end: int, 
     asked = {"owners": owners, "before": end + FLOATING_SECONDS, "after": start - FLOATING_SECONDS, "at_most": limit}
     asked["earliest"] = start - FLOATING_SECONDS - LONG_SECONDS
     return [Shown(*row) for row in await conn.execute(SHOWN, asked)]
+
+
+async def level_given(conn: Connection, owner_id: UUID, grantee_id: UUID) -> str | None:
+    found: str | None = (await conn.execute(LEVEL, {"owner": owner_id, "grantee": grantee_id})).scalar_one_or_none()
+    return found
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:
