@@ -128,6 +128,18 @@ async def test_one_sees_of_another_what_they_show_and_of_another_ministry_no_mor
     assert (one["privacy"], [each["title"] for each in one["busy"]]) == (shown, busy)
 
 
+@pytest.mark.parametrize(
+    ("line", "title"), [("CLASS:PUBLIC", "Bilan"), ("CLASS:private", ""), ("CLASS:CONFIDENTIAL", ""), ("CLASS:X-MINE", "")]
+)
+async def test_what_is_private_is_busy_and_has_no_title_but_for_its_owner(desk: Desk, line: str, title: str) -> None:
+    octets = event("one", line, start="DTSTART:20261130T090000Z", end="DTEND:20261130T100000Z", title="Bilan")
+    assert (await desk.put(desk.agenda("bob") + "one.ics", octets, by="bob")).status == 201
+    await desk.call("PUT", f"privacy/{desk.ids['ada']}", {"level": "details"}, by="bob")
+    for who, shown in (("ada", title), ("bob", "Bilan")):
+        _, found = await desk.call("POST", "availability", meet(desk, "bob"), by=who)
+        assert [(each["kind"], each["title"]) for each in found["found"][0]["busy"]] == [("busy", shown)]
+
+
 async def test_who_asks_about_several_others_is_written_in_the_audit(desk: Desk) -> None:
     reads = "SELECT who, about, reason FROM calendar.audit WHERE what = 'availability.read'"
     await desk.call("POST", "availability", meet(desk, "ada", "bob"))

@@ -54,7 +54,7 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
     start, end = wanted.start, wanted.end
     seen = await availability.busy_of(conn, asker.id, list(dict.fromkeys(wanted.agents)), week_of(start), week_of(end - 1))
     levels = {one: privacy_between(asker.id, asker.ministry_id, one, found.ministry_id, found.level) for one, found in seen.items()}
-    titles = await _titles(conn, [one for one, level in levels.items() if level in SHOW_TITLES], start, end)
+    titles = await _titles(conn, asker.id, [one for one, level in levels.items() if level in SHOW_TITLES], start, end)
     people, spans = [], {}
     for one in dict.fromkeys(wanted.agents):
         level = levels.get(one, "none")
@@ -67,13 +67,16 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
     return [*people, *rooms], best_slots(spans, start, end, wanted.seconds, wanted.hours, wanted.many)
 
 
-async def _titles(conn: Connection, owners: list[UUID], start: int, end: int) -> dict[UUID, tuple[Busy, ...]]:
-    """Of those all of whose occurrences are among the first SHOWN_MAX; of the others, when they are busy has to do."""
+async def _titles(conn: Connection, asker_id: UUID, owners: list[UUID], start: int, end: int) -> dict[UUID, tuple[Busy, ...]]:
+    """Of those all of whose occurrences are among the first SHOWN_MAX; of the others, when they are busy has to do.
+
+    What is private has a title for its owner alone.
+    """
     rows = await availability.shown(conn, owners, start, end, SHOWN_MAX + 1) if owners else []
     if len(rows) > SHOWN_MAX:
         rows = [one for one in rows if one.owner_id != rows[-1].owner_id]
     stored, _ = await objects.by_ids(conn, list(dict.fromkeys(one.object_id for one in rows)), PAGE_BYTES_MAX)
-    titles = await aside(sum(one.size_bytes for one in stored), _summaries, stored)
+    public, private = await aside(sum(one.size_bytes for one in stored), _summaries, stored)
     found: dict[UUID, list[Busy]] = {}
     for one in rows:
         first, last = one.starts_at, one.ends_at
@@ -81,12 +84,18 @@ async def _titles(conn: Connection, owners: list[UUID], start: int, end: int) ->
             first, last = unwall(first, ZoneInfo(one.zone)), unwall(last, ZoneInfo(one.zone))
         if first < end and last > start:
             kind = KINDS.get(one.busy, "unavailable")
-            found.setdefault(one.owner_id, []).append(Busy(max(first, start), min(last, end), kind, titles.get(one.object_id, "")))
+            title = public.get(one.object_id) or (private.get(one.object_id) if one.owner_id == asker_id else None) or ""
+            found.setdefault(one.owner_id, []).append(Busy(max(first, start), min(last, end), kind, title))
     return {owner: tuple(sorted(some, key=lambda one: (one.starts_at, one.ends_at))) for owner, some in found.items()}
 
 
-def _summaries(some: Sequence[Stored]) -> dict[UUID, str]:
-    return {one.id: read_object(one.octets).summary for one in some}
+def _summaries(some: Sequence[Stored]) -> tuple[dict[UUID, str], dict[UUID, str]]:
+    """Of what is public, and of what is private."""
+    found: tuple[dict[UUID, str], dict[UUID, str]] = {}, {}
+    for one in some:
+        what = read_object(one.octets)
+        found[what.is_private][one.id] = what.summary
+    return found
 
 
 async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availability]:

@@ -13,7 +13,7 @@ PARAMETERS_CHARACTERS_MAX = 16 * 1024
 """On one line: a list of two hundred whom somebody answers for."""
 LOOKED_AT = (
     "BEGIN|END|UID|DTSTART|DTEND|DUE|DURATION|DTSTAMP|SEQUENCE|RECURRENCE-ID|RRULE|RDATE|EXDATE|EXRULE"
-    "|ORGANIZER|ATTENDEE|STATUS|TRANSP|SUMMARY|LOCATION|METHOD|CREATED|COMPLETED|ATTACH"
+    "|ORGANIZER|ATTENDEE|STATUS|TRANSP|CLASS|SUMMARY|LOCATION|METHOD|CREATED|COMPLETED|ATTACH"
 )
 PARAMETERS = r'((?:;[^:";\n]*+(?:"[^"\n]*+"[^:";\n]*+)*+)*+)'
 """Nothing is given back (`+`): there is one way to read them, and a memory of all others took 100 MiB for a line of one."""

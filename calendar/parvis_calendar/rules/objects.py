@@ -54,6 +54,8 @@ class Part:
     attendees: list[Attendee] = field(default_factory=list)
     status: str = ""
     transparency: str = "OPAQUE"
+    classification: str = "PUBLIC"
+    """What it does not know is PRIVATE (RFC 5545 §3.8.1.3)."""
     summary: str = ""
     location: str = ""
     created: Time | None = None
@@ -135,6 +137,10 @@ class CalendarObject:
     @property
     def transparency(self) -> str:
         return self.first.transparency
+
+    @property
+    def is_private(self) -> bool:
+        return any(one.classification != "PUBLIC" for one in self.parts)
 
     @property
     def summary(self) -> str:

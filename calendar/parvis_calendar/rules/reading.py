@@ -217,6 +217,7 @@ TAKE: dict[str, Callable[[Reader, Part, str, str], None]] = {
     "DTSTAMP": _setting("stamp", str.strip),
     "STATUS": _setting("status", _word),
     "TRANSP": _setting("transparency", _word),
+    "CLASS": _setting("classification", _word),
     "SUMMARY": _setting("summary", _text),
     "LOCATION": _setting("location", _text),
     "SEQUENCE": Reader.take_sequence,
