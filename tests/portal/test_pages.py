@@ -16,6 +16,7 @@ from parvis_kit.testing.waiting import until
 from parvis_portal.pages.costs import by_service
 from parvis_suite.services import build as build_service
 
+from .conftest import ROOT
 from .test_files import details, own_folder, send
 
 
@@ -344,13 +345,17 @@ async def test_one_chooses_how_much_of_one_s_agenda_a_colleague_sees(visit: Any)
         async with colleague.session.post(f"{visitor.suite.base}/api/calendar/v1/availability", json=question, headers=headers) as answer:
             return str((await answer.json())["found"][0]["privacy"])
 
-    await visitor.see("/agenda")
-    for level, words in (("details", "le titre de vos événements"), ("none", "ne voit plus rien"), ("free-busy", "et rien de plus.</p>")):
+    contract = json.loads((ROOT / "calendar/openapi.json").read_text())["components"]["schemas"]["Showing"]["properties"]["level"]["enum"]
+    assert re.findall(r'<option value="([a-z-]+)"', (await visitor.see("/agenda")).partition('id="field-level"')[2]) == contract
+    for level, words in (
+        ("delegate", "en votre nom"), ("write", "ce qui est à vous seul"), ("details", "le titre de vos événements"),
+        ("none", "ne voit plus rien"), ("free-busy", "et rien de plus.</p>"),
+    ):  # fmt: skip
         text = await visitor.post("/agenda/privacy", {"email": other["email"], "level": level})
         assert visitor.status == 200 and other["name"] in text and words in text.partition('id="done"')[2].partition("</p>")[0] + "</p>"
         assert await seen() == level
     for form, field in (
-        ({"email": other["email"], "level": "write"}, "level"),
+        ({"email": other["email"], "level": "everything"}, "level"),
         ({"email": "nobody@example.org", "level": "none"}, "email"),
         ({"email": owner["email"], "level": "none"}, "email"),
     ):

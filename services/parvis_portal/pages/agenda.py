@@ -16,8 +16,8 @@ from parvis_portal.visitors import Visitor
 
 ROUTES = Routes("portal", "1")
 ANSWERS = ("accepted", "tentative", "declined")
-LEVELS = ("none", "free-busy", "details")
-"""What a colleague may see, as calendar names it. It takes `write` too, which shows no more than `details`: that is not offered."""
+LEVELS = ("none", "free-busy", "details", "write", "delegate")
+"""What a colleague may see and do, as calendar's contract names it."""
 DAYS_A_WEEK = 7
 LIST_DAYS = 30
 EVENTS_MAX = 500

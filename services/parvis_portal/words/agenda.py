@@ -31,10 +31,11 @@ WORDS = {
     "answered.none": ("réponse attendue", "awaiting your answer"),
     "wrong.answer": ("Répondez par oui, peut-être ou non.", "Answer yes, perhaps or no."),
     "agenda.new": ("Créer un événement ou trouver une heure", "Make an event, or find an hour"),
-    "privacy.title": ("Ce que les autres voient de mon agenda", "What others see of my agenda"),
+    "privacy.title": ("Ce que les autres voient et font de mon agenda", "What others see of my agenda, and do in it"),
     "privacy.lead": (
-        "Chacun voit quand vous êtes pris, et rien de plus. Vous pouvez en montrer plus, ou moins, à un collègue.",
-        "Everybody sees when you are busy, and no more. You may show a colleague more, or less.",
+        "Chacun voit quand vous êtes pris, et rien de plus. Vous pouvez en montrer plus, ou moins, à un collègue, ou le laisser agir pour "
+        "vous.",
+        "Everybody sees when you are busy, and no more. You may show a colleague more, or less, or let them act for you.",
     ),
     "privacy.whom": ("Adresse électronique du collègue", "The colleague’s e-mail"),
     "privacy.whom.help": ("Un agent de votre ministère.", "An agent of your ministry."),
@@ -42,6 +43,16 @@ WORDS = {
     "privacy.level.none": ("rien", "nothing"),
     "privacy.level.free-busy": ("quand je suis pris", "when I am busy"),
     "privacy.level.details": ("aussi le titre de mes événements", "the titles of my events too"),
+    "privacy.level.write": ("tout, et peut changer ce qui est à moi seul", "everything, and may change what is mine alone"),
+    "privacy.level.delegate": ("tout, et peut inviter et répondre en mon nom", "everything, and may invite and answer in my name"),
+    "privacy.given.write": (
+        "{name} voit tout votre agenda, et peut changer ce qui est à vous seul.",
+        "{name} sees all of your agenda, and may change what is yours alone.",
+    ),
+    "privacy.given.delegate": (
+        "{name} voit tout votre agenda, le change, et peut inviter et répondre en votre nom ; les autres voient qui l’a fait.",
+        "{name} sees and changes all of your agenda, and may invite and answer in your name; the others see who did.",
+    ),
     "privacy.given.none": ("{name} ne voit plus rien de votre agenda.", "{name} sees nothing of your agenda any more."),
     "privacy.given.free-busy": (
         "{name} voit quand vous êtes pris, et rien de plus.",
