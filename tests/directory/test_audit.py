@@ -46,6 +46,11 @@ async def test_others_learn_nothing_and_a_reason_is_asked_for(town: Town, by: st
     assert (await read(town, by, ministry, reason=reason))[0] == status
 
 
+async def test_a_page_after_a_place_that_there_cannot_be_is_refused(town: Town) -> None:
+    assert (await read(town, "ada", after=str(2**63 - 1)))[0] == 200
+    assert (await read(town, "ada", after=str(2**63)))[0] == 422
+
+
 async def test_pages_follow_each_other_without_a_gap(town: Town) -> None:
     for number in range(7):
         body = {"email": f"n{number}@interieur.example.org", "given_name": "N", "family_name": "N"}

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from parvis_kit.audit.rows import AuditRow
+from parvis_kit.audit.rows import POSITION_MAX, AuditRow
 from parvis_kit.http import CLOCK, DB, Page, Query, Request, Routes, client_key
 from parvis_kit.problems import NotFound
 from pydantic import Field
@@ -17,7 +17,7 @@ ROUTES = Routes("directory", "1")
 class ReadAudit(Query):
     reason: Annotated[str, Field(min_length=3, max_length=200, description="Why you look; it is written down.")]
     about: Annotated[str, Field(max_length=100, description="Only what was done to the thing of this id.")] = ""
-    after: Annotated[int | None, Field(ge=1, description="`next` of the page before.")] = None
+    after: Annotated[int | None, Field(ge=1, le=POSITION_MAX, description="`next` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
