@@ -254,6 +254,22 @@ def once_in(visitor: Any) -> str:
     return found[1]
 
 
+async def test_a_week_shows_events_that_are_too_large_for_one_page_of_calendar(visit: Any) -> None:
+    visitor = await visit("colleague")
+    person, mark = visitor.suite.person("colleague"), uuid4().hex[:8]
+    basic = aiohttp.encode_basic_auth(person["email"], person["app_password"])
+    headers = {"Authorization": basic, "Content-Type": "text/calendar"}
+    for number in range(3):
+        times = [f"{name}:20310106T1{number}{minute}00Z" for name, minute in (("DTSTART", "00"), ("DTEND", "30"))]
+        inside = [f"UID:{mark}-{number}", "DTSTAMP:20261101T000000Z", *times, f"SUMMARY:{mark} {number}", "X-PADDING:" + "x" * 10**6]
+        lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Test//Test//EN", "BEGIN:VEVENT", *inside, "END:VEVENT", "END:VCALENDAR", ""]
+        where = f"{person['dav']['calendar']}{mark}{number}.ics"
+        async with aiohttp.ClientSession(headers=headers) as client, client.put(where, data="\r\n".join(lines)) as answer:
+            assert answer.status == 201
+    text = await visitor.see("/agenda?day=2031-01-06")
+    assert [f"{mark} {number}" in text for number in range(3)] == [True] * 3
+
+
 async def test_an_event_is_called_off_from_the_agenda_and_whoever_is_invited_loses_it(visit: Any) -> None:
     visitor, colleague = await visit("agent"), await visit("colleague")
     title, day = f"Annulée {uuid4().hex[:8]}", f"{datetime.now(UTC) + timedelta(days=6):%Y-%m-%d}"

@@ -21,6 +21,8 @@ LEVELS = ("none", "free-busy", "details", "write", "delegate")
 DAYS_A_WEEK = 7
 LIST_DAYS = 30
 EVENTS_MAX = 500
+PAGES_MAX = 5
+"""Calendar ends a page early where events are large: one does for nearly every week."""
 YEARS = range(1970, 2200)
 
 
@@ -61,9 +63,16 @@ async def events_in(portal: Portal, visitor: Visitor, days: list[date]) -> Mappi
     """By day, in their order; what lasts longer stands under each of its days."""
     zone = portal.looks.zone
     query = {"from": midnight(days[0], zone).isoformat(), "to": midnight(days[-1] + timedelta(days=1), zone).isoformat()}
-    found = await portal.get(visitor, "calendar", "events", **query, limit=EVENTS_MAX)
+    items: list[Any] = []
+    after = "0"
+    for _ in range(PAGES_MAX):
+        found = await portal.get(visitor, "calendar", "events", **query, limit=EVENTS_MAX - len(items), after=after)
+        items += found["items"]
+        if found["next"] is None or len(items) >= EVENTS_MAX:
+            break
+        after = found["next"]
     by_day: dict[date, list[Any]] = {day: [] for day in days}
-    for one in found["items"]:
+    for one in items:
         for day in days_of(one, zone):
             if day in by_day:
                 by_day[day].append(one)
