@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Reply, Request, Routes, SentMoment, client_key
+from parvis_kit.http import CLOCK, DB, LOCATION, Body, IdempotencyKey, Page, Query, Reply, Request, Routes, SentMoment, client_key
 from parvis_kit.idempotency import Asked, Kept, once
 from parvis_kit.problems import Forbidden, Invalid, NotFound
 from pydantic import Field, TypeAdapter
@@ -23,6 +23,7 @@ from parvis_calendar.rules.windows import epoch, moment
 ROUTES = Routes("calendar", "1")
 MINUTES_MAX = 24 * 60
 RESOURCES_ASKED_MAX = 50
+GIVEN_MAX = 500
 
 
 class Meet(Body):
@@ -82,6 +83,16 @@ class AvailabilityFound:
     """Those in which fewest are busy, the earliest of them first."""
 
 
+class Some(Query):
+    limit: Annotated[int, Field(ge=1, le=GIVEN_MAX)] = 50
+
+
+@dataclass(slots=True)
+class GivenShown:
+    agent_id: UUID
+    level: Privacy
+
+
 @dataclass(slots=True)
 class ResourceShown:
     id: UUID
@@ -128,6 +139,13 @@ async def find_availability(request: Request, body: Meet) -> AvailabilityFound:
     return AvailabilityFound(
         [show(one) for one in found], [SlotShown(moment(one.starts_at), moment(one.ends_at), list(one.busy)) for one in slots]
     )
+
+
+@ROUTES.get("/api/calendar/v1/privacy", scope="calendar:read")
+async def list_privacy(request: Request, query: Some) -> Page[GivenShown]:
+    """Which colleagues you have told what they may know of your agendas; all others see when you are busy."""
+    async with request[DB].read() as conn:
+        return Page([GivenShown(*one) for one in await queries.privacy_of(conn, asker_of(request), query.limit)])
 
 
 @ROUTES.put("/api/calendar/v1/privacy/{agent_id}", scope="calendar:write", problems=(NotFound,))

@@ -110,6 +110,11 @@ async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availab
     return [Availability(one, None, tuple(Busy(first, last, "busy") for first, last, _ in taken.get(one, ()))) for one in ids]
 
 
+async def privacy_of(conn: Connection, asker: Asker, limit: int) -> list[tuple[UUID, Privacy]]:
+    """Whom the asker has told what they may know, and what."""
+    return await availability.given_by(conn, asker.id, limit)
+
+
 async def resources_for(conn: Connection, asker: Asker) -> list[Resource]:
     """Of the asker's ministry."""
     return await resources.of_ministry(conn, asker.ministry_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
+from parvis_calendar.rules.availability import Privacy
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS
 from parvis_calendar.store import agenda, busy_week, instance, privacy
 from parvis_calendar.store.people import HERE, agent
@@ -87,6 +88,11 @@ async def shown(conn: Connection, owners: Sequence[UUID], start: int, end: int, 
 async def level_given(conn: Connection, owner_id: UUID, grantee_id: UUID) -> str | None:
     found: str | None = (await conn.execute(LEVEL, {"owner": owner_id, "grantee": grantee_id})).scalar_one_or_none()
     return found
+
+
+async def given_by(conn: Connection, owner_id: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
+    found = sa.select(privacy.c.grantee_id, privacy.c.level).where(privacy.c.owner_id == owner_id)
+    return [(row[0], row[1]) for row in await conn.execute(found.order_by(privacy.c.grantee_id).limit(limit))]
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:

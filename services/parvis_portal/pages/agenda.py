@@ -10,6 +10,7 @@ from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
 
 from parvis_portal.pages.common import id_in
+from parvis_portal.pages.files import names_of
 from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
 from parvis_portal.visitors import Visitor
@@ -18,6 +19,9 @@ ROUTES = Routes("portal", "1")
 ANSWERS = ("accepted", "tentative", "declined")
 LEVELS = ("none", "free-busy", "details", "write", "delegate")
 """What a colleague may see and do, as calendar's contract names it."""
+EVERYBODY = "free-busy"
+"""What holds for whom nothing else is said."""
+GIVEN_SHOWN = 50
 DAYS_A_WEEK = 7
 LIST_DAYS = 30
 EVENTS_MAX = 500
@@ -40,15 +44,27 @@ async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: 
     first = asked if is_list else asked - timedelta(days=asked.weekday())
     span = LIST_DAYS if is_list else DAYS_A_WEEK
     days = [first + timedelta(days=number) for number in range(span)]
-    events, invitations = await asyncio.gather(
+    events, invitations, privacy = await asyncio.gather(
         portal.calling.panel("calendar", events_in(portal, visitor, days)),
         portal.calling.panel("calendar", portal.get(visitor, "calendar", "invitations", limit=50)),
+        portal.calling.panel("calendar", privacy_of(portal, visitor)),
     )
     return portal.show(
-        "agenda.html", visitor, request, events=events, invitations=invitations, is_list=is_list, days=days, today=today,
+        "agenda.html", visitor, request, events=events, invitations=invitations, privacy=privacy, is_list=is_list, days=days, today=today,
         before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, levels=LEVELS, status=status,
         **{"given": None, **more},
     )  # fmt: skip
+
+
+async def privacy_of(portal: Portal, visitor: Visitor) -> list[tuple[str, str]]:
+    """The ids of those who see and do other than everybody, and what."""
+    found = [
+        (one["agent_id"], one["level"])
+        for one in (await portal.get(visitor, "calendar", "privacy", limit=GIVEN_SHOWN))["items"]
+        if one["level"] != EVERYBODY
+    ]
+    await names_of(portal, visitor, [whom for whom, _ in found])
+    return found
 
 
 def day_in(text: str, today: date) -> date:
@@ -108,7 +124,7 @@ async def answer(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
 @ROUTES.raw("POST", "/agenda/privacy")
 @act(agenda, "email")
 async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
-    """The answer is the page itself, which says what holds now for whom: calendar lists nowhere what was given. Twice, it is once."""
+    """The answer is the page itself, which says what holds now for whom. Twice, it is once."""
     portal, level = request[PORTAL], form.get("level", "")
     if level not in LEVELS:
         raise Wrong("level", "wrong.level")
