@@ -23,9 +23,9 @@ from .shape import Shape
 from .test_an_act_is_paid_for import all_told
 
 SOAK = bool(os.environ.get("SOAK"))
-AGENTS = int(os.environ.get("AGENTS", "500" if SOAK else "6"))
-"""800 keep two cores so full that requests are put off; what each costs is the same."""
-SECONDS = float(os.environ.get("DAY_SECONDS", "600" if SOAK else "15"))
+AGENTS = int(os.environ.get("AGENTS", "400" if SOAK else "6"))
+"""800 in 600 s keep two cores so full that requests are put off; what each costs is the same."""
+SECONDS = float(os.environ.get("DAY_SECONDS", "540" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 2
 """Of a day in which clients ask by themselves alone: in less, they are more than two cores answer."""
 CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
