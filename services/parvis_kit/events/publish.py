@@ -31,14 +31,23 @@ def publish(tx: Tx, *facts: Fact | Erased) -> None:
 
 def seal(fact: Fact | Erased, service: str) -> Envelope:
     """The envelope of a fact that happens now: what the context knows of its cause goes with it."""
-    kind, data = (fact.kind, None) if isinstance(fact, Erased) else (type(fact), fact.model_dump_json().encode())
-    if kind.service() != service:
-        raise TypeError(f"{service} does not publish {kind.type}: a fact has one publisher")
+    kind: type[Fact] = fact.kind if isinstance(fact, Erased) else type(fact)
+    topic = _topic(kind, service)
+    # model_dump_json would make text of it in between
+    data = None if isinstance(fact, Erased) else kind.__pydantic_serializer__.to_json(fact)
     if data is not None and len(data) > FACT_BYTES_MAX:
         raise TooLarge(f"{kind.type} about {fact.about}: {len(data)} bytes, at most {FACT_BYTES_MAX} go into a fact")
     if fact.at is None:
         raise TypeError(f"Erased({kind.__name__}) is published with `about` and `at`")
-    return Envelope(new_id(), kind.type, kind.topic(), fact.about, fact.at, _head(service, CAUSE.get()), data)
+    return Envelope(new_id(), kind.type, topic, fact.about, fact.at, _head(service, CAUSE.get()), data)
+
+
+@cache
+def _topic(kind: type[Fact], service: str) -> str:
+    """Where the service publishes this kind. Raises TypeError when another one does."""
+    if kind.service() != service:
+        raise TypeError(f"{service} does not publish {kind.type}: a fact has one publisher")
+    return kind.topic()
 
 
 @lru_cache(HEADS_KEPT)
