@@ -12,7 +12,7 @@ from parvis_portal.looks import said
 from parvis_portal.pages.common import id_in
 from parvis_portal.pages.files import names_of
 from parvis_portal.pages.items import colleague
-from parvis_portal.pages.onboarding import jobs
+from parvis_portal.pages.onboarding import MEETINGS, jobs
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, check_role, page, see
 from parvis_portal.visitors import Language, Visitor
 
@@ -20,9 +20,8 @@ ROUTES = Routes("portal", "1")
 CHOICES = ("keep", "hand_over", "cancel")
 """As calendar has them."""
 NUMBER = re.compile(r"\d+")
-DID = {
-    "agendas frozen": "did.agendas-frozen", "meetings kept": "did.meetings-kept", "meetings handed over": "did.meetings-handed-over",
-    "meetings cancelled": "did.meetings-cancelled", "uploads given up": "did.uploads", "personal space frozen": "did.space",
+DID = MEETINGS | {
+    "agendas frozen": "did.agendas-frozen", "uploads given up": "did.uploads", "personal space frozen": "did.space",
     "# Matrix sessions ended": "did.matrix-sessions", "# rooms left": "did.rooms", "Matrix account closed": "did.matrix-account",
     "seat ends with the month": "did.seat",
 }  # fmt: skip
