@@ -106,6 +106,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["SERVERS_PORTS"] = f"{20_000 + number * each}-{19_999 + (number + 1) * each}"
 
 
+GIVEN: list[int] = []
+"""The ports that these tests were given: most are taken only a moment later."""
+
+
 def free_port() -> int:
-    """One that nobody's outgoing connection takes while whoever listens there is started again."""
-    return free_ports(1)[0]
+    """Another one at each call, which nobody's outgoing connection takes while whoever listens there is started again."""
+    GIVEN.extend(free_ports(1, taken=GIVEN))
+    return GIVEN[-1]

@@ -49,6 +49,10 @@ def cache() -> Path:
     return place
 
 
+GIVEN = set[int]()
+"""The ports that this process was given."""
+
+
 def ports() -> range:
     """`SERVERS_PORTS`, as 20000-23999, or all. With ports of its own, what was killed finds the one that it had free."""
     said = os.environ.get("SERVERS_PORTS", PORTS)
@@ -59,9 +63,11 @@ def ports() -> range:
 
 
 def free_port() -> int:
+    """Another one at each call: a server of many ports takes none of them before it has them all."""
     among = ports()
     for port in random.sample(among, min(100, len(among))):
-        if is_free(port):
+        if port not in GIVEN and is_free(port):
+            GIVEN.add(port)
             return port
     raise CannotStart(f"no free port between {among[0]} and {among[-1]}")
 
@@ -70,6 +76,7 @@ def a_port(text: str) -> int:
     """For argparse."""
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text} is no port: 1 to 65535")
+    GIVEN.add(int(text))
     return int(text)
 
 

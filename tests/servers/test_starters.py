@@ -24,6 +24,7 @@ from parvis_kit.testing.databases import PostgresServer
 from parvis_kit.testing.kafka import KafkaServer, make_topics, put, records_of
 from parvis_kit.testing.plugin import missing
 from parvis_kit.testing.servers import ServerMissing, alive, started
+from parvis_suite.distributed.plan import free_ports
 
 from ..conftest import free_port
 
@@ -341,6 +342,14 @@ def test_what_makes_no_sense_is_refused_with_what_would(postgres_script: Path, s
         [sys.executable, postgres_script.with_name(f"{server}.py"), *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and words in done.stderr
+
+
+def test_a_server_of_many_ports_takes_each_once(s3_script: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dozen it needs eight: when one was given twice, it did not start."""
+    [first] = free_ports(1, 12)
+    monkeypatch.setenv("SERVERS_PORTS", f"{first}-{first + 11}")
+    with started(s3_script) as said:
+        assert first <= int(said["endpoint"].rpartition(":")[2]) <= first + 11
 
 
 @pytest.mark.parametrize("ports", ["abc", "20000", "24000-20000", "80-90"])
