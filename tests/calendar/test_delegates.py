@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from parvis_kit.testing.databases import queries
 
 from .conftest import Desk, event
 from .test_availability import new
@@ -85,6 +86,20 @@ async def test_who_is_let_write_comes_in_by_all_doors_and_others_by_none(desk: D
     assert await doors(desk, whom) == (COMES_IN if is_let_in else STAYS_OUT)
     await lets(desk, "none", whom=whom)
     assert (await desk.dav("GET", desk.agenda() + "a.ics", by=whom)).status == 404, "at once"
+
+
+async def test_whether_one_is_let_in_is_asked_once_for_a_home_of_many_agendas(desk: Desk) -> None:
+    await lets(desk, "write")
+
+    async def asked() -> int:
+        with queries(desk.calendar.database) as sent:
+            assert (await desk.propfind(desk.home(), "D:getetag", depth="1", by="bob")).status == 207
+        return len(sent)
+
+    before = await asked()
+    for name in ("one", "two", "three"):
+        assert (await desk.dav("MKCALENDAR", desk.agenda(agenda=name))).status == 201
+    assert await asked() == before
 
 
 async def test_neither_inbox_nor_the_agenda_itself_is_a_delegate_s(desk: Desk) -> None:

@@ -13,17 +13,25 @@ from parvis_calendar.store import agendas, availability, people
 
 
 async def let_in(conn: Connection, asker: Asker, found: Agenda | None) -> Agenda | None:
-    """The agenda as the asker may use it; None: not at all. The one place that decides.
+    """The agenda as the asker may use it; None: not at all."""
+    return next(iter(await let_into(conn, asker, [found] if found is not None else [])), None)
 
-    An owner may everything. A colleague of the same ministry whom the owner lets write gets it with themselves as the delegate; inbox and
+
+async def let_into(conn: Connection, asker: Asker, home: Sequence[Agenda]) -> list[Agenda]:
+    """Those of one owner's agendas that the asker may use, as they may use them. The one place that decides.
+
+    An owner may everything. A colleague of the same ministry whom the owner lets write gets them with themselves as the delegate; inbox and
     outbox stay the owner's.
     """
-    if found is None or found.owner_id == asker.id:
-        return found
-    given = await availability.level_given(conn, found.owner_id, asker.id) if found.kind == "agenda" else None
-    level = privacy_between(asker.id, asker.ministry_id, found.owner_id, found.ministry_id, given)
+    if not home or home[0].owner_id == asker.id:
+        return list(home)
+    owner_id, ministry_id = home[0].owner_id, home[0].ministry_id
+    level = privacy_between(asker.id, asker.ministry_id, owner_id, ministry_id, await availability.level_given(conn, owner_id, asker.id))
     me = await people.find_person(conn, asker.id) if level in MAY_WRITE else None
-    return None if me is None else replace(found, delegate=Delegate(me.id, me.email, level == "delegate"))
+    if me is None:
+        return []
+    delegate = Delegate(me.id, me.email, level == "delegate")
+    return [replace(one, delegate=delegate) for one in home if one.kind == "agenda"]
 
 
 async def home_for(conn: Connection, asker: Asker, owner_id: UUID) -> Home:
@@ -40,9 +48,9 @@ async def whole_home_for(conn: Connection, asker: Asker, owner_id: UUID) -> tupl
     if found is None:
         raise NotFound("There is no such home.")
     home, person, every = found
-    if owner_id != asker.id and not (every := [one for one in [await let_in(conn, asker, each) for each in every] if one is not None]):
+    if not (usable := await let_into(conn, asker, every)) and owner_id != asker.id:
         raise NotFound("There is no such home.")
-    return home, person, every
+    return home, person, usable
 
 
 async def agenda_for(conn: Connection, asker: Asker, owner_id: UUID, name: str) -> Agenda:
@@ -76,7 +84,7 @@ async def principals_for(conn: Connection, asker: Asker) -> list[Person]:
 
 async def agendas_for(conn: Connection, asker: Asker, owner_id: UUID) -> list[Agenda]:
     """Of oneself, inbox and outbox among them, or of a colleague; none before the home is made, and none where one may not write."""
-    return [one for one in [await let_in(conn, asker, each) for each in await agendas.agendas_of(conn, owner_id)] if one is not None]
+    return await let_into(conn, asker, await agendas.agendas_of(conn, owner_id))
 
 
 async def colleagues_by_email(conn: Connection, asker: Asker, emails: Sequence[str]) -> dict[str, Person]:
