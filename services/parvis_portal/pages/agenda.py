@@ -52,7 +52,7 @@ async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: 
     return portal.show(
         "agenda.html", visitor, request, events=events, invitations=invitations, privacy=privacy, is_list=is_list, days=days, today=today,
         before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, levels=LEVELS, status=status,
-        **{"given": None, **more},
+        **more,
     )  # fmt: skip
 
 
@@ -124,7 +124,6 @@ async def answer(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
 @ROUTES.raw("POST", "/agenda/privacy")
 @act(agenda, "email")
 async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
-    """The answer is the page itself, which says what holds now for whom. Twice, it is once."""
     portal, level = request[PORTAL], form.get("level", "")
     if level not in LEVELS:
         raise Wrong("level", "wrong.level")
@@ -132,7 +131,7 @@ async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     if whom == visitor.id:
         raise Wrong("email", "wrong.oneself")
     await portal.ask(visitor, "calendar", "PUT", f"privacy/{whom}", body={"level": level})
-    return await agenda(request, visitor, given=(visitor.names[whom], level))
+    return see("/agenda?done=given")
 
 
 @ROUTES.raw("POST", "/agenda/events/{event_id}/cancel")

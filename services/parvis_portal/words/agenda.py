@@ -54,10 +54,6 @@ WORDS = {
         "{name} sees and changes all of your agenda, and may invite and answer in your name; the others see who did.",
     ),
     "privacy.given.none": ("{name} ne voit plus rien de votre agenda.", "{name} sees nothing of your agenda any more."),
-    "privacy.given.free-busy": (
-        "{name} voit quand vous êtes pris, et rien de plus.",
-        "{name} sees when you are busy, and no more.",
-    ),
     "privacy.given.details": (
         "{name} voit quand vous êtes pris, et le titre de vos événements.",
         "{name} sees when you are busy, and the titles of your events.",

@@ -148,6 +148,7 @@ WORDS = {
     "done.read": ("C’est marqué comme lu.", "Marked as read."),
     "done.answered": ("Votre réponse est envoyée.", "Your answer is sent."),
     "done.created": ("C’est créé.", "It is made."),
+    "done.given": ("C’est enregistré.", "It is stored."),
     "done.meetings": ("C’est choisi.", "It is chosen."),
     "done.cancelled": ("C’est annulé.", "It is cancelled."),
 }
