@@ -41,20 +41,15 @@ async def seed_passwords(base_url: str, holders: Sequence[Holder], wanted: Wante
 
         async def make(one: Holder) -> None:
             async with room:
-                if are_old:
-                    await forget(session, one, wanted)
+                await forget(session, one, wanted)
                 body = {"name": wanted.name, "scopes": wanted.scopes, "expires_at": until.isoformat()}
                 made = await ask(session, "POST", PASSWORDS, one.token, body, key=f"{wanted.word}-{now.timestamp()}")
             one.kept.update({wanted.word: made["app_password"], wanted.until_word: until.isoformat()})
 
-        wanting = [one for one in holders if one.kept.get(wanted.until_word, "") <= now.isoformat()]
-        are_old = bool(wanting) and await forget(session, wanting[0], wanted)  # all were made together, or none
-        await asyncio.gather(*map(make, wanting))
+        await asyncio.gather(*(make(one) for one in holders if one.kept.get(wanted.until_word, "") <= now.isoformat()))
 
 
-async def forget(session: aiohttp.ClientSession, one: Holder, wanted: Wanted) -> bool:
-    """Whether there was one."""
-    old = [each["id"] for each in await ask(session, "GET", PASSWORDS, one.token) if each["name"] == wanted.name]
-    for each in old:
-        await ask(session, "DELETE", f"{PASSWORDS}/{each}", one.token)
-    return bool(old)
+async def forget(session: aiohttp.ClientSession, one: Holder, wanted: Wanted) -> None:
+    for kept in await ask(session, "GET", PASSWORDS, one.token):
+        if kept["name"] == wanted.name:
+            await ask(session, "DELETE", f"{PASSWORDS}/{kept['id']}", one.token)
