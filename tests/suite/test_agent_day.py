@@ -24,7 +24,7 @@ from .test_an_act_is_paid_for import all_told
 
 SOAK = bool(os.environ.get("SOAK"))
 AGENTS = int(os.environ.get("AGENTS", "400" if SOAK else "6"))
-"""800 in 600 s keep two cores so full that requests are put off; what each costs is the same."""
+"""800 in 600 s keep two cores so full that requests are put off."""
 SECONDS = float(os.environ.get("DAY_SECONDS", "540" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 2
 """Of a day in which clients ask by themselves alone: in less, they are more than two cores answer."""
