@@ -63,7 +63,9 @@ async def main(folder: Path, port: int, shared: bool) -> None:
             ledger.write("background stopped")
 
     async def ready(addresses: Addresses) -> None:
-        print(json.dumps({"base_url": addresses.base_url, "metrics_url": addresses.metrics_url}), flush=True)
+        told = {"base_url": addresses.base_url, "metrics_url": addresses.metrics_url}
+        sys.stdout.write(json.dumps(told) + "\n")  # whole: unbuffered, `print` writes the end of the line by itself, and workers mix
+        sys.stdout.flush()
 
     await serve(
         Serving(
