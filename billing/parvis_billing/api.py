@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 from parvis_kit.http import CLOCK, DB, Page, Query, Request, Routes
-from parvis_kit.problems import Conflict, NotFound
+from parvis_kit.problems import Conflict, NotFound, Unavailable
 from parvis_roster import AGENT
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from parvis_billing.rules.simulation import AGENTS_MAX, Simulation
 
 ROUTES = Routes("billing", "1")
 TARGET_EUR = web.RequestKey("TARGET_EUR", int)
+KEPT = web.RequestKey("KEPT", reports.Kept)
 Month = Annotated[str, Field(pattern=months.PATTERN, description="As 2026-10, in UTC.")]
 
 
@@ -81,11 +82,12 @@ class ItemSeen:
     line: int
 
 
-@ROUTES.get("/api/billing/v1/report", scope="billing:read", problems=(NotFound,))
+@ROUTES.get("/api/billing/v1/report", scope="billing:read", problems=(NotFound, Unavailable))
 async def read_report(request: Request, query: AskReport) -> Report:
     """What an agent costs a year, by ministry and service, in each perimeter, beside the range over admissible keys; for finance."""
     async with request[DB].read() as conn:
-        return await reports.report_for(conn, asker_of(request), query.first, query.last, query.basis, request[TARGET_EUR])
+        target, kept = request[TARGET_EUR], request[KEPT]
+        return await reports.report_for(conn, asker_of(request), query.first, query.last, query.basis, target, kept)
 
 
 @ROUTES.get("/api/billing/v1/periods", scope="billing:read")

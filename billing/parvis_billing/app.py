@@ -9,6 +9,7 @@ from parvis_kit.settings import Platform
 from parvis_roster import Freshness, projection, who_asks
 
 from parvis_billing import api, store
+from parvis_billing.queries.reports import Kept
 from parvis_billing.reactions import reactions_of
 from parvis_billing.settings import Settings
 from parvis_billing.sweeps import sweeps, tell_figures
@@ -26,7 +27,7 @@ def build(platform: Platform, clock: Clock = utc_now, settings: Settings | None 
         migrations="parvis_billing.migrations",
         routes=[api.ROUTES],
         authenticate=who_asks("billing", freshness, public_url=platform.public_url),
-        handles={api.TARGET_EUR: settings.target_eur},
+        handles={api.TARGET_EUR: settings.target_eur, api.KEPT: Kept()},
         reactions=reactions_of(clock),
         projections=[projection("billing", freshness)],
         sweeps=sweeps(database, clock, settings),

@@ -85,6 +85,12 @@ class State:
         self.ministries[name] = made.id
         return made.id
 
+    async def rename(self, ministry: str, name: str) -> None:
+        async with self.services["directory"].database.transaction() as tx:
+            one = await queries.ministry_for(tx, ROOT, self.ministries[ministry])
+            asked: dict[str, Any] = {"name": name, "app_passwords": None, "if_match": etag(one.revision)}
+            await actions.change_ministry(tx, ROOT, one.id, **asked, now=self.clock())
+
     async def join(self, name: str, ministry: str, *roles: Role, kind: Kind = "agent") -> UUID:
         end = self.clock() + timedelta(days=300) if kind == "guest" else None
         email = f"{name}@{ministry}.example.org"

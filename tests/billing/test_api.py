@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parvis_billing import actions
 from parvis_billing.rules.disclosure import AGENTS_SHOWN_MIN, hidden_cells
+from parvis_billing.store import ledger
 from parvis_billing.sweeps import COST, TARGET, run_open_months, tell_figures
 from parvis_kit.problems import Conflict
 from parvis_kit.testing.databases import queries
@@ -106,14 +107,79 @@ async def test_items_come_page_by_page_with_their_sources(town: State) -> None:
 
 
 async def test_a_report_asks_the_same_number_of_questions_however_many_months_it_holds(town: State) -> None:
+    one, ten = await questions(town, "first=2026-09&last=2026-09"), await questions(town, "first=2026-01&last=2026-10")
+    assert one == ten == 11
+
+
+BENCHMARK = """
+[[benchmark]]
+id = "target"
+title = "The target"
+price = "{}"
+per = "user and year"
+currency = "EUR"
+tax_basis = "unknown"
+source = {{ title = "Roadmap", date = 2023-03-01, scope = "The suite" }}
+"""
+
+
+async def questions(town: State, asked: str) -> int:
+    """How many a report takes, of those that read the ledger or what stands beside it."""
     token = await town.token("ada")
-    counts = []
-    for months in ("first=2026-09&last=2026-09", "first=2026-01&last=2026-10"):
-        with queries(town.billing.database) as sent:
-            async with town.client.get(f"{API}/report?{months}", headers={"Authorization": f"Bearer {token}"}) as answer:
-                assert answer.status == 200
-        counts.append([one for one in sent if any(table in one for table in ("posting", "_month", "period", "cost_item", "benchmark"))])
-    assert len(counts[0]) == len(counts[1]) == 6
+    with queries(town.billing.database) as sent:
+        async with town.client.get(f"{API}/report?{asked}", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 200
+    return len([one for one in sent if any(table in one for table in ("posting", "_month", "period", "cost_item", "benchmark"))])
+
+
+async def test_a_report_that_was_asked_for_is_not_added_up_again_until_anything_it_says_has_changed(town: State, tmp_path: Path) -> None:
+    month = "first=2026-10&last=2026-10"
+
+    async def report() -> Any:
+        return (await town.get(f"{API}/report?{month}", by="ada"))[1]
+
+    assert await questions(town, month) > await questions(town, month) == 3
+    before = await report()
+    await town.store("more", "agent1", "interieur", 9 * GB)
+    await town.settle()
+    assert await report() == before, "the month was not run again"
+    await town.run("2026-10")
+    after = await report()
+    assert after["perimeters"] != before["perimeters"]
+    await town.rename("ecologie", "Transition écologique")
+    await town.settle()
+    assert "Transition écologique" in {line["name"] for line in (await report())["perimeters"][0]["lines"]}
+    for price in ("50", "60"):
+        (tmp_path / "benchmarks.toml").write_text(BENCHMARK.format(price))
+        await town.import_costs(tmp_path / "benchmarks.toml")
+        assert [one["price"] for one in (await report())["benchmarks"]] == [price]
+    town.clock.now = day("2026-11-05")
+    for over in ("2026-09", "2026-10"):
+        assert (await report())["open_months"] == ["2026-10"]
+        await actions.close(town.billing.database, over, who="ada", now=town.clock())
+    assert (await report())["open_months"] == []
+
+
+async def test_a_report_is_of_one_state_of_the_ledger_though_a_month_is_run_in_its_midst(
+    town: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await town.join("new", "ecologie")
+    await town.store("more", "agent1", "interieur", 9 * GB)
+    await town.settle()
+    read, path = ledger.postings_in, f"{API}/report?first=2026-10&last=2026-10"
+
+    async def read_and_run(*asked: Any) -> Any:
+        monkeypatch.setattr(ledger, "postings_in", read)
+        found = await read(*asked)
+        await town.run("2026-10")
+        return found
+
+    before = await town.get(path, by="ada")
+    await town.rename("ecologie", "Transition écologique")  # or it would be given out as it was kept
+    await town.settle()
+    monkeypatch.setattr(ledger, "postings_in", read_and_run)
+    found = await town.get(path, by="ada")
+    assert found != before and found == await town.get(f"{API}/report?first=2026-10", by="ada")
 
 
 async def test_a_month_that_cannot_be_computed_keeps_no_other_one_from_it(town: State, monkeypatch: pytest.MonkeyPatch) -> None:

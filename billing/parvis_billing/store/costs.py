@@ -20,6 +20,14 @@ from parvis_billing.store import (
     Row,
 )
 
+ITEMS_NAMED = sa.select(COST_ITEM).where(COST_ITEM.c.id.in_(sa.bindparam("ids", expanding=True)))
+PRICES = sa.select(PRICE_VERSION).order_by(PRICE_VERSION.c.id, PRICE_VERSION.c.valid_from)
+SECRET = sa.select(PSEUDONYM_SECRET.c.secret).where(PSEUDONYM_SECRET.c.year == sa.bindparam("year"))
+BENCHMARK_DIGESTS = sa.select(BENCHMARK.c.id, BENCHMARK.c.digest).order_by(BENCHMARK.c.id)
+MINISTRIES = sa.select(ROSTER["ministry"].c.id, ROSTER["ministry"].c.siren, ROSTER["ministry"].c.name).order_by(
+    ROSTER["ministry"].c.name, ROSTER["ministry"].c.id
+)
+
 
 def _newest(table: sa.Table) -> sa.Select[Any]:
     other = table.alias("other")
@@ -38,7 +46,7 @@ async def items(conn: Connection, month: str | None = None) -> list[tuple[CostIt
 async def items_at(conn: Connection, asked: Sequence[tuple[str, int]]) -> dict[tuple[str, int], CostItem]:
     """Of these revisions."""
     wanted = set(asked)
-    rows = await conn.execute(sa.select(COST_ITEM).where(COST_ITEM.c.id.in_({name for name, _ in wanted})))
+    rows = await conn.execute(ITEMS_NAMED, {"ids": sorted({name for name, _ in wanted})})
     return {(row.id, row.revision): item_from(row.content, row.amount_cents) for row in rows if (row.id, row.revision) in wanted}
 
 
@@ -55,16 +63,21 @@ async def keys(conn: Connection) -> dict[str, AllocationKey]:
 
 
 async def prices(conn: Connection) -> list[PriceVersion]:
-    rows = await conn.execute(sa.select(PRICE_VERSION).order_by(PRICE_VERSION.c.id, PRICE_VERSION.c.valid_from))
+    rows = await conn.execute(PRICES)
     return [price_from({**row.content, "valid_until": row.valid_until}) for row in rows]
 
 
 async def price_rows(conn: Connection) -> list[Any]:
-    return list((await conn.execute(sa.select(PRICE_VERSION).order_by(PRICE_VERSION.c.id, PRICE_VERSION.c.valid_from))).all())
+    return list((await conn.execute(PRICES)).all())
 
 
 async def benchmarks(conn: Connection) -> list[Benchmark]:
     return [Benchmark.model_validate(row.content) for row in await conn.execute(sa.select(BENCHMARK).order_by(BENCHMARK.c.id))]
+
+
+async def benchmark_digests(conn: Connection) -> tuple[tuple[str, str], ...]:
+    """(id, SHA-256 of its content)."""
+    return tuple((name, digest) for name, digest in await conn.execute(BENCHMARK_DIGESTS))
 
 
 async def digests(conn: Connection) -> dict[tuple[str, str], tuple[str, int]]:
@@ -110,7 +123,7 @@ async def files(conn: Connection, ids: Sequence[UUID]) -> Mapping[UUID, Any]:
 
 
 async def secret_of(conn: Connection, year: int) -> bytes | None:
-    secret: bytes | None = (await conn.execute(sa.select(PSEUDONYM_SECRET.c.secret).where(PSEUDONYM_SECRET.c.year == year))).scalar()
+    secret: bytes | None = (await conn.execute(SECRET, {"year": year})).scalar()
     return secret
 
 
@@ -120,8 +133,7 @@ async def add_secret(tx: Tx, year: int, secret: bytes) -> None:
 
 async def ministries(conn: Connection) -> list[tuple[UUID, str, str]]:
     """(id, SIREN, name) of those that the copy of the directory knows."""
-    row = ROSTER["ministry"].c
-    return [tuple(one) for one in await conn.execute(sa.select(row.id, row.siren, row.name).order_by(row.name))]
+    return [tuple(one) for one in await conn.execute(MINISTRIES)]
 
 
 async def agents(conn: Connection) -> dict[str, tuple[UUID, UUID]]:

@@ -22,19 +22,26 @@ KINDS: tuple[tuple[sa.Table, type[Any]], ...] = (
 )
 
 
+PERIOD_COLUMNS = tuple(PERIOD.c[name] for name in names_of(Period))
+PERIODS = sa.select(*PERIOD_COLUMNS).order_by(PERIOD.c.month)
+RUN_DIGESTS = sa.select(RUN.c.booked, RUN.c.concerns, RUN.c.inputs_sha256, RUN.c.postings_sha256).order_by(RUN.c.booked, RUN.c.concerns)
+
+
 async def periods(conn: Connection) -> list[Period]:
-    row = PERIOD.c
-    found = sa.select(row.month, row.state, row.total_cents, row.previous_hash, row.hash, row.run_id, row.closed_at, row.ran_at)
-    return [Period(*one) for one in await conn.execute(found.order_by(row.month))]
+    return [Period(*one) for one in await conn.execute(PERIODS)]
+
+
+async def run_digests(conn: Connection) -> tuple[tuple[str, str, str, str], ...]:
+    """Where each run is booked, which month it concerns, and the SHA-256 of what it was given and of what it made of it."""
+    rows = await conn.execute(RUN_DIGESTS)
+    return tuple((booked, concerns, inputs, made) for booked, concerns, inputs, made in rows)
 
 
 async def lock_period(tx: Tx, month: str, now: datetime) -> Period:
     """As it stands, made if it was not there; nobody else runs or closes it until the end of the transaction."""
     empty = {"month": month, "state": "open", "total_cents": 0, "previous_hash": "", "hash": "", "ran_at": now}
     await tx.execute(upsert(tx, PERIOD).on_conflict_do_nothing(), [empty])
-    row = PERIOD.c
-    columns = (row.month, row.state, row.total_cents, row.previous_hash, row.hash, row.run_id, row.closed_at, row.ran_at)
-    return Period(*(await tx.execute(sa.select(*columns).where(row.month == month).with_for_update())).one())
+    return Period(*(await tx.execute(sa.select(*PERIOD_COLUMNS).where(PERIOD.c.month == month).with_for_update())).one())
 
 
 async def set_period(tx: Tx, month: str, **values: Any) -> None:
@@ -76,30 +83,44 @@ def _of(table: sa.Table, kind: type[Any]) -> sa.Select[Any]:
     return sa.select(*(table.c[name] for name in names_of(kind)))
 
 
+# To make a statement takes as long as to ask it: those of the pages that agents look at are made once.
+MONTHS: Mapping[type[Any], sa.Select[Any]] = {
+    kind: _of(table, kind).where(table.c.booked == sa.bindparam("booked"), table.c.concerns == sa.bindparam("concerns"))
+    for table, kind in KINDS
+}
+RUNS = _of(RUN, RunRow).order_by(RUN.c.booked, RUN.c.concerns)
+RUNS_ABOUT = RUNS.where(RUN.c.concerns == sa.bindparam("concerns"))
+OF_AGENT = (
+    _of(AGENT_MONTH, AgentRow)
+    .where(AGENT_MONTH.c.agent_id == sa.bindparam("agent_id"), AGENT_MONTH.c.concerns.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(AGENT_MONTH.c.concerns, AGENT_MONTH.c.booked)
+)
+OF_MINISTRY = MONTHS[PostingRow].where(POSTING.c.ministry_id == sa.bindparam("ministry_id")).order_by(POSTING.c.item_id, POSTING.c.service)
+
+
 async def runs(conn: Connection, concerns: str | None = None) -> list[RunRow]:
-    found = _of(RUN, RunRow).order_by(RUN.c.booked, RUN.c.concerns)
-    return [RunRow(*row) for row in await conn.execute(found if concerns is None else found.where(RUN.c.concerns == concerns))]
+    rows = await (conn.execute(RUNS) if concerns is None else conn.execute(RUNS_ABOUT, {"concerns": concerns}))
+    return [RunRow(*row) for row in rows]
 
 
 async def item_months(conn: Connection, booked: str, concerns: str) -> list[ItemRow]:
-    return await _read(conn, ITEM_MONTH, ItemRow, booked, concerns)
+    return await _read(conn, ItemRow, booked, concerns)
 
 
 async def ministry_months(conn: Connection, booked: str, concerns: str) -> list[MinistryRow]:
-    return await _read(conn, MINISTRY_MONTH, MinistryRow, booked, concerns)
+    return await _read(conn, MinistryRow, booked, concerns)
 
 
 async def agent_months(conn: Connection, booked: str, concerns: str) -> list[AgentRow]:
-    return await _read(conn, AGENT_MONTH, AgentRow, booked, concerns)
+    return await _read(conn, AgentRow, booked, concerns)
 
 
 async def postings(conn: Connection, booked: str, concerns: str) -> list[PostingRow]:
-    return await _read(conn, POSTING, PostingRow, booked, concerns)
+    return await _read(conn, PostingRow, booked, concerns)
 
 
-async def _read(conn: Connection, table: sa.Table, kind: type[Any], booked: str, concerns: str) -> list[Any]:
-    found = _of(table, kind).where(table.c.booked == booked, table.c.concerns == concerns)
-    return [kind(*row) for row in (await conn.execute(found)).all()]
+async def _read(conn: Connection, kind: type[Any], booked: str, concerns: str) -> list[Any]:
+    return [kind(*row) for row in await conn.execute(MONTHS[kind], {"booked": booked, "concerns": concerns})]
 
 
 async def postings_in(conn: Connection, column: str, first: str, last: str) -> list[PostingRow]:
@@ -128,15 +149,13 @@ async def booked_before(conn: Connection, concerns: str, booked: str) -> tuple[l
 
 
 async def agent_rows(conn: Connection, agent_id: UUID, first: str, last: str) -> list[AgentRow]:
-    row = AGENT_MONTH.c
-    found = _of(AGENT_MONTH, AgentRow).where(row.agent_id == agent_id, row.concerns >= first, row.concerns <= last)
-    return [AgentRow(*one) for one in await conn.execute(found.order_by(row.concerns, row.booked))]
+    rows = await conn.execute(OF_AGENT, {"agent_id": agent_id, "first": first, "last": last})
+    return [AgentRow(*row) for row in rows]
 
 
 async def postings_of(conn: Connection, booked: str, concerns: str, ministry_id: UUID) -> list[PostingRow]:
-    row = POSTING.c
-    found = _of(POSTING, PostingRow).where(row.booked == booked, row.concerns == concerns, row.ministry_id == ministry_id)
-    return [PostingRow(*one) for one in await conn.execute(found.order_by(row.item_id, row.service))]
+    rows = await conn.execute(OF_MINISTRY, {"booked": booked, "concerns": concerns, "ministry_id": ministry_id})
+    return [PostingRow(*row) for row in rows]
 
 
 # months whose books were closed before all was known

@@ -6,13 +6,15 @@ import re
 from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from aiohttp import web
+from markupsafe import Markup
 from parvis_kit.http import Request, Routes
 
 from parvis_portal.charts import bars
-from parvis_portal.looks import Mistake, as_bytes, as_number, said
+from parvis_portal.looks import Mistake, as_bytes, as_euros, as_number, said
 from parvis_portal.portal import PORTAL, check_role, page
 from parvis_portal.visitors import Language, Visitor
 
@@ -23,6 +25,9 @@ MONTHS_A_YEAR, MICRO_PER_CENT = 12, 10_000
 STORAGE, SECONDS_A_DAY = "files.byte_seconds", 86_400
 METERS = {"files.actions": "used.file-actions", "calendar.meetings": "used.meetings", "messaging.messages": "used.messages"}
 """Billing's meters of use; what a file of use brings besides is shown by its own name."""
+COSTED = ("files", "calendar", "messaging", "portal", "directory", "network")
+"""Services that have a word of their own."""
+RANGED = Markup('{} <span class="small">({} – {})</span>')
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would compute."""
 
@@ -96,8 +101,40 @@ async def show_report(request: Request, visitor: Visitor) -> web.StreamResponse:
     is_wrong = report.refused is not None and report.refused.code == "invalid"
     return portal.show(
         "finance.html", visitor, request, report=report, periods=periods, query=query, search=search, perimeters=perimeters,
+        rows=partial(rows_of, visitor.language),
         mistake=Mistake("first", said(visitor.language, "wrong.period")) if is_wrong else None, status=422 if is_wrong else 200,
     )  # fmt: skip
+
+
+class Row(NamedTuple):
+    """Of the table, in words: a ministry or all of them, with a service or all of those."""
+
+    service: str
+    months: str
+    cost: str
+    per_provisioned: str
+    per_active: str
+
+
+def rows_of(language: Language, line: Any) -> Iterator[Row]:
+    """Made here and not in the template: with ten ministries they hold a thousand amounts."""
+    months = f"{as_number(language, line['provisioned_months'])} / {as_number(language, line['active_months'])}"
+    for service, figure in [("", line["total"]), *sorted(line["services"].items())]:
+        yield Row(
+            said(language, "finance.whole") if not service else said(language, f"costed.{service}") if service in COSTED else service,
+            "" if service else months,
+            as_euros(language, figure["cents"]),
+            ranged(language, figure, "per_provisioned"),
+            ranged(language, figure, "per_active"),
+        )
+
+
+def ranged(language: Language, figure: Any, name: str) -> str:
+    """An amount, and between which ones it could be, where that is more than one."""
+    amount, least, greatest = figure[name], figure[f"{name}_least"], figure[f"{name}_greatest"]
+    if amount is None or least == greatest:
+        return as_euros(language, amount)
+    return RANGED.format(as_euros(language, amount), as_euros(language, least), as_euros(language, greatest))
 
 
 @ROUTES.raw("GET", "/finance/chart.svg")
