@@ -15,7 +15,7 @@ from parvis_kit.events.facts import is_state
 from parvis_kit.events.ledger import SqlLedger, stands_of
 from parvis_kit.events.operate import tables_by_consumer
 from parvis_kit.events.ports import Gone
-from parvis_kit.events.reactions import Dispatcher
+from parvis_kit.events.reactions import topics_of
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
 from parvis_kit.settings import Platform
@@ -169,7 +169,7 @@ async def _examine_consumers(service: Service, platform: Platform, lost: Lost, r
 
     flow, findings = flow_of(service, log_of(platform)), []
     for consumer, table in tables_by_consumer(flow).items():
-        topics = {topic for mine in Dispatcher(consumer, table, flow.clock).topics.values() for topic in mine}
+        topics = {topic for mine in topics_of(table).values() for topic in mine}
         mine = [one for each in lost.values() for one in each if one.topic in topics]
         if not mine:
             continue
@@ -210,7 +210,7 @@ async def _examine_positions(service: Service, platform: Platform) -> Finding:
     try:
         for consumer, table in tables_by_consumer(flow).items():
             stands = await stands_of(flow.database, consumer)
-            async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
+            async with flow.log.reading(flow.database, topics_of(table)) as reading:
                 if await reading.lost(stands):
                     lost.append(consumer)
     except Gone as gone:

@@ -173,7 +173,7 @@ def background_of(services: Sequence[Service], platform: Platform) -> dict[str, 
     for service in services:
         flow = flow_of(service, log)
         work |= tasks_of(flow)
-        work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow)
+        work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow, service.look)
         work[f"{service.name}.audit"] = partial(keeping.keep, service.database, service.clock, anchoring)
     if not platform.is_sqlite and services:
         work[f"{services[0].name}.bell"] = partial(log.bell.bridge, platform.database_url_of(services[0].name))

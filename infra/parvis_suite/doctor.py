@@ -13,7 +13,7 @@ from parvis_kit import certificates
 from parvis_kit.clock import utc_now
 from parvis_kit.db import versions
 from parvis_kit.db.engines import sqlite_path
-from parvis_kit.events.operate import Lag, full, lag, outbox, parked_numbers
+from parvis_kit.events.operate import Lag, lag, outbox, parked_numbers
 from parvis_kit.events.ports import Gone
 from parvis_kit.problems import Unavailable
 from parvis_kit.service import Service
@@ -138,9 +138,10 @@ async def _examine(service: Service, platform: Platform, lags: Sequence[Lag] | N
     for one in lags:
         what = f"{one.consumer}: {one.facts} facts of {one.publisher} to handle, the oldest {one.seconds:.0f} s old"
         yield Finding(what, one.seconds <= LAG_SECONDS_MAX, "if it does not shrink, look for `stands still` in the log")
-    parked = sum((await parked_numbers(service.database)).values())
+    numbers = await parked_numbers(service.database)
+    parked = sum(number.facts for number in numbers.values())
     yield Finding(f"{name}: {parked} facts are parked", not parked, "`parvis events parked` tells why")
-    for consumer in sorted(await full(service.database)):
+    for consumer in sorted(consumer for consumer, number in numbers.items() if number.is_full):
         todo = f"mend what `parvis events parked {consumer}` tells, then `parvis events replay {consumer} --all`"
         yield Finding(f"{consumer}: as much is parked as may be, and it stands still", False, todo)
 

@@ -168,10 +168,11 @@ def lag(service: str | None, most: timedelta | None) -> None:
             if flow.has_outbox:
                 click.echo(f"{flow.service:32} {'(outbox)':12} {waiting.facts:>9} facts {waiting.seconds:>10.1f} s")
         for flow in asked:
-            counts, full = await operate.parked_numbers(flow.database), await operate.full(flow.database)
+            parked = await operate.parked_numbers(flow.database)
             for one in await operate.lag(flow):
                 worst = max(worst, one.seconds)
-                waits = f"   {counts[one.consumer]} parked{FULL if one.consumer in full else ''}" if one.consumer in counts else ""
+                mine = parked.get(one.consumer)
+                waits = f"   {mine.facts} parked{FULL if mine.is_full else ''}" if mine else ""
                 click.echo(f"{one.consumer:32} {one.publisher:12} {one.facts:>9} facts {one.seconds:>10.1f} s{waits}")
         return worst
 
@@ -216,7 +217,7 @@ async def listed(asked: Sequence[Flow], consumer: str | None) -> None:
         shown = await operate.parked(flow.database, consumer)
         for one in shown:
             click.echo(f"{one.seq:>6} {one.consumer:24} {one.fact.type:36} {one.fact.key:36} {one.reason}: {one.error[:80]}")
-        hidden = (sum(numbers.values()) if consumer is None else numbers.get(consumer, 0)) - len(shown)
+        hidden = sum(number.facts for name, number in numbers.items() if consumer in (None, name)) - len(shown)
         if hidden > 0:
             click.echo(f"and {hidden} more of {flow.service}, parked later: replay and discard take them too")
         nothing = nothing and not shown

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.events import Projection, Reactions
+from parvis_kit.events.operate import gauge
+from parvis_kit.events.running import Flow
 from parvis_kit.http import Authenticate, Handler, Routes
 
 
@@ -65,5 +67,7 @@ class Service(Doors):
     """What its clients remember and must not believe once its database was restored, by name: makes it so, and says of how many."""
     compare: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
     """What lies outside of its database and has to agree with it after a restore, by name: what does not and what to do, or nothing."""
+    look: Callable[[Flow], Awaitable[object]] = gauge
+    """Done every few seconds, in each process that runs it: what tells how its facts flow."""
     say_again: Callable[[Tx, str, Sequence[str], datetime], Awaitable[None]] | None = None
     """Publishes how the things of a state topic stand, by key; what there is not any more, as erased."""

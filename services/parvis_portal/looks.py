@@ -129,6 +129,7 @@ def as_number(language: Language, value: int | float, places: int = 0) -> str:
     return _decimal(language, value, places)
 
 
+@lru_cache(4096)
 def as_euros(language: Language, cents: int | None, places: int = 2) -> str:
     """Of an amount in cents; a dash for none."""
     if cents is None:
@@ -160,8 +161,8 @@ def as_month(language: Language, month: str) -> str:
     return f"{MONTHS[language][int(month[5:7]) - 1]} {month[:4]}"
 
 
-def as_clock(zone: ZoneInfo, moment: str | datetime) -> str:
-    return f"{(_read(moment) if isinstance(moment, str) else moment).astimezone(zone):%H:%M}"
+def as_clock(zone: ZoneInfo, moment: str | datetime, *, seconds: bool = False) -> str:
+    return f"{(_read(moment) if isinstance(moment, str) else moment).astimezone(zone):{'%H:%M:%S' if seconds else '%H:%M'}}"
 
 
 def as_moment(language: Language, zone: ZoneInfo, moment: str | datetime | None) -> Markup:

@@ -93,5 +93,5 @@ async def test_what_waits_to_leave_is_told_while_the_log_is_away(stage: Stage) -
 class Away(SqlLog):
     """A broker that nobody reaches."""
 
-    def reading(self, *_: Any) -> Any:
+    async def waiting(self, *_: Any) -> Any:
         raise Gone("the log is away")

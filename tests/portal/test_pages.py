@@ -157,6 +157,34 @@ async def test_an_operator_replays_or_discards_what_is_parked(visit: Any, repair
     assert f"<code>{key}</code>" not in visitor.text
 
 
+async def test_how_a_service_is_is_looked_at_now_and_then_and_anew_once_an_operator_has_acted(visit: Any) -> None:
+    visitor, key = await visit("operator"), str(uuid4())
+    url, headers = (
+        f"{visitor.suite.base}/api/billing/v1/operations",
+        {"Authorization": f"Bearer {visitor.suite.person('operator')['token']}"},
+    )
+
+    async def seen() -> Any:
+        async with visitor.session.get(url, headers=headers) as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+    async def is_kept() -> bool:
+        return (await seen())["looked_at"] == (await seen())["looked_at"]
+
+    await until(is_kept, "whoever looks again sees the same look", 60)
+    await park(visitor.suite, key)
+    assert key in {one["key"] for one in (await seen())["parked"]}, "what is parked is of now"
+    before = datetime.now(UTC)
+    async with visitor.session.post(
+        f"{url}/discard", headers=headers, json={"consumer": "billing", "topic": "parvis.files.file", "key": key, "reason": "essai"}
+    ) as answer:
+        assert answer.status == 200
+    after = await seen()
+    assert datetime.fromisoformat(after["looked_at"]) >= before and key not in {one["key"] for one in after["parked"]}
+    assert {one["publisher"] for one in after["lag"]} and any("facts are parked" in one["what"] for one in after["findings"])
+
+
 async def test_an_hour_is_found_for_several_and_the_meeting_stands_in_both_agendas(visit: Any) -> None:
     visitor, colleague = await visit("agent"), await visit("colleague")
     email, title = visitor.suite.person("colleague")["email"], f"Réunion {uuid4().hex[:8]}"

@@ -98,7 +98,9 @@ async def forget_done(tx: Tx, before: datetime) -> int:
     return int((await tx.execute(sa.delete(upload).where(upload.c.id.in_(old)))).rowcount)
 
 
+STATES = sa.select(upload.c.state, sa.func.count()).where(upload.c.state.in_(OPEN)).group_by(upload.c.state)
+
+
 async def states(conn: Connection) -> dict[str, int]:
     """How many stand in each state that is not the end."""
-    counted = sa.select(upload.c.state, sa.func.count()).where(upload.c.state.in_(OPEN)).group_by(upload.c.state)
-    return {row[0]: row[1] for row in await conn.execute(counted)}
+    return {state: count for state, count in await conn.execute(STATES)}

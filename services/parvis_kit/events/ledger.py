@@ -109,10 +109,17 @@ async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
 
 async def stands_of(database: Database, consumer: str) -> dict[str, int]:
     """Where a consumer stands in each partition, as last committed; nobody is kept waiting."""
+    return (await all_stands(database)).get(consumer, {})
+
+
+async def all_stands(database: Database) -> dict[str, dict[str, int]]:
+    """By consumer: where each of the service's stands in each partition, as last committed."""
     offsets = tables_of(database.service)["consumer_offset"]
+    found: dict[str, dict[str, int]] = {}
     async with database.read() as conn:
-        rows = await conn.execute(sa.select(offsets.c.partition, offsets.c.next).where(offsets.c.consumer == consumer))
-        return {row.partition: row.next for row in rows}
+        for consumer, partition, next_ in await conn.execute(sa.select(offsets.c.consumer, offsets.c.partition, offsets.c.next)):
+            found.setdefault(consumer, {})[partition] = next_
+    return found
 
 
 class SqlLedger:

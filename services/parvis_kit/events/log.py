@@ -12,6 +12,10 @@ from parvis_kit.events.relay import Carrier
 
 Topics = Mapping[str, Sequence[str]]
 """What to read, by publisher."""
+Stand = tuple[Topics, Mapping[str, int]]
+"""What a consumer reads, and where it goes on, by partition (0 where none is given)."""
+Waiting = Mapping[str, tuple[int, datetime | None]]
+"""By publisher: how many facts lie from a stand on, and when the oldest of them happened."""
 
 
 class Reading(Protocol):
@@ -23,9 +27,6 @@ class Reading(Protocol):
 
     async def read(self, partition: str, start: int, limit: int) -> Batch:
         """Facts from `start` on, up to `limit`."""
-
-    async def waiting(self, stands: Mapping[str, int]) -> Mapping[str, tuple[int, datetime | None]]:
-        """By publisher: how many facts lie from these positions on (0 where none is given), and when the oldest of them happened."""
 
     async def since(self, moment: datetime) -> Mapping[str, int]:
         """By partition: where to read on from so as to see all that came since then."""
@@ -51,6 +52,9 @@ class Log(Protocol):
 
     def reading(self, database: Database, topics: Topics) -> AbstractAsyncContextManager[Reading]:
         """A look at these topics, as this service may read them."""
+
+    async def waiting(self, database: Database, asked: Sequence[Stand]) -> Sequence[Waiting]:
+        """What lies before each of these consumers of one service. Raises Gone."""
 
     def shares_out(self) -> bool:
         """Whether each member of a consumer gets some of the partitions, so that none of them sees alone that the end is reached."""

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,9 +13,9 @@ from parvis_kit.events import meters, projections
 from parvis_kit.events.bell import log_of
 from parvis_kit.events.consumer import PARKED_FACTS_MAX, PARKED_LANES_MAX, replay
 from parvis_kit.events.facts import Envelope
-from parvis_kit.events.ledger import SqlLedger, parked_of, stands_of, tables_of
+from parvis_kit.events.ledger import SqlLedger, all_stands, parked_of, tables_of
 from parvis_kit.events.ports import Record
-from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
+from parvis_kit.events.reactions import Dispatcher, Projection, Reactions, topics_of
 from parvis_kit.events.running import LOOK_SECONDS, Flow, Note, step_over, unnoted
 from parvis_kit.problems import Conflict, NotFound
 
@@ -52,6 +54,15 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedNumber:
+    """How much waits for a consumer."""
+
+    facts: int
+    is_full: bool
+    """It may park nothing more, and stands still at the next fact that it would have to."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedFact:
     """A fact that waits, and why. Only the head of its key has failed: those behind it wait for their turn."""
 
@@ -79,74 +90,74 @@ def table_of(flow: Flow, consumer: str) -> Reactions:
 
 
 async def lag(flow: Flow) -> list[Lag]:
-    """For each consumer of the service and each publisher it listens to."""
-    found = []
-    now = flow.clock()
-    for consumer, table in [*tables_by_consumer(flow).items(), *await building(flow)]:
-        stands = await stands_of(flow.database, consumer)
-        async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
-            for publisher, (facts, oldest) in (await reading.waiting(stands)).items():
-                found.append(Lag(consumer, publisher, facts, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0))
-    return found
+    """For each consumer of the service and each publisher it listens to. Raises Gone."""
+    tables = [*tables_by_consumer(flow).items(), *await building(flow)]
+    stands, now = await all_stands(flow.database), flow.clock()
+    asked = [(topics_of(table), stands.get(consumer, {})) for consumer, table in tables]
+    return [
+        Lag(consumer, publisher, facts, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+        for (consumer, _), waiting in zip(tables, await flow.log.waiting(flow.database, asked), strict=True)
+        for publisher, (facts, oldest) in waiting.items()
+    ]
 
 
 async def building(flow: Flow) -> list[tuple[str, Reactions]]:
     """The consumers that compute a projection beside the one that serves."""
-    return [(one.builder, one.on) for one in flow.projections if await projections.is_being_built(flow.database, one)]
+    under_way = await projections.versions(flow.database) if flow.projections else {}
+    return [(one.builder, one.on) for one in flow.projections if under_way.get(one.next_name) == one.version]
 
 
-async def gauge(flow: Flow) -> None:
+async def gauge(flow: Flow) -> list[Lag]:
     """Set the gauges that tell what waits to leave, what is parked, and who lags. The log is asked last: while it is away, the rest is
-    known."""
+    known. Raises Gone."""
     waiting = await outbox(flow)
     meters.OUTBOX_PENDING.labels(flow.service).set(waiting.facts)
     meters.OUTBOX_AGE.labels(flow.service).set(waiting.seconds)
-    await gauge_parked(flow)
-    for one in await lag(flow):
+    numbers = await parked_numbers(flow.database)
+    for consumer in tables_by_consumer(flow):
+        meters.PARKED_NOW.labels(consumer).set(numbers[consumer].facts if consumer in numbers else 0)
+    lags = await lag(flow)
+    for one in lags:
         meters.LAG_FACTS.labels(one.consumer, one.publisher).set(one.facts)
         meters.LAG_SECONDS.labels(one.consumer, one.publisher).set(one.seconds)
     meters.LOOKED_AT.labels(flow.service).set(flow.clock().timestamp())
+    return lags
 
 
 async def outbox(flow: Flow) -> Unsent:
     """What has not left yet. Always nothing on SQLite, whose transactions write into the log themselves."""
     table = tables_of(flow.service)["outbox"]
     some = sa.select(table.c.id).limit(OUTBOX_COUNTED_MAX).subquery()
+    first = sa.select(table.c.at).order_by(table.c.id).limit(1).scalar_subquery()
     async with flow.database.read() as conn:
-        facts = (await conn.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
-        oldest = (await conn.execute(sa.select(table.c.at).order_by(table.c.id).limit(1))).scalar_one_or_none()
+        facts, oldest = (await conn.execute(sa.select(sa.func.count(), first).select_from(some))).one()
     return Unsent(facts, max(0.0, (flow.clock() - oldest).total_seconds()) if oldest else 0.0)
 
 
-async def gauge_parked(flow: Flow) -> None:
-    by_consumer = await parked_numbers(flow.database)
-    for consumer in tables_by_consumer(flow):
-        meters.PARKED_NOW.labels(consumer).set(by_consumer.get(consumer, 0))
-
-
-async def parked_numbers(database: Database) -> dict[str, int]:
-    """How many facts wait for each consumer for which any does."""
-    table = tables_of(database.service)["parked"]
-    async with database.read() as conn:
-        counted = await conn.execute(sa.select(table.c.consumer, sa.func.count()).group_by(table.c.consumer))
-        return {row[0]: row[1] for row in counted}
-
-
-async def full(database: Database) -> set[str]:
-    """The consumers that may park nothing more, and stand still at the next fact that they would have to."""
+async def parked_numbers(database: Database) -> dict[str, ParkedNumber]:
+    """Of each consumer for which any fact waits."""
     table = tables_of(database.service)["parked"]
     lanes = sa.select(table.c.consumer, sa.func.count().label("facts")).group_by(table.c.consumer, table.c.topic, table.c.key).subquery()
-    much = sa.or_(sa.func.count() >= PARKED_LANES_MAX, sa.func.sum(lanes.c.facts) >= PARKED_FACTS_MAX)
+    counted = sa.select(lanes.c.consumer, sa.func.sum(lanes.c.facts), sa.func.count()).group_by(lanes.c.consumer)
     async with database.read() as conn:
-        return set((await conn.execute(sa.select(lanes.c.consumer).group_by(lanes.c.consumer).having(much))).scalars())
+        return {
+            consumer: ParkedNumber(int(facts), facts >= PARKED_FACTS_MAX or keys >= PARKED_LANES_MAX)
+            for consumer, facts, keys in await conn.execute(counted)
+        }
+
+
+@cache
+def parked_statement(service: str) -> sa.Select[Any]:
+    """Of all consumers, or of the one named."""
+    table, consumer = tables_of(service)["parked"], sa.bindparam("consumer", type_=sa.Text)
+    wanted = sa.and_(table.c.seq >= sa.bindparam("start"), sa.or_(consumer.is_(None), table.c.consumer == consumer))
+    return sa.select(table).where(wanted).order_by(table.c.seq).limit(sa.bindparam("most"))
 
 
 async def parked(database: Database, consumer: str | None = None, *, start: int = 0, limit: int = PARKED_SHOWN_MAX) -> list[ParkedFact]:
     """What waits in this service, oldest first, from a number on."""
-    table = tables_of(database.service)["parked"]
-    query = sa.select(table).where(table.c.seq >= start).order_by(table.c.seq).limit(limit)
     async with database.read() as conn:
-        rows = await conn.execute(query if consumer is None else query.where(table.c.consumer == consumer))
+        rows = await conn.execute(parked_statement(database.service), {"consumer": consumer, "start": start, "most": limit})
         return [
             ParkedFact(row.seq, row.consumer, parked_of(row).record.fact, row.reason, row.error, row.attempts, row.parked_at)
             for row in rows

@@ -122,10 +122,14 @@ async def is_being_built(database: Database, projection: Projection) -> bool:
 
 
 async def _version(database: Database, name: str) -> int | None:
+    return (await versions(database)).get(name)
+
+
+async def versions(database: Database) -> dict[str, int]:
+    """By the name of what serves, and of what is built beside it."""
     table = tables_of(database.service)["projection"]
     async with database.read() as conn:
-        version: int | None = (await conn.execute(sa.select(table.c.version).where(table.c.name == name))).scalar_one_or_none()
-        return version
+        return {name: version for name, version in await conn.execute(sa.select(table.c.name, table.c.version))}
 
 
 class KeepingLedger(SqlLedger):

@@ -82,6 +82,15 @@ class Projection:
         return f"{self.next_name}@{self.version}"
 
 
+def topics_of(table: Reactions) -> dict[str, list[str]]:
+    """What to read, by publisher."""
+    found: dict[str, set[str]] = {}
+    for what in table:
+        kind = what.kind if isinstance(what, Erased) else what
+        found.setdefault(kind.service(), set()).add(kind.topic())
+    return {publisher: sorted(topics) for publisher, topics in sorted(found.items())}
+
+
 class Dispatcher:
     """One table of reactions, ready to take records. Call it as the consumer's `React`."""
 
@@ -117,14 +126,6 @@ class Dispatcher:
     @cached_property
     def families(self) -> frozenset[str]:
         return frozenset(map(family_of, self.kinds))
-
-    @property
-    def topics(self) -> dict[str, list[str]]:
-        """What to read, by publisher."""
-        found: dict[str, set[str]] = {}
-        for kind in self.kinds.values():
-            found.setdefault(kind.service(), set()).add(kind.topic())
-        return {publisher: sorted(topics) for publisher, topics in sorted(found.items())}
 
     async def __call__(self, tx: Tx, records: Sequence[Record]) -> None:
         """Facts of one kind go together as far as the order of each lane allows."""

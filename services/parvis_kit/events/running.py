@@ -17,7 +17,7 @@ from parvis_kit.events.ledger import SqlLedger, stands_of
 from parvis_kit.events.log import Log
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.postgres_leader import nap_until_rung
-from parvis_kit.events.reactions import Dispatcher, Projection, Reactions
+from parvis_kit.events.reactions import Dispatcher, Projection, Reactions, topics_of
 from parvis_kit.events.relay import relay
 from parvis_kit.problems import Unavailable
 
@@ -115,7 +115,7 @@ async def step_over(flow: Flow, consumer: str, table: Reactions, note: Note = un
 
 async def lost(flow: Flow, consumer: str, table: Reactions, stands: Mapping[str, int]) -> Mapping[str, int]:
     """Where the log begins now, of each partition that no longer holds what comes after this stand. Raises Gone."""
-    async with flow.log.reading(flow.database, Dispatcher(consumer, table, flow.clock).topics) as reading:
+    async with flow.log.reading(flow.database, topics_of(table)) as reading:
         return await reading.lost(stands)
 
 
@@ -224,7 +224,7 @@ async def knowing_the_end(flow: Flow, consumer: Consumer, table: Reactions, reac
 
 
 async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached_end: Callable[[], None]) -> None:
-    topics = Dispatcher(consumer, table, flow.clock).topics
+    topics = topics_of(table)
     while True:
         with suppress(Gone, Unavailable):
             async with flow.log.reading(flow.database, topics) as reading:
@@ -247,5 +247,5 @@ async def end(task: "asyncio.Task[None]") -> None:
 async def consumer_of(flow: Flow, name: str, table: Reactions, ledger: SqlLedger | None = None) -> AsyncIterator[Consumer]:
     """A consumer of this service under this name, with a source of its own."""
     react = Dispatcher(name, table, flow.clock)
-    async with flow.log.source(flow.database, name, react.topics, flow.lease_seconds) as source:
+    async with flow.log.source(flow.database, name, topics_of(table), flow.lease_seconds) as source:
         yield Consumer(name, source, ledger or SqlLedger(flow.database, name, flow.clock), react)

@@ -3,29 +3,32 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
 
 from parvis_kit.db import Database
 from parvis_kit.db.connecting import opener
 from parvis_kit.db.engines import open_read_only, sqlite_path
 from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.facts import Envelope, is_state
-from parvis_kit.events.log import Topics
+from parvis_kit.events.log import Stand, Topics, Waiting
 from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
 from parvis_kit.events.resume import numbers_undone
 from parvis_kit.ids import born_at
 from parvis_kit.password_files import without_password_file
+from parvis_kit.problems import Unavailable
 
 FETCH_MAX = 500
 """Facts of one batch: more makes transactions long and saves nothing."""
@@ -58,14 +61,17 @@ def parts_of(topics: Topics) -> list[Part]:
     return found
 
 
+Start = tuple[Part, int]
+"""What is read, and from where on."""
+Counted = tuple[int, datetime | None]
+"""How many facts, and when the oldest happened."""
+
+
 class Reader(Protocol):
     """Reads the log of one publisher."""
 
     async def read(self, part: Part, start: int, limit: int) -> Batch:
         """Facts from `start` on. Raises Gone when the log cannot be read now."""
-
-    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
-        """How many facts there are from `start` on, and when the oldest happened."""
 
     async def close(self) -> None: ...
 
@@ -102,6 +108,22 @@ class SqlLog:
         async with self.readers(database, topics) as readers:
             yield SqlReading(readers, topics)
 
+    async def waiting(self, database: Database, asked: Sequence[Stand]) -> Sequence[Waiting]:
+        starts = [[(part, stands.get(part.name, 0)) for part in parts_of(topics)] for topics, stands in asked]
+        flat = list(chain.from_iterable(starts))
+        counted = iter(await self._count_files(flat) if database.is_sqlite else await count_tables(database, flat))
+        return [by_publisher([(part, next(counted)) for part, _ in mine]) for mine in starts]
+
+    async def _count_files(self, starts: Sequence[Start]) -> list[Counted]:
+        readers = {
+            publisher: SqliteReader(publisher, sqlite_path(self.url_of(publisher))) for publisher in {part.publisher for part, _ in starts}
+        }
+        try:
+            return [await readers[part.publisher].waiting(part, start) for part, start in starts]
+        finally:
+            for reader in readers.values():
+                await reader.close()
+
     @asynccontextmanager
     async def readers(self, database: Database, topics: Topics) -> AsyncIterator[dict[str, SearchedReader]]:
         """A reader for each publisher's log: its file, or its table under this service's role."""
@@ -120,6 +142,28 @@ class SqlLog:
             await connections.close()
 
 
+async def count_tables(database: Database, starts: Sequence[Start]) -> list[Counted]:
+    """All in one statement, on a connection that the service has: the gauges ask again and again."""
+    if not starts:
+        return []
+    query = count_statement(tuple(part.publisher for part, _ in starts))
+    parameters = tuple(value for part, start in starts for value in (start, list(part.topics)))
+    try:
+        async with database.read() as conn:
+            rows = await conn.run_sync(lambda sync: sync.exec_driver_sql(query, parameters).all())
+    except (Unavailable, DBAPIError) as error:
+        raise Gone(f"the logs that {database.service} reads cannot be counted: {error.__cause__ or error}") from error
+    return [(count, oldest) for _, count, oldest in rows]
+
+
+def by_publisher(counted: Iterable[tuple[Part, Counted]]) -> Waiting:
+    found: dict[str, Counted] = {}
+    for part, (count, oldest) in counted:
+        before, since = found.get(part.publisher, (0, None))
+        found[part.publisher] = before + count, min(filter(None, (oldest, since)), default=None)
+    return found
+
+
 class SqlReading:
     """Every part is a partition."""
 
@@ -131,20 +175,12 @@ class SqlReading:
         part = self.parts[partition]
         return await self.readers[part.publisher].read(part, start, limit)
 
-    async def waiting(self, stands: Mapping[str, int]) -> dict[str, tuple[int, datetime | None]]:
-        found: dict[str, tuple[int, datetime | None]] = {}
-        for part in self.parts.values():
-            count, oldest = await self.readers[part.publisher].waiting(part, stands.get(part.name, 0))
-            before, since = found.get(part.publisher, (0, None))
-            found[part.publisher] = before + count, min(filter(None, (oldest, since)), default=None)
-        return found
-
     async def since(self, moment: datetime) -> dict[str, int]:
         begins = {publisher: await first_since(reader, moment) for publisher, reader in self.readers.items()}
         return {part.name: begins[part.publisher] for part in self.parts.values()}
 
     async def is_at_end(self, stands: Mapping[str, int]) -> bool:
-        return not any(facts for facts, _ in (await self.waiting(stands)).values())
+        return not any([(await self.read(one, stands.get(one, 0), 1)).records for one in self.partitions])
 
     async def lost(self, stands: Mapping[str, int]) -> dict[str, int]:
         found = {}
@@ -228,11 +264,17 @@ def statement(log: str, *, dialect: str) -> str:
     )
 
 
+FILE_COUNTED = "SELECT count(*), min(at) FROM log WHERE seq >= ?1 AND topic IN (SELECT value FROM json_each(?2))"
+
+
 @cache
-def count_statement(log: str, *, dialect: str) -> str:
-    wanted = "topic = ANY($2::text[])" if dialect == "postgresql" else "topic IN (SELECT value FROM json_each(?2))"
-    start = "$1" if dialect == "postgresql" else "?1"
-    return f"SELECT count(*), min(at) FROM {log} WHERE seq >= {start} AND {wanted}"
+def count_statement(publishers: tuple[str, ...]) -> str:
+    """A row for each of these logs, in their order: how many facts of some topics lie from a number on, and when the oldest happened."""
+    counts = (
+        f"SELECT {n}, count(*), min(at) FROM {publisher}.log WHERE seq >= ${2 * n + 1}::bigint AND topic = ANY(${2 * n + 2}::text[])"
+        for n, publisher in enumerate(publishers)
+    )
+    return f"{' UNION ALL '.join(counts)} ORDER BY 1"
 
 
 def next_statement(log: str, *, dialect: str) -> str:
@@ -273,8 +315,8 @@ class SqliteReader:
         rows = await self._call(statement("log", dialect="sqlite"), start, _as_json(part.topics), limit)
         return batch_of(part, start, limit, rows, is_sqlite=True)
 
-    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
-        [(count, oldest)] = await self._call(count_statement("log", dialect="sqlite"), start, _as_json(part.topics))
+    async def waiting(self, part: Part, start: int) -> Counted:
+        [(count, oldest)] = await self._call(FILE_COUNTED, start, _as_json(part.topics))
         return count, datetime.fromisoformat(oldest).replace(tzinfo=UTC) if oldest else None
 
     async def next_from(self, start: int) -> tuple[int, UUID] | None:
@@ -342,10 +384,6 @@ class PostgresReader:
     async def read(self, part: Part, start: int, limit: int) -> Batch:
         rows = await self._call(statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics), limit)
         return batch_of(part, start, limit, rows, is_sqlite=False)
-
-    async def waiting(self, part: Part, start: int) -> tuple[int, datetime | None]:
-        [(count, oldest)] = await self._call(count_statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics))
-        return count, oldest
 
     async def next_from(self, start: int) -> tuple[int, UUID] | None:
         rows = await self._call(next_statement(f"{self.publisher}.log", dialect="postgresql"), start)

@@ -1,6 +1,7 @@
 """The care of a service's log: what is too old goes, states keep their last row, and the gauges tell how things stand."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ INBOX_KEPT = timedelta(days=14)
 STATES_SETTLE = timedelta(hours=1)
 """Superseded states stay this long, so that somebody who looks at the log sees what came and went."""
 TIDY_SECONDS = 3600.0
-GAUGE_SECONDS = 15.0
+LOOK_SECONDS = 15.0
 DELETE_MAX = 1_000
 """Rows a transaction: short locks, and a WAL that does not swell."""
 
@@ -78,14 +79,14 @@ async def _delete(
             return gone
 
 
-async def keep(flow: Flow) -> None:
-    """Set the gauges every few seconds and tidy every hour, until cancelled. A database that is away is looked for again."""
+async def keep(flow: Flow, look: Callable[[Flow], Awaitable[object]] = gauge) -> None:
+    """Look how things stand every few seconds and tidy every hour, until cancelled. A database that is away is looked for again."""
     loop = asyncio.get_running_loop()
     tidied_at = float("-inf")
     while True:
         with suppress(Gone, Unavailable):
-            await gauge(flow)
+            await look(flow)
             if loop.time() - tidied_at >= TIDY_SECONDS:
                 tidied_at = loop.time()
                 await tidy(flow.database, flow.clock)
-        await asyncio.sleep(GAUGE_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)

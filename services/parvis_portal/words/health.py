@@ -4,6 +4,7 @@ WORDS = {
     "health.billing": ("Coûts", "Cost"),
     "health.well": ("tout va bien", "all is well"),
     "health.look": ("à regarder", "look here"),
+    "health.looked": ("Regardé à {at} ; les faits en attente, à l’instant.", "Looked at {at}; facts that wait, right now."),
     "health.away": ("ne répond pas", "away"),
     "health.parked": ("Faits en attente", "Facts that wait"),
     "health.nothing-parked": ("Aucun fait en attente.", "No fact waits."),

@@ -1,6 +1,6 @@
 """The log on Kafka, as `events.log` describes logs: outboxes in PostgreSQL, facts in topics, positions in the consumers' databases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -10,7 +10,7 @@ from parvis_kit.events.kafka.carrier import open_carrier
 from parvis_kit.events.kafka.reading import KafkaReading, open_reading
 from parvis_kit.events.kafka.source import KafkaSource, open_source
 from parvis_kit.events.ledger import stands_of
-from parvis_kit.events.log import Topics
+from parvis_kit.events.log import Stand, Topics, Waiting
 from parvis_kit.events.relay import Carrier
 from parvis_kit.settings import Kafka
 
@@ -35,3 +35,13 @@ class KafkaLog:
 
     def reading(self, database: Database, topics: Topics) -> AbstractAsyncContextManager[KafkaReading]:
         return open_reading(self.kafka, database.service, topics)
+
+    async def waiting(self, database: Database, asked: Sequence[Stand]) -> Sequence[Waiting]:
+        together: dict[str, set[str]] = {}
+        for topics, _ in asked:
+            for publisher, mine in topics.items():
+                together.setdefault(publisher, set()).update(mine)
+        if not together:
+            return [{} for _ in asked]
+        async with self.reading(database, {publisher: sorted(mine) for publisher, mine in together.items()}) as reading:
+            return await reading.waiting(asked)

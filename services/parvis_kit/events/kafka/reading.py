@@ -1,7 +1,7 @@
 """A look at Kafka that belongs to no group: what operators see, and how far each consumer is behind."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from parvis_kit.events.kafka.client import give_up, gone_when_away, options
 from parvis_kit.events.kafka.source import FETCH_BYTES_MAX, record_of
 from parvis_kit.events.kafka.wire import named, partition_name, partition_parts
-from parvis_kit.events.log import Topics
+from parvis_kit.events.log import Stand, Topics, Waiting
 from parvis_kit.events.ports import Batch, Gone
 from parvis_kit.settings import Kafka
 
@@ -24,7 +24,7 @@ class KafkaReading:
     """The partitions of some topics, one read at a time."""
 
     def __init__(self, kafka: Kafka, client: AIOKafkaConsumer, topics: Topics) -> None:
-        self.kafka, self.client, self.topics = kafka, client, topics
+        self.kafka, self.client = kafka, client
         self.partitions = {name: publisher for publisher, mine in topics.items() for name in named(mine, kafka.kafka_partitions)}
 
     async def read(self, partition: str, start: int, limit: int) -> Batch:
@@ -44,19 +44,23 @@ class KafkaReading:
             raise Gone(f"{partition} holds something at {position}, and does not hand it out")
         return Batch(partition, start, after, records, beginning, after >= end)
 
-    async def waiting(self, stands: Mapping[str, int]) -> dict[str, tuple[int, datetime | None]]:
-        """On a compacted topic an upper bound: offsets are counted, not the facts that compaction has left."""
-        facts: dict[str, int] = defaultdict(int)
-        oldest: dict[str, list[datetime]] = defaultdict(list)
+    async def waiting(self, asked: Sequence[Stand]) -> list[Waiting]:
+        """For each consumer. On a compacted topic an upper bound: offsets are counted, not the facts that compaction has left."""
         with gone_when_away("the log's ends cannot be read"):
             spans = await self._spans(self.partitions)
-        for partition, publisher in self.partitions.items():
-            beginning, end = spans[partition]
-            start = max(stands.get(partition, 0), beginning)
-            if start < end:
-                facts[publisher] += end - start
-                oldest[publisher] += [record.fact.at for record in (await self.read(partition, start, 1)).records]
-        return {publisher: (facts[publisher], min(oldest[publisher], default=None)) for publisher in self.topics}
+        return [await self._waiting(topics, stands, spans) for topics, stands in asked]
+
+    async def _waiting(self, topics: Topics, stands: Mapping[str, int], spans: Mapping[str, tuple[int, int]]) -> Waiting:
+        facts: dict[str, int] = dict.fromkeys(topics, 0)
+        oldest: dict[str, list[datetime]] = defaultdict(list)
+        for publisher, mine in topics.items():
+            for partition in named(mine, self.kafka.kafka_partitions):
+                beginning, end = spans[partition]
+                start = max(stands.get(partition, 0), beginning)
+                if start < end:
+                    facts[publisher] += end - start
+                    oldest[publisher] += [record.fact.at for record in (await self.read(partition, start, 1)).records]
+        return {publisher: (facts[publisher], min(oldest[publisher], default=None)) for publisher in topics}
 
     async def since(self, moment: datetime) -> dict[str, int]:
         """By the broker's clock, which is what its topics keep."""
