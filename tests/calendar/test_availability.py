@@ -71,6 +71,8 @@ async def test_an_event_is_changed_by_its_owner_alone_and_with_the_etag_they_rea
     await desk.answer("bob", made["event_id"], "accepted")
     found = (await desk.get("events?from=2026-11-01T00:00:00Z&to=2026-12-31T00:00:00Z"))["items"][0]
     path = f"events/{made['event_id']}"
+    assert await desk.get(path) == found, "an event by itself is as the list has it"
+    assert (await desk.call("GET", path, by="bob"))[0] == (await desk.call("GET", f"events/{uuid4()}"))[0] == 404
     assert (await desk.call("PATCH", path, {"title": "x"}, by="bob", If_Match=found["etag"]))[0] == 404
     assert (await desk.call("PATCH", path, {"title": "x"}, If_Match='"other"'))[0] == 412
     status, again = await desk.call("PATCH", path, {"title": "Autre"}, If_Match=found["etag"])
@@ -84,6 +86,22 @@ async def test_an_event_is_changed_by_its_owner_alone_and_with_the_etag_they_rea
     assert (await desk.call("DELETE", path, by="eve"))[0] == 404
     assert (await desk.call("DELETE", path))[0] == 204
     assert "STATUS:CANCELLED" in (await lying(desk, "bob"))[0]
+
+
+async def test_an_event_by_itself_has_the_times_of_its_first_occurrence_as_they_are_written(desk: Desk) -> None:
+    _, made = await desk.call("POST", "events", new(recurrence="FREQ=WEEKLY;COUNT=9"))
+    found = await desk.get(f"events/{made['event_id']}")
+    assert (found["starts_at"], found["ends_at"], found["recurs"]) == (f"{MONDAY}T09:00:00Z", f"{MONDAY}T10:00:00Z", True)
+    for uid, start, end, expected in (
+        ("day", "DTSTART;VALUE=DATE:20261130", "DTEND;VALUE=DATE:20261202", (MONDAY, "2026-11-29T23:00:00Z")),
+        ("wall", "DTSTART:20261130T100000", "DURATION:PT1H", (None, f"{MONDAY}T09:00:00Z")),
+    ):
+        await desk.put(f"{desk.agenda()}{uid}.ics", event(uid, start=start, end=end))
+        (one,) = [
+            each for each in (await desk.get(f"events?from={MONDAY}T00:00:00Z&to=2026-12-03T00:00:00Z"))["items"] if each["uid"] == uid
+        ]
+        found = await desk.get(f"events/{one['event_id']}")
+        assert (found["day"], found["starts_at"]) == expected and found == one
 
 
 @pytest.mark.parametrize(

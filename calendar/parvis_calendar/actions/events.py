@@ -14,7 +14,7 @@ from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Person, Stored
 from parvis_calendar.rules.composing import Draft, changed, composed
 from parvis_calendar.rules.scheduling import is_organizer, is_scheduled
-from parvis_calendar.store import agendas, meetings, objects, people, resources
+from parvis_calendar.store import agendas, objects, people, resources
 
 
 async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | None, *, now: datetime) -> tuple[Put, Agenda, str]:
@@ -30,7 +30,7 @@ async def create_event(tx: Tx, asker: Asker, draft: Draft, calendar_id: UUID | N
 
 async def change_event(tx: Tx, asker: Asker, event_id: UUID, draft: Draft, if_match: str, *, now: datetime) -> tuple[Put, Agenda, Stored]:
     """By whom it belongs to, or who organizes it. Raises NotFound, Forbidden, PreconditionFailed, ResourceTaken, NotTaken."""
-    stored, agenda = await own_event(tx, asker, event_id)
+    stored, agenda = await queries.event_by_id(tx, asker, event_id)
     owner, what = await people.find_person(tx, agenda.owner_id), await read(stored.octets)
     if owner is None or (what.organizer is not None and not is_organizer(what, owner.email)):
         raise Forbidden("Only the organizer changes a meeting: you may answer it.")
@@ -40,17 +40,8 @@ async def change_event(tx: Tx, asker: Asker, event_id: UUID, draft: Draft, if_ma
 
 async def delete_event(tx: Tx, asker: Asker, event_id: UUID, *, now: datetime) -> None:
     """A meeting is called off by its organizer, and declined by who is invited. Raises NotFound."""
-    stored, agenda = await own_event(tx, asker, event_id)
+    stored, agenda = await queries.event_by_id(tx, asker, event_id)
     await delete_object(tx, agenda, stored.name, lambda found: None, now=now)
-
-
-async def own_event(tx: Tx, asker: Asker, event_id: UUID) -> tuple[Stored, Agenda]:
-    """Raises NotFound."""
-    there = await meetings.find_by_id(tx, event_id)
-    agenda = await queries.let_in(tx, asker, there[1]) if there is not None else None
-    if there is None or agenda is None or agenda.kind != "agenda" or there[0].component != "VEVENT":
-        raise NotFound("There is no such event.")
-    return there[0], agenda
 
 
 async def _put(tx: Tx, agenda: Agenda, name: str, octets: bytes, owner: Person, if_match: str | None, *, now: datetime) -> Put:

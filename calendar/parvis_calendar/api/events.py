@@ -4,8 +4,8 @@ from datetime import date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from parvis_kit.http import DB, Page, Query, Request, Routes, SentMoment
-from parvis_kit.problems import Invalid
+from parvis_kit.http import DB, ETAG, Page, Query, Reply, Request, Routes, SentMoment
+from parvis_kit.problems import Invalid, NotFound
 from parvis_kit.webdav import quoted
 from pydantic import Field
 from pydantic.dataclasses import dataclass as shown
@@ -102,3 +102,11 @@ async def list_events(request: Request, query: Between) -> Page[EventShown]:
             conn, asker, epoch(query.from_), epoch(query.to), query.calendar, after=query.after, limit=query.limit
         )
     return Page([show(one) for one in some], str(after) if after is not None else None)
+
+
+@ROUTES.get("/api/calendar/v1/events/{event_id}", scope="calendar:read", headers=ETAG, problems=(NotFound,))
+async def read_event(request: Request, event_id: UUID) -> Reply[EventShown]:
+    """An event as a whole: the times are those of its first occurrence, and what you change by PATCH."""
+    async with request[DB].read() as conn:
+        found = show(await queries.event_for(conn, asker_of(request), event_id))
+    return Reply(found, {"ETag": found.etag})

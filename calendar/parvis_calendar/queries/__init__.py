@@ -13,7 +13,7 @@ from parvis_calendar.queries.agendas import (
 )
 from parvis_calendar.queries.availability import Availability, Wanted, availability_for, privacy_of, resources_for
 from parvis_calendar.queries.departures import departure_for, leaver_for
-from parvis_calendar.queries.events import Occurrence, occurrences_for
+from parvis_calendar.queries.events import Occurrence, event_by_id, event_for, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
 from parvis_calendar.queries.meetings import Invited, invitations_for
 from parvis_calendar.queries.objects import Page, changes_in, object_in, object_named, objects_in, objects_named
@@ -37,6 +37,8 @@ __all__ = [
     "changes_in",
     "colleagues_by_email",
     "departure_for",
+    "event_by_id",
+    "event_for",
     "home_for",
     "invitations_for",
     "leaver_for",

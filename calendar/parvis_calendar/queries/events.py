@@ -8,17 +8,18 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from parvis_kit.db import Connection
+from parvis_kit.problems import NotFound
 
 from parvis_calendar.queries.agendas import let_in
 from parvis_calendar.queries.freebusy import taking_beyond
-from parvis_calendar.queries.reading import aside
+from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX, within
-from parvis_calendar.rules.instances import Instance, instances
+from parvis_calendar.rules.instances import Instance, first_of, instances
 from parvis_calendar.rules.objects import CalendarObject
 from parvis_calendar.rules.reading import read_object
 from parvis_calendar.rules.windows import moment, unwall, window
-from parvis_calendar.store import agendas, objects
+from parvis_calendar.store import agendas, meetings, objects
 from parvis_calendar.store import instances as kept
 
 
@@ -65,6 +66,25 @@ async def occurrences_for(
     stored, _ = await objects.by_ids(conn, ids, PAGE_BYTES_MAX)
     found = await aside(sum(one.size_bytes for one in stored), _occurrences, some[:count], {one.id: one for one in stored}, start, end)
     return found, after + count if after + count < len(every) else None
+
+
+async def event_by_id(conn: Connection, asker: Asker, event_id: UUID) -> tuple[Stored, Agenda]:
+    """Of one's own agendas, or of a colleague's who lets one write. Raises NotFound."""
+    there = await meetings.find_by_id(conn, event_id)
+    agenda = await let_in(conn, asker, there[1]) if there is not None else None
+    if there is None or agenda is None or agenda.kind != "agenda" or there[0].component != "VEVENT":
+        raise NotFound("There is no such event.")
+    return there[0], agenda
+
+
+async def event_for(conn: Connection, asker: Asker, event_id: UUID) -> Occurrence:
+    """An event as a whole, at the times of its first occurrence. Raises NotFound."""
+    stored, agenda = await event_by_id(conn, asker, event_id)
+    what = await read(stored.octets)
+    if (one := first_of(what)) is None:
+        raise NotFound("This event does not say when it takes place.")
+    times = [unwall(at, ZoneInfo(agenda.zone)) if one.is_floating else at for at in (one.starts_at, one.ends_at)]
+    return Occurrence(stored.id, agenda, what, one, stored.etag, stored.name, *map(moment, times))
 
 
 async def _asked(conn: Connection, asker: Asker, calendar_id: UUID | None) -> list[Agenda]:

@@ -50,7 +50,7 @@ def instances(what: CalendarObject, start: int, end: int, home: tzinfo) -> Insta
         found = [_single(part, what.component) for part in what.overrides]
         return Instances(_in_order(one for one in found if one is not None and window.meets(one)), _is_within(found, window))
     if not what.master.recurs and not what.overrides:
-        one = _first(what)
+        one = first_of(what)
         return Instances((one,) if one is not None and window.meets(one) else (), True)
     try:
         every = Expansion(what, Work()).meeting(window)
@@ -104,9 +104,9 @@ def placed(
     return Instance(recurrence_at, starts_at, max(ends_at, starts_at), starts.is_floating, busy_of(part, component), part)
 
 
-def _first(what: CalendarObject) -> Instance | None:
-    part = what.first
-    return None if part.starts is None else placed(part, what.component, part.starts, part.starts.epoch())
+def first_of(what: CalendarObject) -> Instance | None:
+    """Its first occurrence as it is written, whatever its rules make of it."""
+    return _single(what.first, what.component)
 
 
 def _single(part: Part, component: str) -> Instance | None:
@@ -137,7 +137,7 @@ def _is_within(found: Iterable[Instance | None], window: Window) -> bool:
 
 def _first_and_single(what: CalendarObject, window: Window) -> Instances:
     found = {
-        one.recurrence_at: one for one in (_first(what), *(_single(part, what.component) for part in what.overrides)) if one is not None
+        one.recurrence_at: one for one in (first_of(what), *(_single(part, what.component) for part in what.overrides)) if one is not None
     }
     return Instances(_in_order(one for one in found.values() if window.meets(one)), True, True)
 

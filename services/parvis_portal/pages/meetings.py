@@ -5,8 +5,10 @@ from typing import Any
 
 from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
+from parvis_kit.problems import Forbidden
 
 from parvis_portal.pages.agenda import YEARS
+from parvis_portal.pages.common import id_in
 from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, once, page, see
 from parvis_portal.visitors import Visitor
@@ -28,7 +30,8 @@ async def show_meet(request: Request, visitor: Visitor) -> web.StreamResponse:
 async def meet(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
     portal = request[PORTAL]
     today = request[CLOCK]().astimezone(portal.looks.zone).date()
-    return portal.show("meet.html", visitor, request, minutes=MINUTES, day_now=today.isoformat(), status=status, **{"slots": None, **more})
+    typed = {"day": today.isoformat(), "hour": "09:00", "minutes": "60"} | more.get("typed", {})
+    return portal.show("meet.html", visitor, request, event=None, minutes=MINUTES, status=status, **{"slots": None, **more, "typed": typed})
 
 
 @ROUTES.raw("POST", "/agenda/meet")
@@ -37,7 +40,7 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     """One form, two buttons: find an hour, or make it. An hour that was found is a button too, with all that was typed."""
     portal = request[PORTAL]
     minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else 60
-    invited = await people_in(portal, visitor, form.get("email", ""))
+    invited = await people_in(portal, visitor, form)
     if form.get("do") == "find":
         found = await hours_for(portal, visitor, day_of(form), minutes, invited)
         return await meet(request, visitor, slots=found["slots"], typed=form)
@@ -53,9 +56,80 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     return see(f"/agenda?day={starts.date()}&done=created")
 
 
-async def people_in(portal: Portal, visitor: Visitor, text: str) -> list[str]:
-    """Ids of those whose addresses stand there, however they are parted. Raises Wrong."""
-    emails = list(dict.fromkeys(text.replace(",", " ").replace(";", " ").split()))
+@ROUTES.raw("GET", "/agenda/events/{event_id}")
+@page
+async def show_event(request: Request, visitor: Visitor) -> web.StreamResponse:
+    return await event(request, visitor)
+
+
+async def event(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
+    """An event of one's own, to be changed: what was typed, or how it stands."""
+    portal = request[PORTAL]
+    found = await own_event(request, visitor)
+    known = known_of(found, portal)
+    minutes = sorted({*MINUTES, int(known["minutes"])})
+    return portal.show(
+        "meet.html", visitor, request, event=found, minutes=minutes, status=status,
+        **{"slots": None, **more, "typed": known | more.get("typed", {})},
+    )  # fmt: skip
+
+
+@ROUTES.raw("POST", "/agenda/events/{event_id}")
+@act(event, "hour")
+async def change(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    """What is otherwise than it stands, and no more: guests who stay need not answer again where the hour stays too."""
+    portal, found = request[PORTAL], await own_event(request, visitor)
+    known = known_of(found, portal)
+    are_same = set(emails_in(form)) == set(known["email"].split())
+    invited = None if are_same and form.get("do") != "find" else await people_in(portal, visitor, form)
+    minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else int(known["minutes"])
+    if form.get("do") == "find":
+        hours = await hours_for(portal, visitor, day_of(form), minutes or MINUTES[0], invited or [])
+        return await event(request, visitor, slots=hours["slots"], typed=form)
+    if not form.get("title", "").strip():
+        raise Wrong("title", "wrong.title")
+    said = {"title": form["title"].strip(), "location": form.get("place", "").strip()}
+    body: dict[str, Any] = {name: text for name, text in said.items() if text != found["place" if name == "location" else name]}
+    if not are_same:
+        body["attendees"] = invited
+    starts = datetime.fromisoformat(found["starts_at"]).astimezone(portal.looks.zone)
+    if not found["day"] and (any(form.get(name) != known[name] for name in ("day", "hour", "minutes")) or form.get("slot")):
+        starts = start_of(form, portal)
+        ends = starts + timedelta(minutes=minutes)
+        body |= {"starts_at": starts.isoformat(), "ends_at": ends.isoformat(), "time_zone": portal.looks.zone.key}
+    if body:
+        headers = {"If-Match": form.get("etag", "")}
+        await portal.ask(visitor, "calendar", "PATCH", f"events/{id_in(request, 'event_id')}", body=body, headers=headers)
+    return see(f"/agenda?day={starts.date()}&done=changed")
+
+
+async def own_event(request: Request, visitor: Visitor) -> Any:
+    """Raises Refused, and Forbidden for one to which somebody else invites."""
+    found = await request[PORTAL].get(visitor, "calendar", f"events/{id_in(request, 'event_id')}")
+    if found["organizer"] and found["organizer"]["email"] != visitor.email:
+        raise Forbidden("Only the organizer changes a meeting.")
+    return found
+
+
+def known_of(found: Any, portal: Portal) -> dict[str, str]:
+    """An event as the form has it; rooms stay as they are, and are none of the guests."""
+    starts, ends = (datetime.fromisoformat(found[name]).astimezone(portal.looks.zone) for name in ("starts_at", "ends_at"))
+    organizer = found["organizer"]["email"] if found["organizer"] else ""
+    guests = [one["email"] for one in found["attendees"] if not one["is_resource"] and one["email"] != organizer]
+    return {
+        "title": found["title"], "place": found["place"], "email": " ".join(guests), "day": found["day"] or f"{starts:%Y-%m-%d}",
+        "hour": f"{starts:%H:%M}", "minutes": str(int((ends - starts).total_seconds()) // 60), "etag": found["etag"],
+    }  # fmt: skip
+
+
+def emails_in(form: Form) -> list[str]:
+    """However they are parted, each once."""
+    return list(dict.fromkeys(form.get("email", "").casefold().replace(",", " ").replace(";", " ").split()))
+
+
+async def people_in(portal: Portal, visitor: Visitor, form: Form) -> list[str]:
+    """Ids of those whose addresses stand there. Raises Wrong."""
+    emails = emails_in(form)
     if len(emails) > INVITED_MAX:
         raise Wrong("email", "wrong.too-many", number=INVITED_MAX)
     return [await colleague(portal, visitor, email) for email in emails]

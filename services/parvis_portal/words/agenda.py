@@ -78,6 +78,22 @@ WORDS = {
     "meet.no-slots": ("Aucune heure dans ces sept jours.", "No hour in these seven days."),
     "meet.busy": ("{number} personnes prises", "{number} are busy"),
     "meet.all": ("tout le monde est libre", "everybody is free"),
+    "event.title": ("Modifier l’événement", "Change the event"),
+    "event.change": ("Modifier", "Change"),
+    "event.save": ("Enregistrer", "Store"),
+    "event.told": (
+        "Les personnes invitées sont prévenues ; si l’heure change, elles répondent à nouveau.",
+        "Those who are invited are told; when the hour changes, they answer anew.",
+    ),
+    "event.series": (
+        "C’est une série : toutes ses dates changent. Si l’heure change, les dates déplacées ou annulées une à une reviennent à leur "
+        "place.",
+        "It recurs: all its dates change. When the hour changes, dates that were moved or called off one by one are as the others again.",
+    ),
+    "event.day": (
+        "Toute la journée, à partir du {day}. Un logiciel d’agenda change la date.",
+        "All day, from {day} on. A calendar client changes the date.",
+    ),
     "wrong.title": ("Donnez un titre.", "Give a title."),
     "wrong.day": ("Donnez un jour.", "Give a day."),
     "wrong.hour": ("Donnez une heure, comme 14:30.", "Give an hour, as 14:30."),
