@@ -69,8 +69,8 @@ def late_services() -> list[tuple[str, int]]:
 
 PORTAL = web.RequestKey("PORTAL", Portal)
 DONE = frozenset(
-    "shared unshared trashed restored purged renamed folder version revoked uploaded confirmed discarded replayed thrown preferences read "
-    "answered created cancelled rebuilt meetings given".split()
+    "shared unshared trashed restored purged renamed moved restricted opened folder version revoked uploaded confirmed discarded replayed "
+    "thrown preferences read answered created changed cancelled rebuilt meetings given".split()
 )
 """What pages say after an act, each with words of its own."""
 

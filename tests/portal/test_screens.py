@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,7 +32,7 @@ REFUSED = re.compile("status of (403|404|422)")
 @pytest.mark.parametrize("language, scheme", LOOKS, ids=[f"{language}-{scheme}" for language, scheme in LOOKS])
 def test_axe_finds_nothing_on_any_screen(screens: Screens, who: str, language: str, scheme: str) -> None:
     screen = screens(who, color_scheme=scheme)
-    further = {"agent": pages_of_files, "administrator": pages_of_people}.get(who)
+    further = {"agent": pages_of_an_agent, "administrator": pages_of_people}.get(who)
     paths = [*PAGES[who], *(further(screen) if further else ["/administration"])]
     with speaking(screen, language):
         for number, path in enumerate(paths):
@@ -70,13 +71,38 @@ def speaking(screen: Screen, language: str) -> Iterator[None]:
         screen.page.wait_for_selector("html[lang=fr]")
 
 
+def pages_of_an_agent(screen: Screen) -> list[str]:
+    return [*pages_of_files(screen), event_of(screen)]
+
+
+def event_of(screen: Screen) -> str:
+    """The page of a series with a guest."""
+    ask, one, day = screen.page.context.request, uuid4().hex, datetime.now(UTC) + timedelta(days=4)
+    body = {
+        "title": "Point", "starts_at": f"{day:%Y-%m-%d}T09:00:00Z", "ends_at": f"{day:%Y-%m-%d}T10:00:00Z", "recurrence": "FREQ=WEEKLY",
+        "attendees": [screen.suite.person("colleague")["id"]],
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {screen.suite.person('agent')['token']}", "Idempotency-Key": one}
+    made = ask.post(f"{screen.suite.base}/api/calendar/v1/events", data=body, headers=headers)
+    assert made.status == 201, made.text()
+    return f"/agenda/events/{made.json()['event_id']}"
+
+
 def pages_of_files(screen: Screen) -> list[str]:
     """A folder, its trash, a search that finds and one that cannot, and an address where nothing is."""
     folder = open_folder(screen)
     links = {one: screen.page.locator(f"p.links a[href$='/{one}']").get_attribute("href") for one in ("trash", "search")}
     screen.page.locator("tbody a[href^='/files/items/']:not([href$=download])").first.click()
     item = screen.page.url.removeprefix(screen.suite.base)
-    return [folder, item, *links.values(), f"{links['search']}?name=e", f"{links['search']}?name=!", f"/files/items/{uuid4()}"]  # type: ignore[list-item]
+    return [
+        folder,
+        item,
+        f"{item}/move",
+        *links.values(),
+        f"{links['search']}?name=e",
+        f"{links['search']}?name=!",
+        f"/files/items/{uuid4()}",
+    ]  # type: ignore[list-item]
 
 
 def pages_of_people(screen: Screen) -> list[str]:

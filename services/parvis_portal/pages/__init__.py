@@ -10,6 +10,7 @@ from parvis_portal.pages import (
     items,
     leavers,
     meetings,
+    moving,
     notices,
     onboarding,
     sending,
@@ -19,5 +20,21 @@ from parvis_portal.pages import (
 
 ROUTES = tuple(
     one.ROUTES
-    for one in (static, sign_in, home, files, items, sending, agenda, meetings, notices, devices, costs, onboarding, leavers, health)
+    for one in (
+        static,
+        sign_in,
+        home,
+        files,
+        items,
+        moving,
+        sending,
+        agenda,
+        meetings,
+        notices,
+        devices,
+        costs,
+        onboarding,
+        leavers,
+        health,
+    )
 )

@@ -138,11 +138,25 @@ async def rename(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     name = form.get("name", "").strip()
     if not name:
         raise Wrong("name", "wrong.name")
+    await portal.ask(visitor, "files", "PATCH", f"items/{item_id}", body={"name": name}, headers=as_shown(form))
+    return see(f"/files/items/{item_id}?done=renamed")
+
+
+@ROUTES.raw("POST", "/files/items/{item_id}/restrict")
+@act(item)
+async def restrict(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
+    """A folder is kept for those with whom it is shared itself, or is open again to those above."""
+    item_id, is_restricted = id_in(request, "item_id"), form.get("restricted") == "1"
+    await request[PORTAL].ask(visitor, "files", "PATCH", f"items/{item_id}", body={"restricted": is_restricted}, headers=as_shown(form))
+    return see(f"/files/items/{item_id}?done={'restricted' if is_restricted else 'opened'}")
+
+
+def as_shown(form: Form) -> dict[str, str]:
+    """The revision that a form shows. Raises Wrong for one that shows none."""
     revision = form.get("revision", "")
     if not revision.isdecimal():
         raise Wrong("", "problem.precondition-failed")
-    await portal.ask(visitor, "files", "PATCH", f"items/{item_id}", body={"name": name}, headers={"If-Match": f'"{revision}"'})
-    return see(f"/files/items/{item_id}?done=renamed")
+    return {"If-Match": f'"{revision}"'}
 
 
 def walls(form: Form) -> dict[str, str] | None:
