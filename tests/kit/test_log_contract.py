@@ -1,6 +1,7 @@
 """What every log promises, whatever carries it: one suite, entered by `publish` and by tables of reactions."""
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -102,6 +103,17 @@ async def test_a_fact_that_is_too_large_fails_its_own_transaction(stage: Stage) 
     async with stage.running(stage.flow()):
         await stage.change("k", 1)
         await stage.until_told("k", 1)
+
+
+async def test_a_transaction_that_has_published_is_freed_when_it_is_over(stage: Stage) -> None:
+    """Every act would else leave its facts and its connection's wrapping behind until Python looks for rings of garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        await stage.publish(changed("k", 1))
+        assert [one for one in gc.get_objects() if type(one) is Tx] == []
+    finally:
+        gc.enable()
 
 
 async def test_a_fact_has_one_publisher(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Agendas, devices, cost, onboarding and health, by forms and links."""
+"""Agendas, devices, cost and onboarding, by forms and links."""
 
 import json
 import re

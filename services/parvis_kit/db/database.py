@@ -154,6 +154,8 @@ class Database:
             raise
         for told in tx.after_commit:
             told()
+        for hooks in (tx.before_commit, tx.after_commit):
+            hooks.clear()  # they hold the transaction that holds them: it is freed now, and not when Python looks for such rings
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
