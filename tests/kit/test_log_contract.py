@@ -304,6 +304,21 @@ async def test_lag_tells_the_truth(stage: Stage) -> None:
         await until(lambda: is_lagging(stage, 0), "nothing waits")
 
 
+async def test_each_consumer_s_lag_is_its_own(stage: Stage) -> None:
+    """All of a service's are asked about at once, whatever each listens to and wherever it stands."""
+    await stage.publish(changed("k", 1), changed("k", 2), state("k", 2))
+    flow = stage.flow({ThingChanged: tell}, copies())
+
+    async def are_told(*expected: int) -> bool:
+        found = {one.consumer: one.facts for one in await lag(flow)}
+        return found == dict(zip(("beta", "beta.copies@1"), expected, strict=True))
+
+    async with stage.running():
+        await until(lambda: are_told(2, 1), "two facts wait for the one and a state for the other")
+    async with stage.running(stage.flow({ThingChanged: tell})):
+        await until(lambda: are_told(0, 1), "the one has caught up")
+
+
 async def is_lagging(stage: Stage, facts: int) -> bool:
     return [one.facts for one in await lag(stage.flow())] == [facts]
 

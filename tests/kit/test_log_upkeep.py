@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from parvis_kit.db import Tx
-from parvis_kit.events import Erased, Fact, meters
+from parvis_kit.db.engines import POOL_SIZE
+from parvis_kit.events import Erased, Fact, meters, sql_log
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.ledger import tables_of
-from parvis_kit.events.operate import gauge, parked
+from parvis_kit.events.operate import gauge, lag, parked
 from parvis_kit.events.ports import Gone
 from parvis_kit.events.running import Flow
 from parvis_kit.events.sql_log import FETCH_MAX, SqlLog
@@ -88,6 +89,21 @@ async def test_what_waits_to_leave_is_told_while_the_log_is_away(stage: Stage) -
     assert (pending, oldest_seconds > 60) == ((0, False) if stage.alpha.is_sqlite else (2, True))
     assert meters.PARKED_NOW.labels("alpha")._value.get() == 0
     assert meters.LOOKED_AT.labels("alpha")._value.get() == before, "lag is what it was, and that is told"
+
+
+async def test_a_count_that_takes_too_long_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds one of the connections that doors wait for. On SQLite whoever writes keeps nobody from reading."""
+    if stage.alpha.is_sqlite:
+        return
+    monkeypatch.setattr(sql_log, "READ_SECONDS_MAX", 0.3)
+    await stage.publish(changed("k", 1))
+    flow = stage.flow({ThingChanged: tell})
+    async with stage.alpha.transaction() as tx:
+        await tx.execute(sa.text("LOCK TABLE alpha.log IN ACCESS EXCLUSIVE MODE"))
+        for _ in range(POOL_SIZE + 1):
+            with pytest.raises(Gone, match="takes too long"):
+                await lag(flow)
+    assert [one.consumer for one in await lag(flow)] == ["beta"], "and nothing is lost by it"
 
 
 class Away(SqlLog):

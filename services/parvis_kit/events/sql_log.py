@@ -149,8 +149,10 @@ async def count_tables(database: Database, starts: Sequence[Start]) -> list[Coun
     query = count_statement(tuple(part.publisher for part, _ in starts))
     parameters = tuple(value for part, start in starts for value in (start, list(part.topics)))
     try:
-        async with database.read() as conn:
+        async with asyncio.timeout(READ_SECONDS_MAX), database.read() as conn:
             rows = await conn.run_sync(lambda sync: sync.exec_driver_sql(query, parameters).all())
+    except TimeoutError:
+        raise Gone(f"to count the logs that {database.service} reads takes too long") from None
     except (Unavailable, DBAPIError) as error:
         raise Gone(f"the logs that {database.service} reads cannot be counted: {error.__cause__ or error}") from error
     return [(count, oldest) for _, count, oldest in rows]
