@@ -13,9 +13,11 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import nio
@@ -24,6 +26,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from parvis_directory import store
+from parvis_kit.clock import utc_now
 from parvis_kit.settings import Platform
 from parvis_kit.testing.databases import Place
 from parvis_suite.services import BUILDERS, build_all
@@ -221,7 +224,10 @@ async def things_of(demonstration: Demonstration, person: dict[str, Any]) -> dic
         versions, uploads = await ask(f"/api/files/v1/files/{file_id}/versions"), await ask("/api/files/v1/uploads")
         teams, calendars = await ask("/api/directory/v1/teams"), await ask("/api/calendar/v1/calendars")
         onboardings = await ask(f"/api/directory/v1/ministries/{ministry}/onboardings")
+        month = urlencode({"from": f"{utc_now() - timedelta(days=14):%Y-%m-%dT00:00:00Z}", "to": LATER})
+        events = await ask(f"/api/calendar/v1/events?{month}")
     return {
+        "event_id": events["items"][0]["event_id"],
         "agent_id": next(one["id"] for one in demonstration.said["agents"] if one["roles"] == ["agent"] and one["ministry"] == ministry),
         "ministry_id": ministry, "team_id": teams["items"][0]["id"], "onboarding_id": onboardings["items"][0]["id"],
         "space_id": space["id"], "folder_id": space["root_id"], "item_id": file_id, "file_id": file_id,
