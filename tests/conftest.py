@@ -17,6 +17,14 @@ ON_THE_SHAPE = ("/test_distributed_", "/test_agent_day", "/test_mixed_load")
 """What the files are called whose tests need the distributed shape."""
 
 
+LONGEST = "tests/suite/test_the_whole_main_job.py"
+"""A file stays with one worker: this one, left to the end, kept the others waiting for minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def postgres_script() -> Path:
     """How a real PostgreSQL is started here."""
