@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,11 +22,8 @@ SHOWN_MAX = 2_000
 """Titles in one answer; each object is read once, however often it takes place."""
 
 
-class Busy(NamedTuple):
-    starts_at: int
-    ends_at: int
-    kind: str
-    title: str = ""
+Busy = tuple[int, int, str, str]
+"""From and to (seconds since 1970), busy, tentative or unavailable, and the title where it is shown. Plain: an answer has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ async def availability_for(conn: Connection, asker: Asker, wanted: Wanted) -> tu
         level = levels.get(one, "none")
         busy = unpacked(seen[one].weeks, start, end) if level != "none" else []
         spans[one] = merged(busy)
-        shown = titles.get(one) or tuple([Busy(first, last, KINDS.get(kind, "unavailable")) for first, last, kind in busy])
+        shown = titles.get(one) or tuple([(first, last, KINDS.get(kind, "unavailable"), "") for first, last, kind in busy])
         people.append(Availability(one, level, shown))
     rooms = await _rooms(conn, asker, wanted)
     spans |= {one.id: merged(one.busy) for one in rooms}
@@ -85,8 +81,8 @@ async def _titles(conn: Connection, asker_id: UUID, owners: list[UUID], start: i
         if first < end and last > start:
             kind = KINDS.get(one.busy, "unavailable")
             title = public.get(one.object_id) or (private.get(one.object_id) if one.owner_id == asker_id else None) or ""
-            found.setdefault(one.owner_id, []).append(Busy(max(first, start), min(last, end), kind, title))
-    return {owner: tuple(sorted(some, key=lambda one: (one.starts_at, one.ends_at))) for owner, some in found.items()}
+            found.setdefault(one.owner_id, []).append((max(first, start), min(last, end), kind, title))
+    return {owner: tuple(sorted(some, key=lambda one: one[:2])) for owner, some in found.items()}
 
 
 def _summaries(some: Sequence[Stored]) -> tuple[dict[UUID, str], dict[UUID, str]]:
@@ -107,7 +103,7 @@ async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availab
     if any(one not in known or known[one].ministry_id != asker.ministry_id for one in ids):
         raise NotFound("There is no such room or equipment in your ministry.")
     taken = await resources.taken(conn, ids, wanted.start, wanted.end)
-    return [Availability(one, None, tuple(Busy(first, last, "busy") for first, last, _ in taken.get(one, ()))) for one in ids]
+    return [Availability(one, None, tuple((first, last, "busy", "") for first, last, _ in taken.get(one, ()))) for one in ids]
 
 
 async def privacy_of(conn: Connection, asker: Asker, limit: int) -> list[tuple[UUID, Privacy]]:
