@@ -110,6 +110,7 @@ class LogMachine(RuleBasedStateMachine):
     async def settle(self, member: Consumer, limit: int) -> None:
         source: Any = member.source
         source.limit, source.rings_heard = limit, -1  # look now, whether or not it has rung
+        source.at_end_until = float("-inf")  # and tell where it stands, though it was told just now
         await member.settle(await source.fetch())
 
     @rule(key=st.sampled_from(KEYS))

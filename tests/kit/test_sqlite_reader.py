@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parvis_kit.events import sql_log
-from parvis_kit.events.sql_log import Part, SqliteReader
+from parvis_kit.events import sql_readers
+from parvis_kit.events.sql_readers import Part, SqliteReader
 
 
 class Slow:
@@ -33,7 +33,7 @@ class Slow:
 async def test_a_cancelled_read_is_waited_for_before_its_connection_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, slow = tmp_path / "log.db", Slow()
     file.write_bytes(b"")
-    monkeypatch.setattr(sql_log, "open_read_only", lambda path: slow)
+    monkeypatch.setattr(sql_readers, "open_read_only", lambda path: slow)
     reader = SqliteReader("lantern", file)
     reading = asyncio.create_task(reader.read(Part("lantern", "lantern", ["parvis.lantern.wick"], True), 0, 1))
     await asyncio.to_thread(slow.asked.wait, 30)

@@ -81,6 +81,9 @@ async def drive_uploads(database: Database, blobs: BlobStore, terms: Terms, cloc
                 log.warning("upload %s waits for its next turn: %s", one.id, error or type(error).__name__)
 
     while True:
+        async with database.read() as conn:
+            if not await uploads.is_any_due(conn, clock()):
+                return
         async with database.transaction() as tx:
             now = clock()
             claimed = await uploads.claim_due(tx, now, now + LEASE)

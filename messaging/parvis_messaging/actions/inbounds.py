@@ -63,6 +63,9 @@ def about(event: Event) -> str | None:
 
 async def publish_noted(database: Database, clock: Clock) -> int:
     """A batch of them. How many; the rows are settled in the transaction that says them."""
+    async with database.read() as conn:
+        if not await inbounds.is_any_open(conn):
+            return 0
     async with database.transaction() as tx:
         found = await inbounds.lock_open(tx, BATCH_MAX, clock() - WRITTEN_WITHIN)
         for one, ministry_id in found:

@@ -72,6 +72,9 @@ class Sender:
 
     async def deliver(self) -> int:
         """What is due in up to eight rooms. How many rooms there were."""
+        async with self.database.read() as conn:
+            if not await deliveries.is_any_open(conn):
+                return 0
         lease, now = token_hex(8), self.clock()
         async with self.database.transaction() as tx:
             lanes = await deliveries.due_lanes(tx, now, LANES_AT_ONCE)

@@ -100,13 +100,23 @@ async def remove_devices(tx: Tx, user_id: str, device_ids: Collection[str] | Non
     return (await tx.execute(gone)).rowcount
 
 
+FALLEN = (
+    sa.select(device.c.user_id, device.c.device_id)
+    .select_from(
+        device.outerjoin(_credential, _credential.c.id == device.c.credential_id)
+        .outerjoin(_agent, _agent.c.id == device.c.agent_id)
+        .outerjoin(account, account.c.user_id == device.c.user_id)
+    )
+    .where(sa.not_(sa.func.coalesce(STANDS, sa.false())))
+    .order_by(sa.func.random())
+    .limit(sa.bindparam("most"))
+)
+
+
 async def fallen_of(conn: Connection, now: datetime, limit: int) -> list[tuple[str, str]]:
     """User and device of sessions that let nobody in any more: left, suspended, revoked, expired or closed. In any order: what the
     homeserver fails at does not stand before the others for ever."""
-    fallen = device.outerjoin(_credential, _credential.c.id == device.c.credential_id)
-    fallen = fallen.outerjoin(_agent, _agent.c.id == device.c.agent_id).outerjoin(account, account.c.user_id == device.c.user_id)
-    wanted = sa.select(device.c.user_id, device.c.device_id).select_from(fallen).where(sa.not_(sa.func.coalesce(STANDS, sa.false())))
-    return [(row[0], row[1]) for row in await conn.execute(wanted.order_by(sa.func.random()).limit(limit), {"now": now})]
+    return [(row[0], row[1]) for row in await conn.execute(FALLEN, {"now": now, "most": limit})]
 
 
 async def settled(conn: Connection) -> list[tuple[str, str, bool, list[str]]]:

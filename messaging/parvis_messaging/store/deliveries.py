@@ -92,12 +92,31 @@ async def has_waiting_room_act(tx: Tx, lane: str) -> bool:
     return (await tx.execute(waiting.limit(1))).first() is not None
 
 
+ANY_OPEN = sa.select(delivery.c.id).where(OPEN).limit(1)
+
+
+async def is_any_open(conn: Connection) -> bool:
+    """Asked twice a second: it takes no lock."""
+    return (await conn.execute(ANY_OPEN)).first() is not None
+
+
+_now: sa.BindParameter[datetime] = sa.bindparam("now")
+_first = sa.select(delivery.c.lane, sa.func.min(delivery.c.id).label("first")).where(OPEN).group_by(delivery.c.lane).subquery()
+DUE_LANES = (
+    sa.select(link.c.lane)
+    .join(_first, _first.c.lane == link.c.lane)
+    .where(
+        sa.or_(link.c.leased_until.is_(None), link.c.leased_until < _now), sa.or_(link.c.not_before.is_(None), link.c.not_before <= _now)
+    )
+    .order_by(_first.c.first)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=link)
+)
+
+
 async def due_lanes(tx: Tx, now: datetime, limit: int) -> list[str]:
     """Rooms with something to do whose time has come and that nobody drives, the longest waiting first; locked."""
-    first = sa.select(delivery.c.lane, sa.func.min(delivery.c.id).label("first")).where(OPEN).group_by(delivery.c.lane).subquery()
-    free = sa.or_(link.c.leased_until.is_(None), link.c.leased_until < now), sa.or_(link.c.not_before.is_(None), link.c.not_before <= now)
-    wanted = sa.select(link.c.lane).join(first, first.c.lane == link.c.lane).where(*free).order_by(first.c.first).limit(limit)
-    return [row[0] for row in await tx.execute(wanted.with_for_update(skip_locked=True, of=link))]
+    return [row[0] for row in await tx.execute(DUE_LANES, {"now": now, "most": limit})]
 
 
 async def first_of(conn: Connection, lane: str) -> Delivery | None:

@@ -68,15 +68,31 @@ async def add_inbound(tx: Tx, one: Inbound) -> bool:
     return (await tx.execute(put)).rowcount == 1
 
 
+ANY_OPEN = sa.select(inbound.c.number).where(_open).limit(1)
+
+
+async def is_any_open(conn: Connection) -> bool:
+    """Asked twice a second: it takes no lock."""
+    return (await conn.execute(ANY_OPEN)).first() is not None
+
+
+_is_written = sa.exists().where(posted.c.event_id == inbound.c.about_event)
+_is_delivering = sa.exists().where(delivery.c.lane == inbound.c.lane, delivery.c.act == "notice", delivery.c.state != "parked")
+_is_early = inbound.c.at < sa.bindparam("early")
+LOCK_OPEN = (
+    sa.select(*INBOUND, _agent.c.ministry_id)
+    .outerjoin(_agent, _agent.c.id == inbound.c.agent_id)
+    .where(_open, sa.or_(inbound.c.about_event.is_(None), _is_early, _is_written, sa.not_(_is_delivering)))
+    .order_by(inbound.c.number)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=inbound)
+)
+
+
 async def lock_open(tx: Tx, limit: int, early: datetime) -> list[tuple[Inbound, UUID | None]]:
     """The oldest ones, each with the ministry of its agent as it is known here. What answers a message of a room where one is being
     delivered waits until it is written down what that one was about, unless it waits since before `early`."""
-    is_written = sa.exists().where(posted.c.event_id == inbound.c.about_event)
-    is_delivering = sa.exists().where(delivery.c.lane == inbound.c.lane, delivery.c.act == "notice", delivery.c.state != "parked")
-    ripe = sa.or_(inbound.c.about_event.is_(None), inbound.c.at < early, is_written, sa.not_(is_delivering))
-    wanted = sa.select(*INBOUND, _agent.c.ministry_id).outerjoin(_agent, _agent.c.id == inbound.c.agent_id).where(_open, ripe)
-    rows = await tx.execute(wanted.order_by(inbound.c.number).limit(limit).with_for_update(skip_locked=True, of=inbound))
-    return [(Inbound(*row[:-1]), row[-1]) for row in rows]
+    return [(Inbound(*row[:-1]), row[-1]) for row in await tx.execute(LOCK_OPEN, {"early": early, "most": limit})]
 
 
 async def settle(tx: Tx, event_ids: Sequence[str], now: datetime) -> None:

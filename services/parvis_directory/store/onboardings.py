@@ -93,10 +93,13 @@ async def jobs_in(conn: Connection, state: str, ministry_id: UUID | None = None)
     return [(row[0], row[1]) for row in await conn.execute(wanted)]
 
 
+IS_FREE = sa.or_(onboarding.c.lease_until.is_(None), onboarding.c.lease_until <= sa.bindparam("now"))
+FREE = sa.select(onboarding.c.id).where(onboarding.c.state == "running", IS_FREE)
+
+
 async def jobs_free(conn: Connection, now: datetime) -> list[UUID]:
     """Those to be gone on with, that no runner holds."""
-    is_free = sa.or_(onboarding.c.lease_until.is_(None), onboarding.c.lease_until <= now)
-    return list((await conn.execute(sa.select(onboarding.c.id).where(onboarding.c.state == "running", is_free))).scalars())
+    return list((await conn.execute(FREE, {"now": now})).scalars())
 
 
 async def jobs_to_forget(conn: Connection, drafted_before: datetime, finished_before: datetime) -> list[UUID]:

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -43,25 +45,30 @@ async def anchor(database: Database, place: Path, *, every: timedelta, now: date
 
     Raises CannotAnchor.
     """
-    table = tables_of(database.service)["audit_head"]
-    head = table.c
-    due = sa.and_(head.position > head.anchored, sa.or_(head.anchored_at.is_(None), head.anchored_at <= now - every))
+    asked = {"before": now - every}
     async with database.read() as conn:
-        if (await conn.execute(sa.select(head.ministry).where(due).limit(1))).first() is None:
+        if (await conn.execute(_due(database.service), asked)).first() is None:
             return 0
     async with database.transaction() as tx:
         if not await lock(tx, wait=False):
             return 0
-        found = sa.select(head.ministry, head.position, head.hash).where(due).order_by(head.ministry)
-        heads = [Head(*one) for one in await tx.execute(found)]
+        heads = [Head(*one) for one in await tx.execute(_due(database.service), asked)]
         if heads:
             try:
                 await asyncio.to_thread(write, place, database.service, heads, now)
             except OSError as error:
                 raise CannotAnchor(f"{place} (PARVIS_AUDIT_ANCHORS) cannot be written: {error}") from error
-            names = [one.ministry for one in heads]
-            await tx.execute(sa.update(table).where(head.ministry.in_(names)).values(anchored=head.position, anchored_at=now))
+            table = tables_of(database.service)["audit_head"]
+            named = table.c.ministry.in_([one.ministry for one in heads])
+            await tx.execute(sa.update(table).where(named).values(anchored=table.c.position, anchored_at=now))
     return len(heads)
+
+
+@cache
+def _due(service: str) -> sa.Select[Any]:
+    head = tables_of(service)["audit_head"].c
+    late = sa.or_(head.anchored_at.is_(None), head.anchored_at <= sa.bindparam("before"))
+    return sa.select(head.ministry, head.position, head.hash).where(head.position > head.anchored, late).order_by(head.ministry)
 
 
 def write(place: Path, service: str, heads: Sequence[Head], now: datetime) -> None:

@@ -4,7 +4,9 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -43,6 +45,11 @@ async def tidy(database: Database, clock: Clock, anchoring: Anchoring) -> None:
 
 
 async def _waits(database: Database) -> bool:
-    row = tables_of(database.service)["audit"].c
     async with database.read() as conn:
-        return (await conn.execute(sa.select(row.seq).where(row.position.is_(None)).limit(1))).first() is not None
+        return (await conn.execute(_waiting(database.service))).first() is not None
+
+
+@cache
+def _waiting(service: str) -> sa.Select[Any]:
+    row = tables_of(service)["audit"].c
+    return sa.select(row.seq).where(row.position.is_(None)).limit(1)

@@ -109,17 +109,28 @@ async def gone_when_away(database: Database) -> AsyncIterator[Tx]:
 
 async def stands_of(database: Database, consumer: str) -> dict[str, int]:
     """Where a consumer stands in each partition, as last committed; nobody is kept waiting."""
-    return (await all_stands(database)).get(consumer, {})
+    async with database.read() as conn:
+        return {partition: next_ for _, partition, next_ in await conn.execute(_stands_of(database.service), {"consumer": consumer})}
 
 
 async def all_stands(database: Database) -> dict[str, dict[str, int]]:
     """By consumer: where each of the service's stands in each partition, as last committed."""
-    offsets = tables_of(database.service)["consumer_offset"]
     found: dict[str, dict[str, int]] = {}
     async with database.read() as conn:
-        for consumer, partition, next_ in await conn.execute(sa.select(offsets.c.consumer, offsets.c.partition, offsets.c.next)):
+        for consumer, partition, next_ in await conn.execute(_stands(database.service)):
             found.setdefault(consumer, {})[partition] = next_
     return found
+
+
+@cache
+def _stands(service: str) -> sa.Select[Any]:
+    offsets = tables_of(service)["consumer_offset"].c
+    return sa.select(offsets.consumer, offsets.partition, offsets.next)
+
+
+@cache
+def _stands_of(service: str) -> sa.Select[Any]:
+    return _stands(service).where(tables_of(service)["consumer_offset"].c.consumer == sa.bindparam("consumer"))
 
 
 class SqlLedger:

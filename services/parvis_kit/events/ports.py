@@ -88,7 +88,7 @@ class Source(Protocol):
     """A reader of a SQL log, or a member of a Kafka group."""
 
     async def fetch(self) -> Sequence[Batch]:
-        """What is new; after a quiet poll one empty batch per partition, or a database restored would go unnoticed."""
+        """What is new; now and then one empty batch per partition, or a database restored would go unnoticed."""
 
     async def report(self, offsets: Mapping[str, int]) -> None:
         """A courtesy to tools that show the lag, now and then; nothing rests on it."""

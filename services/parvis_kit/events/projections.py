@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -113,23 +113,24 @@ async def mark_built(database: Database, projection: Projection, clock: Clock) -
 
 
 async def is_kept(database: Database, projection: Projection) -> bool:
-    return await _version(database, projection.name) == projection.version
+    return (await versions(database)).get(projection.name) == projection.version
 
 
 async def is_being_built(database: Database, projection: Projection) -> bool:
     """Beside one that serves."""
-    return await _version(database, projection.next_name) == projection.version
-
-
-async def _version(database: Database, name: str) -> int | None:
-    return (await versions(database)).get(name)
+    return (await versions(database)).get(projection.next_name) == projection.version
 
 
 async def versions(database: Database) -> dict[str, int]:
     """By the name of what serves, and of what is built beside it."""
-    table = tables_of(database.service)["projection"]
     async with database.read() as conn:
-        return {name: version for name, version in await conn.execute(sa.select(table.c.name, table.c.version))}
+        return {name: version for name, version in await conn.execute(_versions(database.service))}
+
+
+@cache
+def _versions(service: str) -> sa.Select[Any]:
+    table = tables_of(service)["projection"]
+    return sa.select(table.c.name, table.c.version)
 
 
 class KeepingLedger(SqlLedger):
@@ -145,10 +146,15 @@ class KeepingLedger(SqlLedger):
 
     async def _wanted(self, name: str, version: int, tx: Tx) -> None:
         """Shared, so that whoever replaces it waits for the batch in hand."""
-        table = tables_of(self.database.service)["projection"]
-        found = await tx.execute(sa.select(table.c.version).where(table.c.name == name).with_for_update(read=True))
+        found = await tx.execute(_version_held(self.database.service), {"name": name})
         if found.scalar_one_or_none() != version:
             raise Superseded(f"{self.consumer} is no longer what is wanted")
+
+
+@cache
+def _version_held(service: str) -> sa.Select[Any]:
+    table = tables_of(service)["projection"]
+    return sa.select(table.c.version).where(table.c.name == sa.bindparam("name")).with_for_update(read=True)
 
 
 class BuildingLedger(KeepingLedger):

@@ -23,6 +23,8 @@ from parvis_kit.problems import Unavailable
 
 LOOK_SECONDS = 1.0
 """How often a process that sees only its share of the partitions looks whether the others have come to the end as well."""
+REST_SECONDS = 5.0
+"""How often, once they were there. A copy counts as late from fifteen seconds on."""
 BEHIND_SECONDS = 60.0
 """How often a consumer that the log has left behind says so, until an operator accepts the loss."""
 
@@ -229,9 +231,9 @@ async def _look_for_the_end(flow: Flow, consumer: str, table: Reactions, reached
         with suppress(Gone, Unavailable):
             async with flow.log.reading(flow.database, topics) as reading:
                 while True:
-                    if await reading.is_at_end(await stands_of(flow.database, consumer)):
+                    if is_at_end := await reading.is_at_end(await stands_of(flow.database, consumer)):
                         reached_end()
-                    await asyncio.sleep(LOOK_SECONDS)
+                    await asyncio.sleep(REST_SECONDS if is_at_end else LOOK_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)
 
 

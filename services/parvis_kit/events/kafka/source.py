@@ -21,7 +21,9 @@ from parvis_kit.settings import Kafka
 FETCH_MAX = 500
 """Facts of one transaction: more makes it long and saves nothing."""
 FETCH_BYTES_MAX = 8 * 2**20
-QUIET_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How long a quiet member waits before it looks whether partitions were shared out anew."""
+QUIET_SECONDS = 5.0
 """A partition that says nothing shows where it stands this often, or a database restored from a backup would go unnoticed."""
 SILENT_SECONDS_MAX = 15.0
 JOIN_SECONDS_MAX = 30.0
@@ -101,7 +103,7 @@ class KafkaSource:
             await self._take_up(member)
         try:
             with gone_when_away(f"{self.consumer} cannot read"):
-                fetched = await member.getmany(timeout_ms=int(QUIET_SECONDS * 1000), max_records=FETCH_MAX)
+                fetched = await member.getmany(timeout_ms=int(LOOK_SECONDS * 1000), max_records=FETCH_MAX)
         except Gone as gone:
             if isinstance(gone.__cause__, OffsetOutOfRangeError):
                 await self._return_to_the_log(member, gone.__cause__)
@@ -124,6 +126,7 @@ class KafkaSource:
             session_timeout_ms=session,
             heartbeat_interval_ms=session // HEARTBEATS_A_SESSION,
             fetch_max_bytes=FETCH_BYTES_MAX,
+            consumer_timeout_ms=int(LOOK_SECONDS * 1000),  # its loop is woken by whatever happens; five looks a second find nothing
         )
         member.subscribe(self.topics, listener=self.anew)
         self.member = member

@@ -11,7 +11,8 @@ from parvis_kit.events import consumer, relay
 from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.consumer import Failed, Refuse, Retry
 from parvis_kit.events.ports import Gone, Record, Source
-from parvis_kit.events.sql_log import SqlSource, parts_of
+from parvis_kit.events.sql_log import SqlSource
+from parvis_kit.events.sql_readers import parts_of
 from parvis_kit.testing.simulation import log
 from parvis_kit.testing.simulation.adapters import ModelLedger, open_carrier
 from parvis_kit.testing.simulation.checker import Checker, Outcome

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from parvis_kit.events.ports import Batch, Gone, Record
-from parvis_kit.events.sql_log import Part
+from parvis_kit.events.sql_readers import Part
 from parvis_kit.testing.simulation.loop import OUTSIDE, Loop, Process
 from parvis_kit.testing.simulation.store import Fact, Store
 
