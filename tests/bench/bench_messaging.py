@@ -1,4 +1,4 @@
-"""What messaging costs on PostgreSQL: a message sent, a sync after one change, and a fact on its way to a room."""
+"""What messaging costs on PostgreSQL: a message sent, a sync after one change, notices read, and a fact on its way to a room."""
 
 import asyncio
 import itertools
@@ -20,10 +20,11 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("services", "infra", "files", 
 import asyncpg  # noqa: E402
 import orjson  # noqa: E402
 import sqlalchemy as sa  # noqa: E402
+from _bars import exit_status, say  # noqa: E402
 from aiohttp import web  # noqa: E402
 from bench_directory import postgres, request, with_json  # noqa: E402
 from bench_http import Server, on_cpu_nanoseconds  # noqa: E402
-from parvis_contracts.directory import AgentState, CredentialState  # noqa: E402
+from parvis_contracts.directory import AgentState, CredentialState, SigningKeyState  # noqa: E402
 from parvis_contracts.files import FileShared  # noqa: E402
 from parvis_kit import access  # noqa: E402
 from parvis_kit.background import Background, sweeps_of  # noqa: E402
@@ -45,6 +46,8 @@ from pydantic import SecretStr  # noqa: E402
 ROUNDS, TURNS = 5, 10
 ALONE, TOGETHER = 30, 200
 """Facts told one at a time, for how long it takes; and at once, for what it costs."""
+NOTICES_BARS_MS = {1: 1.8, 20: 2.5}
+"""What every page of the portal asks for, and the list itself."""
 CLIENT = "/_matrix/client/v3"
 WHO = """SELECT device.user_id FROM messaging.device JOIN messaging.roster_credential credential ON credential.id = device.credential_id
 JOIN messaging.roster_agent agent ON agent.id = device.agent_id
@@ -113,7 +116,7 @@ async def people(messaging: Any) -> dict[str, Any]:
     """Two agents whom the roster knows, a room that they talk in, and the token of one."""
     home, now, ministry, roster = messaging.handles[HOME], utc_now(), uuid4(), messaging.projections[0].on
     ids = {name: uuid4() for name in ("ada", "bob")}
-    credential, password = uuid4(), access.make_app_password()
+    credential, password, key = uuid4(), access.make_app_password(), access.make_key()
     async with messaging.database.transaction() as tx:
         for name, one in ids.items():
             state = AgentState(
@@ -127,6 +130,10 @@ async def people(messaging: Any) -> dict[str, Any]:
             prefix=password.prefix, digest=password.digest, scopes=("matrix",), expires_at=now + timedelta(days=1),
         )  # fmt: skip
         await roster[CredentialState].handler(tx, [kept])
+        public = SigningKeyState(
+            at=now, about=str(key.kid), kid=str(key.kid), jwk=access.public_jwk(key), not_after=now + timedelta(days=1)
+        )
+        await roster[SigningKeyState].handler(tx, [public])
         session, token = await actions.sign_in(tx, home, ids["ada"], credential, "BENCH", "", now=now)
         room_id = await actions.create_room(tx, home, actions.Author(session.user_id), actions.NewRoom(name="Bench"), now=now)
         since = await events.head(tx)
@@ -135,7 +142,18 @@ async def people(messaging: Any) -> dict[str, Any]:
         quiet = await actions.create_room(tx, home, actions.Author(session.user_id), actions.NewRoom(name="Quiet"), now=now)
         bob = await accounts.account_of(tx, ids["bob"])
     assert bob is not None
-    return {"token": token, "room": quiet, "changed": room_id, "since": since, **{name: str(one) for name, one in ids.items()}}
+    claims = access.Claims(
+        iss=access.issuer_of(""), aud="parvis", iat=int(now.timestamp()), exp=int((now + timedelta(hours=12)).timestamp()), sub=ids["bob"],
+        sid=uuid4(), ministry=ministry, roles=("agent",), scope="messaging:read",
+    )  # fmt: skip
+    return {
+        "token": token,
+        "reads": access.sign(claims, key),
+        "room": quiet,
+        "changed": room_id,
+        "since": since,
+        **{name: str(one) for name, one in ids.items()},
+    }
 
 
 class Teller:
@@ -220,8 +238,10 @@ def measure(server: MessagingServer) -> Iterator[tuple[str, float]]:
         "sync": request("GET", f"{CLIENT}/sync?since=s{said['since']}&filter={named}", token),
         "sync by hand": request("GET", f"/hand/{said['changed']}?since={said['since']}", token),
     }
+    reads = {f"notices {some}": request("GET", f"/api/messaging/v1/notices?limit={some}", said["reads"]) for some in (1, 20)}
+    server.tell("together")  # or there would be no notices
     for _ in range(ROUNDS + 1):
-        for name, sent in syncs.items():
+        for name, sent in {**syncs, **reads}.items():
             yield name, server.microseconds(sent, TURNS) / 1000
         yield "send", server.microseconds(sends(own), TURNS) / 1000
         yield "send by hand", server.microseconds(sends(hand), TURNS) / 1000
@@ -253,7 +273,10 @@ def main() -> int:
     print(f"notice  {median['notice']:.2f} ms of CPU from the fact to the message, its publisher's part included; {TOGETHER} at once")
     slow = latencies[len(latencies) * 95 // 100]
     print(f"        alone it takes {median['latency']:.0f} ms of the clock, {slow:.0f} ms at the 95th percentile")
-    return 0
+    for some, bar in NOTICES_BARS_MS.items():
+        took = median[f"notices {some}"]
+        say(f"the newest {some} of 200 notices and more", f"{took:.2f} ms CPU", f"≤ {bar:g} ms", took <= bar)
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -39,11 +39,11 @@ async def notices_for(
     conn: Connection, agent_id: UUID, after: int | None, limit: int, *, unread: bool, public_url: str
 ) -> tuple[list[Told], str | None]:
     """The newest first, and where the next page begins. What the agent does not want on the portal is left out."""
-    chosen = await preferences_for(conn, agent_id)
+    language, preferences = await notices.reader_of(conn, agent_id)
+    chosen = all_of(preferences)
     hidden = [kind for kind, of in PREFERENCE_OF.items() if not chosen[of][1]]
     rows = await notices.told(conn, agent_id, hidden, after, limit + 1, unread=unread)
     shown = rows[:limit]
-    language = await notices.language_of(conn, agent_id)
     names = await notices.names_in(conn, [one for _, _, one in shown])
     found = [Told(number, one, read, words_of(one, language, names[one.id], public_url)) for number, read, one in shown]
     return found, str(found[-1].number) if len(rows) > limit else None
@@ -51,7 +51,10 @@ async def notices_for(
 
 async def preferences_for(conn: Connection, agent_id: UUID) -> Mapping[str, tuple[bool, bool]]:
     """Kind → by Matrix, on the portal; all of them, and yes where nothing was chosen."""
-    chosen = await notices.preferences_of(conn, agent_id)
+    return all_of(await notices.preferences_of(conn, agent_id))
+
+
+def all_of(chosen: Mapping[str, tuple[bool, bool]]) -> Mapping[str, tuple[bool, bool]]:
     return {kind: chosen.get(kind, (True, True)) for kind in PREFERENCE_KINDS}
 
 

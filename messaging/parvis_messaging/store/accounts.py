@@ -130,13 +130,17 @@ async def settled(conn: Connection) -> list[tuple[str, str, bool, list[str]]]:
     return [(row[0], row[1], bool(row[2]), devices.get(row[0], [])) for row in rows]
 
 
+BY_USER_ID = sa.select(*ACCOUNT).where(account.c.user_id == sa.bindparam("user_id"))
+OF_AGENT = sa.select(*ACCOUNT).where(account.c.agent_id == sa.bindparam("agent_id"))
+
+
 async def find_account(conn: Connection, user_id: str) -> Account | None:
-    row = (await conn.execute(sa.select(*ACCOUNT).where(account.c.user_id == user_id))).one_or_none()
+    row = (await conn.execute(BY_USER_ID, {"user_id": user_id})).one_or_none()
     return Account(*row) if row is not None else None
 
 
 async def account_of(conn: Connection, agent_id: UUID) -> Account | None:
-    row = (await conn.execute(sa.select(*ACCOUNT).where(account.c.agent_id == agent_id))).one_or_none()
+    row = (await conn.execute(OF_AGENT, {"agent_id": agent_id})).one_or_none()
     return Account(*row) if row is not None else None
 
 
@@ -216,13 +220,20 @@ async def find_account_data(conn: Connection, user_id: str, room_id: str, kind: 
     return found
 
 
+_after: sa.BindParameter[int] = sa.bindparam("after")
+_until: sa.BindParameter[int] = sa.bindparam("until")
+DATA_SINCE = sa.select(account_data.c.room_id, account_data.c.type, account_data.c.content).where(
+    account_data.c.user_id == sa.bindparam("user_id"), account_data.c.stream > _after, account_data.c.stream <= _until
+)
+RECEIPTS_SINCE = sa.select(receipt.c.room_id, receipt.c.user_id, receipt.c.event_id, receipt.c.at_ms).where(
+    receipt.c.room_id.in_(sa.bindparam("room_ids", expanding=True)), receipt.c.stream > _after, receipt.c.stream <= _until
+)
+
+
 async def account_data_since(conn: Connection, user_id: str, after: int, until: int) -> list[tuple[str, str, JsonObject]]:
     """Room (empty for the account as a whole), kind, content."""
-    columns = account_data.c
-    wanted = sa.select(columns.room_id, columns.type, columns.content).where(
-        columns.user_id == user_id, columns.stream > after, columns.stream <= until
-    )
-    return [(row[0], row[1], row[2]) for row in await conn.execute(wanted)]
+    rows = await conn.execute(DATA_SINCE, {"user_id": user_id, "after": after, "until": until})
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def put_receipt(tx: Tx, room_id: str, user_id: str, event_id: str, at_ms: int, stream: int) -> None:
@@ -235,32 +246,31 @@ async def receipts_since(conn: Connection, room_ids: Collection[str], after: int
     """Room, user, event, when."""
     if not room_ids:
         return []
-    columns = receipt.c
-    wanted = sa.select(columns.room_id, columns.user_id, columns.event_id, columns.at_ms).where(
-        columns.room_id.in_(list(room_ids)), columns.stream > after, columns.stream <= until
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in await conn.execute(wanted)]
+    rows = await conn.execute(RECEIPTS_SINCE, {"room_ids": list(room_ids), "after": after, "until": until})
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+_reads = sa.select(event.c.stream).where(event.c.event_id == receipt.c.event_id).scalar_subquery()
+_mine = (
+    sa.select(member.c.room_id, sa.func.coalesce(_reads, member.c.stream).label("read"))
+    .outerjoin(receipt, sa.and_(receipt.c.room_id == member.c.room_id, receipt.c.user_id == member.c.user_id))
+    .where(member.c.user_id == sa.bindparam("user_id"), member.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
+    .subquery()
+)
+UNREAD = (
+    sa.select(_mine.c.room_id, sa.func.count())
+    .join(event, sa.and_(event.c.room_id == _mine.c.room_id, event.c.stream > _mine.c.read))
+    .where(event.c.type == "m.room.message", event.c.sender != sa.bindparam("user_id"))
+    .group_by(_mine.c.room_id)
+)
 
 
 async def unread_of(conn: Connection, user_id: str, room_ids: Collection[str], most: int) -> dict[str, int]:
     """How many messages of others lie beyond what the account has read, by room."""
     if not room_ids:
         return {}
-    read = sa.select(event.c.stream).where(event.c.event_id == receipt.c.event_id).scalar_subquery()
-    mine = (
-        sa.select(member.c.room_id, sa.func.coalesce(read, member.c.stream).label("read"))
-        .outerjoin(receipt, sa.and_(receipt.c.room_id == member.c.room_id, receipt.c.user_id == member.c.user_id))
-        .where(member.c.user_id == user_id, member.c.room_id.in_(list(room_ids)))
-        .subquery()
-    )
-    columns = event.c
-    beyond = (
-        sa.select(mine.c.room_id, sa.func.count())
-        .join(event, sa.and_(columns.room_id == mine.c.room_id, columns.stream > mine.c.read))
-        .where(columns.type == "m.room.message", columns.sender != user_id)
-        .group_by(mine.c.room_id)
-    )
-    return {row[0]: min(row[1], most) for row in await conn.execute(beyond)}
+    rows = await conn.execute(UNREAD, {"user_id": user_id, "room_ids": list(room_ids)})
+    return {row[0]: min(row[1], most) for row in rows}
 
 
 async def add_filter(tx: Tx, user_id: str, body: JsonObject) -> str:

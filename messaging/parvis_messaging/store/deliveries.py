@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -78,18 +78,25 @@ class Posted:
 
 DELIVERY = tuple(delivery.c[name] for name in Delivery.__slots__)
 OPEN = delivery.c.state != "parked"
+ADD = sa.insert(delivery)
+FIRST = sa.select(*DELIVERY).where(delivery.c.lane == sa.bindparam("lane"), OPEN).order_by(delivery.c.id).limit(1)
+_this = delivery.c.id == sa.bindparam("delivery_id")
+BEGIN, FINISH = sa.update(delivery).where(_this).values(state="begun"), sa.delete(delivery).where(_this)
+_unseen = delivery.c.lane == sa.bindparam("lane"), delivery.c.act == "room", delivery.c.state == "waiting"
+WAITING_ROOM_ACT = sa.select(delivery.c.id).where(*_unseen).limit(1)
+SUBJECT = sa.select(posted.c.subject_kind, posted.c.subject_id).where(
+    posted.c.event_id == sa.bindparam("event_id"), posted.c.lane == sa.bindparam("lane")
+)
 
 
 async def enqueue(tx: Tx, lane: str, act: Act, now: datetime, notice_id: UUID | None = None) -> None:
     values = {"lane": lane, "act": act, "notice_id": notice_id, "state": "waiting", "created_at": now}
-    await tx.execute(sa.insert(delivery), values)
+    await tx.execute(ADD, values)
 
 
 async def has_waiting_room_act(tx: Tx, lane: str) -> bool:
     """One that has not begun will see what is wanted now; whoever asks holds the lock of the link."""
-    columns = delivery.c
-    waiting = sa.select(columns.id).where(columns.lane == lane, columns.act == "room", columns.state == "waiting")
-    return (await tx.execute(waiting.limit(1))).first() is not None
+    return (await tx.execute(WAITING_ROOM_ACT, {"lane": lane})).first() is not None
 
 
 ANY_OPEN = sa.select(delivery.c.id).where(OPEN).limit(1)
@@ -120,18 +127,17 @@ async def due_lanes(tx: Tx, now: datetime, limit: int) -> list[str]:
 
 
 async def first_of(conn: Connection, lane: str) -> Delivery | None:
-    wanted = sa.select(*DELIVERY).where(delivery.c.lane == lane, OPEN).order_by(delivery.c.id).limit(1)
-    row = (await conn.execute(wanted)).one_or_none()
+    row = (await conn.execute(FIRST, {"lane": lane})).one_or_none()
     return Delivery(*row) if row is not None else None
 
 
 async def begin(tx: Tx, delivery_id: int) -> None:
-    await tx.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(state="begun"))
+    await tx.execute(BEGIN, {"delivery_id": delivery_id})
 
 
 async def finish(tx: Tx, delivery_id: int) -> bool:
     """False when another has finished it."""
-    return (await tx.execute(sa.delete(delivery).where(delivery.c.id == delivery_id))).rowcount == 1
+    return (await tx.execute(FINISH, {"delivery_id": delivery_id})).rowcount == 1
 
 
 async def park(tx: Tx, delivery_id: int, errcode: str) -> None:
@@ -185,11 +191,19 @@ async def forget_parked(tx: Tx, before: datetime) -> None:
     await tx.execute(sa.delete(delivery).where(delivery.c.state == "parked", delivery.c.created_at < before))
 
 
+_about = posted.c.lane == sa.bindparam("lane"), posted.c.subject_kind == sa.bindparam("kind"), posted.c.is_root.is_(True)
+_root = sa.select(posted.c.event_id, posted.c.at).where(*_about).order_by(posted.c.at.desc()).limit(1)
+ROOT, ROOT_OF_NOTHING = _root.where(posted.c.subject_id == sa.bindparam("subject_id")), _root.where(posted.c.subject_id.is_(None))
+
+
 async def root_of(conn: Connection, lane: str, kind: str, subject_id: UUID | None) -> tuple[str, datetime] | None:
     """The message that began the thread about this, and when."""
-    columns = posted.c
-    about = columns.lane == lane, columns.subject_kind == kind, columns.subject_id == subject_id, columns.is_root.is_(True)
-    row = (await conn.execute(sa.select(columns.event_id, columns.at).where(*about).order_by(columns.at.desc()).limit(1))).one_or_none()
+    about: dict[str, Any] = {"lane": lane, "kind": kind}
+    if subject_id is None:
+        found = await conn.execute(ROOT_OF_NOTHING, about)
+    else:
+        found = await conn.execute(ROOT, about | {"subject_id": subject_id})
+    row = found.one_or_none()
     return (row[0], row[1]) if row is not None else None
 
 
@@ -212,10 +226,7 @@ async def forget_events(tx: Tx, event_ids: Collection[str]) -> None:
 
 async def subject_of(conn: Connection, lane: str, event_id: str) -> Subject | None:
     """What one of the bridge's messages in this room is about."""
-    columns = posted.c
-    row = (
-        await conn.execute(sa.select(columns.subject_kind, columns.subject_id).where(columns.event_id == event_id, columns.lane == lane))
-    ).one_or_none()
+    row = (await conn.execute(SUBJECT, {"event_id": event_id, "lane": lane})).one_or_none()
     return Subject(*row) if row is not None else None
 
 

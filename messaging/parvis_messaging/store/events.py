@@ -15,6 +15,41 @@ EVENT = tuple(event.c[name] for name in Event.__slots__)
 STATE = sa.select(*EVENT).join_from(room_state, event, event.c.stream == room_state.c.stream)
 TAKE = sa.update(stream_head).values(position=stream_head.c.position + sa.bindparam("count")).returning(stream_head.c.position)
 HEAD = sa.select(stream_head.c.position)
+ADD = sa.insert(event)
+_room_id: sa.BindParameter[str] = sa.bindparam("room_id")
+_standing = room_state.c
+STATE_EVENT = STATE.where(
+    _standing.room_id == _room_id, _standing.type == sa.bindparam("kind"), _standing.state_key == sa.bindparam("state_key")
+)
+STATE_OF = STATE.where(_standing.room_id.in_(sa.bindparam("room_ids", expanding=True))).order_by(event.c.stream)
+STATE_OF_KINDS = STATE_OF.where(_standing.type.in_(sa.bindparam("kinds", expanding=True)))
+MEMBERSHIP = sa.select(member.c.membership).where(member.c.room_id == _room_id, member.c.user_id == sa.bindparam("user_id"))
+MEMBERS = (
+    sa.select(member.c.user_id)
+    .where(member.c.room_id == _room_id, member.c.membership.in_(sa.bindparam("memberships", expanding=True)))
+    .order_by(member.c.user_id)
+)
+SENT = sa.select(event.c.event_id).where(
+    event.c.sender == sa.bindparam("sender"),
+    event.c.device_id == sa.bindparam("device_id"),
+    event.c.txn_id == sa.bindparam("txn_id"),
+    event.c.room_id == _room_id,
+)
+BY_ID = sa.select(*EVENT).where(event.c.event_id == sa.bindparam("event_id"), event.c.room_id == _room_id)
+_inside = event.c.stream > sa.bindparam("after"), event.c.stream <= sa.bindparam("until")
+_number = sa.func.row_number().over(partition_by=event.c.room_id, order_by=event.c.stream.desc()).label("number")
+_ranked = sa.select(event.c.stream, _number).where(event.c.room_id.in_(sa.bindparam("room_ids", expanding=True)), *_inside).subquery()
+LATEST = (
+    sa.select(*EVENT)
+    .join(_ranked, _ranked.c.stream == event.c.stream)
+    .where(_ranked.c.number <= sa.bindparam("each"))
+    .order_by(event.c.stream)
+)
+BUNDLES = (
+    sa.select(event.c.relates_to, event.c.rel_type, sa.func.max(event.c.stream), sa.func.count())
+    .where(event.c.relates_to.in_(sa.bindparam("event_ids", expanding=True)), event.c.rel_type.in_(("m.thread", "m.replace")))
+    .group_by(event.c.relates_to, event.c.rel_type)
+)
 MINE = sa.select(member.c.room_id, member.c.membership, member.c.stream).where(member.c.user_id == sa.bindparam("user_id"))
 
 
@@ -41,11 +76,12 @@ async def add_room(tx: Tx, room_id: str, creator: str, now: datetime) -> None:
 
 
 async def add_event(tx: Tx, one: Event) -> None:
-    await tx.execute(sa.insert(event), {name: getattr(one, name) for name in Event.__slots__})
+    await tx.execute(ADD, {name: getattr(one, name) for name in Event.__slots__})
     if one.state_key is not None:
         key = {"room_id": one.room_id, "type": one.type, "state_key": one.state_key}
-        put = upsert(tx, room_state).values(**key, stream=one.stream)
-        await tx.execute(put.on_conflict_do_update(index_elements=list(key), set_={"stream": one.stream}))
+        put = upsert(tx, room_state)
+        put = put.on_conflict_do_update(index_elements=list(key), set_={"stream": put.excluded.stream})
+        await tx.execute(put, key | {"stream": one.stream})
 
 
 async def put_member(tx: Tx, room_id: str, user_id: str, membership: str, stream: int) -> None:
@@ -56,19 +92,13 @@ async def put_member(tx: Tx, room_id: str, user_id: str, membership: str, stream
 
 async def find_sent(conn: Connection, sender: str, device_id: str, txn_id: str, room_id: str) -> str | None:
     """The event that this device made by this transaction id already."""
-    columns = event.c
-    found: str | None = (
-        await conn.execute(
-            sa.select(columns.event_id).where(
-                columns.sender == sender, columns.device_id == device_id, columns.txn_id == txn_id, columns.room_id == room_id
-            )
-        )
-    ).scalar()
+    by = {"sender": sender, "device_id": device_id, "txn_id": txn_id, "room_id": room_id}
+    found: str | None = (await conn.execute(SENT, by)).scalar()
     return found
 
 
 async def find_event(conn: Connection, room_id: str, event_id: str) -> Event | None:
-    row = (await conn.execute(sa.select(*EVENT).where(event.c.event_id == event_id, event.c.room_id == room_id))).one_or_none()
+    row = (await conn.execute(BY_ID, {"event_id": event_id, "room_id": room_id})).one_or_none()
     return Event(*row) if row is not None else None
 
 
@@ -79,8 +109,7 @@ async def redact(tx: Tx, event_id: str, content: JsonObject, because: str) -> No
 
 
 async def state_event(conn: Connection, room_id: str, kind: str, state_key: str) -> Event | None:
-    found = room_state.c
-    row = (await conn.execute(STATE.where(found.room_id == room_id, found.type == kind, found.state_key == state_key))).one_or_none()
+    row = (await conn.execute(STATE_EVENT, {"room_id": room_id, "kind": kind, "state_key": state_key})).one_or_none()
     return Event(*row) if row is not None else None
 
 
@@ -88,16 +117,13 @@ async def state_of(conn: Connection, room_ids: Collection[str], kinds: Collectio
     """Of these rooms, in the order of the stream."""
     if not room_ids:
         return []
-    wanted = STATE.where(room_state.c.room_id.in_(list(room_ids)))
-    if kinds is not None:
-        wanted = wanted.where(room_state.c.type.in_(list(kinds)))
-    return [Event(*row) for row in await conn.execute(wanted.order_by(event.c.stream))]
+    rooms: dict[str, Any] = {"room_ids": list(room_ids)}
+    rows = await (conn.execute(STATE_OF, rooms) if kinds is None else conn.execute(STATE_OF_KINDS, rooms | {"kinds": list(kinds)}))
+    return [Event(*row) for row in rows]
 
 
 async def membership_of(conn: Connection, room_id: str, user_id: str) -> str | None:
-    found: str | None = (
-        await conn.execute(sa.select(member.c.membership).where(member.c.room_id == room_id, member.c.user_id == user_id))
-    ).scalar()
+    found: str | None = (await conn.execute(MEMBERSHIP, {"room_id": room_id, "user_id": user_id})).scalar()
     return found
 
 
@@ -107,8 +133,7 @@ async def memberships_of(conn: Connection, user_id: str) -> list[tuple[str, str,
 
 
 async def members_of(conn: Connection, room_id: str, memberships: Collection[str] = ("join",)) -> list[str]:
-    wanted = sa.select(member.c.user_id).where(member.c.room_id == room_id, member.c.membership.in_(list(memberships)))
-    return [row[0] for row in await conn.execute(wanted.order_by(member.c.user_id))]
+    return [row[0] for row in await conn.execute(MEMBERS, {"room_id": room_id, "memberships": list(memberships)})]
 
 
 async def count_rooms(conn: Connection, user_id: str) -> int:
@@ -157,12 +182,8 @@ async def latest(conn: Connection, room_ids: Sequence[str], *, after: int, until
     """The last `each` events of each of these rooms with positions in (after, until], oldest first."""
     if not room_ids:
         return []
-    columns = event.c
-    inside = columns.room_id.in_(list(room_ids)), columns.stream > after, columns.stream <= until
-    number = sa.func.row_number().over(partition_by=columns.room_id, order_by=columns.stream.desc()).label("number")
-    ranked = sa.select(columns.stream, number).where(*inside).subquery()
-    wanted = sa.select(*EVENT).join(ranked, ranked.c.stream == columns.stream).where(ranked.c.number <= each)
-    return [Event(*row) for row in await conn.execute(wanted.order_by(columns.stream))]
+    asked = {"room_ids": list(room_ids), "after": after, "until": until, "each": each}
+    return [Event(*row) for row in await conn.execute(LATEST, asked)]
 
 
 async def related(
@@ -182,13 +203,7 @@ async def bundles(conn: Connection, event_ids: Collection[str]) -> list[tuple[st
     """For each that others relate to: event, how, the position of the last one, how many."""
     if not event_ids:
         return []
-    columns = event.c
-    wanted = (
-        sa.select(columns.relates_to, columns.rel_type, sa.func.max(columns.stream), sa.func.count())
-        .where(columns.relates_to.in_(list(event_ids)), columns.rel_type.in_(("m.thread", "m.replace")))
-        .group_by(columns.relates_to, columns.rel_type)
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in await conn.execute(wanted)]
+    return [(row[0], row[1], row[2], row[3]) for row in await conn.execute(BUNDLES, {"event_ids": list(event_ids)})]
 
 
 async def events_at(conn: Connection, positions: Collection[int]) -> dict[int, Event]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -54,6 +55,9 @@ class Link:
 
 
 LINK = tuple(link.c[name] for name in Link.__slots__)
+BY_LANE = sa.select(*LINK).where(link.c.lane == sa.bindparam("lane"))
+LOCKED = BY_LANE.with_for_update()
+MEMBERS = sa.select(link_member.c.agent_id, link_member.c.wanted, link_member.c.there).where(link_member.c.lane == sa.bindparam("lane"))
 
 
 def lane_of(kind: LinkKind, subject_id: UUID) -> str:
@@ -71,24 +75,27 @@ async def ensure_link(tx: Tx, kind: LinkKind, subject_id: UUID, name: str | None
 
 
 async def find_link(conn: Connection, lane: str) -> Link | None:
-    row = (await conn.execute(sa.select(*LINK).where(link.c.lane == lane))).one_or_none()
+    row = (await conn.execute(BY_LANE, {"lane": lane})).one_or_none()
     return Link(*row) if row is not None else None
 
 
 async def lock_link(tx: Tx, lane: str) -> Link | None:
-    row = (await tx.execute(sa.select(*LINK).where(link.c.lane == lane).with_for_update())).one_or_none()
+    row = (await tx.execute(LOCKED, {"lane": lane})).one_or_none()
     return Link(*row) if row is not None else None
 
 
 async def change_link(tx: Tx, lane: str, **values: Any) -> None:
-    await tx.execute(sa.update(link).where(link.c.lane == lane).values(**values))
+    await tx.execute(_change(tuple(values)), {"of_lane": lane, **values})
+
+
+@cache
+def _change(names: tuple[str, ...]) -> sa.Update:
+    return sa.update(link).where(link.c.lane == sa.bindparam("of_lane")).values({name: sa.bindparam(name) for name in names})
 
 
 async def members_of(conn: Connection, lane: str) -> dict[UUID, tuple[bool, bool]]:
     """Agent → whether they are wanted, and whether they are there."""
-    columns = link_member.c
-    rows = await conn.execute(sa.select(columns.agent_id, columns.wanted, columns.there).where(columns.lane == lane))
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: (row[1], row[2]) for row in await conn.execute(MEMBERS, {"lane": lane})}
 
 
 async def put_members(tx: Tx, lane: str, members: Mapping[UUID, tuple[bool, bool]]) -> None:
@@ -136,13 +143,25 @@ async def mark_absent(tx: Tx, agent_id: UUID) -> None:
     await tx.execute(sa.update(link_member).where(link_member.c.agent_id == agent_id).values(there=False))
 
 
+TAKE_LEASE = (
+    sa.update(link)
+    .where(link.c.lane.in_(sa.bindparam("lanes", expanding=True)))
+    .values(lease=sa.bindparam("taken"), leased_until=sa.bindparam("until"))
+)
+
+
 async def take_lease(tx: Tx, lanes: Collection[str], lease: str, until: datetime) -> None:
-    await tx.execute(sa.update(link).where(link.c.lane.in_(list(lanes))).values(lease=lease, leased_until=until))
+    await tx.execute(TAKE_LEASE, {"lanes": list(lanes), "taken": lease, "until": until})
 
 
 async def give_lease_back(tx: Tx, lane: str, lease: str, **values: Any) -> None:
-    mine = sa.update(link).where(link.c.lane == lane, link.c.lease == lease)
-    await tx.execute(mine.values(lease=None, leased_until=None, **values))
+    freed = {"lease": None, "leased_until": None, **values}
+    await tx.execute(_free(tuple(freed)), {"of_lane": lane, "held": lease, **freed})
+
+
+@cache
+def _free(names: tuple[str, ...]) -> sa.Update:
+    return _change(names).where(link.c.lease == sa.bindparam("held"))
 
 
 async def hurry(tx: Tx, lane: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -53,6 +55,7 @@ preference = sa.Table(
     sa.Column("portal", sa.Boolean, nullable=False),
 )
 NOTICE = tuple(notice.c[name] for name in Notice.__slots__)
+BY_ID = sa.select(*NOTICE).where(notice.c.id == sa.bindparam("notice_id"))
 
 
 async def add_notice(tx: Tx, one: Notice) -> bool:
@@ -62,7 +65,7 @@ async def add_notice(tx: Tx, one: Notice) -> bool:
 
 
 async def find_notice(conn: Connection, notice_id: UUID) -> Notice | None:
-    row = (await conn.execute(sa.select(*NOTICE).where(notice.c.id == notice_id))).one_or_none()
+    row = (await conn.execute(BY_ID, {"notice_id": notice_id})).one_or_none()
     return Notice(*row) if row is not None else None
 
 
@@ -75,37 +78,49 @@ async def last_about(conn: Connection, subject_id: UUID, kinds: Collection[str],
     return Notice(*row) if row is not None else None
 
 
-def _told_to(agent_id: UUID, hidden: Collection[str]) -> sa.Select[int]:
-    """The numbers of what an agent sees: told to them or to a team of theirs."""
-    teams = sa.select(_team_member.c.team_id).where(_team_member.c.agent_id == agent_id)
-    mine = sa.select(notice.c.number).where(sa.or_(notice.c.agent_id == agent_id, notice.c.team_id.in_(teams)))
-    mine = mine.where(sa.or_(notice.c.actor_id.is_(None), notice.c.actor_id != agent_id, notice.c.team_id.is_(None)))
-    return mine.where(notice.c.kind.not_in(list(hidden))) if hidden else mine
+_me: sa.BindParameter[UUID] = sa.bindparam("me")
+_teams = sa.select(_team_member.c.team_id).where(_team_member.c.agent_id == _me)
+TOLD_TO = sa.select(notice.c.number).where(
+    sa.or_(notice.c.agent_id == _me, notice.c.team_id.in_(_teams)),
+    sa.or_(notice.c.actor_id.is_(None), notice.c.actor_id != _me, notice.c.team_id.is_(None)),
+)
+"""The numbers of what an agent sees: told to them or to a team of theirs."""
+
+
+@cache
+def _told(*, after: bool, unread: bool, hidden: bool) -> sa.Select[Any]:
+    mine = TOLD_TO.where(notice.c.kind.not_in(sa.bindparam("hidden", expanding=True))) if hidden else TOLD_TO
+    read = sa.or_(notice_read.c.number.is_not(None), notice.c.number <= sa.func.coalesce(reader.c.read_until, 0))
+    wanted = (
+        sa.select(notice.c.number, read, *NOTICE)
+        .outerjoin(notice_read, sa.and_(notice_read.c.number == notice.c.number, notice_read.c.agent_id == _me))
+        .outerjoin(reader, reader.c.agent_id == _me)
+        .where(notice.c.number.in_(mine))
+    )
+    if after:
+        wanted = wanted.where(notice.c.number < sa.bindparam("after"))
+    if unread:
+        wanted = wanted.where(sa.not_(read))
+    return wanted.order_by(notice.c.number.desc()).limit(sa.bindparam("most"))
 
 
 async def told(
     conn: Connection, agent_id: UUID, hidden: Collection[str], after: int | None, limit: int, *, unread: bool
 ) -> list[tuple[int, bool, Notice]]:
     """Number, whether it was read, the notice; the newest first."""
-    read = sa.or_(notice_read.c.number.is_not(None), notice.c.number <= sa.func.coalesce(reader.c.read_until, 0))
-    wanted = (
-        sa.select(notice.c.number, read, *NOTICE)
-        .outerjoin(notice_read, sa.and_(notice_read.c.number == notice.c.number, notice_read.c.agent_id == agent_id))
-        .outerjoin(reader, reader.c.agent_id == agent_id)
-        .where(notice.c.number.in_(_told_to(agent_id, hidden)))
-    )
+    asked: dict[str, Any] = {"me": agent_id, "most": limit}
+    if hidden:
+        asked["hidden"] = list(hidden)
     if after is not None:
-        wanted = wanted.where(notice.c.number < after)
-    if unread:
-        wanted = wanted.where(sa.not_(read))
-    rows = await conn.execute(wanted.order_by(notice.c.number.desc()).limit(limit))
+        asked["after"] = after
+    rows = await conn.execute(_told(after=after is not None, unread=unread, hidden=bool(hidden)), asked)
     return [(row[0], bool(row[1]), Notice(*row[2:])) for row in rows]
 
 
 async def mark_read(tx: Tx, agent_id: UUID, notice_ids: Collection[UUID]) -> None:
     """Those among them that are told to this agent."""
-    mine = _told_to(agent_id, ()).where(notice.c.id.in_(list(notice_ids)))
-    rows = [{"agent_id": agent_id, "number": row[0]} for row in await tx.execute(mine)]
+    mine = TOLD_TO.where(notice.c.id.in_(list(notice_ids)))
+    rows = [{"agent_id": agent_id, "number": row[0]} for row in await tx.execute(mine, {"me": agent_id})]
     if rows:
         await tx.execute(upsert(tx, notice_read).on_conflict_do_nothing(), rows)
 
@@ -118,11 +133,20 @@ async def mark_all_read(tx: Tx, agent_id: UUID) -> None:
     await tx.execute(sa.delete(notice_read).where(notice_read.c.agent_id == agent_id, notice_read.c.number <= last))
 
 
+_chosen = preference.c.kind, preference.c.matrix, preference.c.portal
+PREFERENCES = sa.select(*_chosen).where(preference.c.agent_id == _me)
+READER = sa.select(_agent.c.language, *_chosen).outerjoin(preference, preference.c.agent_id == _agent.c.id).where(_agent.c.id == _me)
+
+
 async def preferences_of(conn: Connection, agent_id: UUID) -> dict[str, tuple[bool, bool]]:
     """Kind → whether by Matrix, whether on the portal; what was never chosen is not there."""
-    columns = preference.c
-    rows = await conn.execute(sa.select(columns.kind, columns.matrix, columns.portal).where(columns.agent_id == agent_id))
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: (row[1], row[2]) for row in await conn.execute(PREFERENCES, {"me": agent_id})}
+
+
+async def reader_of(conn: Connection, agent_id: UUID) -> tuple[str, dict[str, tuple[bool, bool]]]:
+    """The agent's language and preferences, as `language_of` and `preferences_of` tell them, by one question."""
+    rows = (await conn.execute(READER, {"me": agent_id})).all()
+    return rows[0][0] if rows else "fr", {row[1]: (row[2], row[3]) for row in rows if row[1] is not None}
 
 
 async def put_preferences(tx: Tx, agent_id: UUID, chosen: Mapping[PreferenceKind, tuple[bool, bool]]) -> None:
@@ -132,12 +156,21 @@ async def put_preferences(tx: Tx, agent_id: UUID, chosen: Mapping[PreferenceKind
     await tx.execute(put.on_conflict_do_update(index_elements=["agent_id", "kind"], set_=changed), rows)
 
 
+LANGUAGE = sa.select(_agent.c.language).where(_agent.c.id == _me)
+_members = sa.select(_team_member.c.agent_id).where(_team_member.c.team_id == sa.bindparam("team_id"))
+LANGUAGES = sa.select(_agent.c.language).where(_agent.c.id.in_(_members)).distinct().limit(2)
+
+
 async def language_of(conn: Connection, agent_id: UUID | None, team_id: UUID | None = None) -> str:
     """The agent's own; of a team's members the one that they all read, or else French."""
-    team = sa.select(_team_member.c.agent_id).where(_team_member.c.team_id == team_id)
-    readers = _agent.c.id == agent_id if agent_id is not None else _agent.c.id.in_(team)
-    found = (await conn.execute(sa.select(_agent.c.language).where(readers).distinct().limit(2))).scalars().all()
+    read = conn.execute(LANGUAGE, {"me": agent_id}) if agent_id is not None else conn.execute(LANGUAGES, {"team_id": team_id})
+    found = (await read).scalars().all()
     return found[0] if len(found) == 1 else "fr"
+
+
+_ids: sa.BindParameter[UUID] = sa.bindparam("ids", expanding=True)
+AGENTS = sa.select(_agent.c.id, _agent.c.given_name, _agent.c.family_name).where(_agent.c.id.in_(_ids))
+TEAMS = sa.select(_team.c.id, _team.c.name).where(_team.c.id.in_(_ids))
 
 
 async def names_in(conn: Connection, found: Collection[Notice]) -> dict[UUID, Names]:
@@ -146,11 +179,10 @@ async def names_in(conn: Connection, found: Collection[Notice]) -> dict[UUID, Na
     teams = {each.team_id for each in found if each.team_id is not None}
     agents: dict[UUID | None, tuple[str, str]] = {}
     if people:
-        rows = await conn.execute(sa.select(_agent.c.id, _agent.c.given_name, _agent.c.family_name).where(_agent.c.id.in_(people)))
-        agents = {row[0]: (row[1], row[2]) for row in rows}
+        agents = {row[0]: (row[1], row[2]) for row in await conn.execute(AGENTS, {"ids": list(people)})}
     named: dict[UUID | None, str] = {}
     if teams:
-        named = {row[0]: row[1] for row in await conn.execute(sa.select(_team.c.id, _team.c.name).where(_team.c.id.in_(teams)))}
+        named = {row[0]: row[1] for row in await conn.execute(TEAMS, {"ids": list(teams)})}
     return {
         each.id: Names(" ".join(agents.get(each.actor_id, ())).strip(), named.get(each.team_id, ""), agents.get(each.agent_id, ("", ""))[0])
         for each in found
