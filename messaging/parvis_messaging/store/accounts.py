@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx, upsert, upsert_by
 from parvis_roster import tables_of
 
 from parvis_messaging.rules import JsonObject, Session
@@ -76,10 +76,10 @@ async def put_device(tx: Tx, digest: str, one: Session, display_name: str, now: 
         "agent_id": one.agent_id,
         "credential_id": one.credential_id,
         "display_name": display_name,
+        "created_at": now,
     }
-    values["created_at"] = now
-    put = upsert(tx, device).values(user_id=one.user_id, device_id=one.device_id, **values)
-    await tx.execute(put.on_conflict_do_update(index_elements=["user_id", "device_id"], set_=values))
+    put = upsert_by(tx, device, ("user_id", "device_id"), tuple(values))
+    await tx.execute(put, {"user_id": one.user_id, "device_id": one.device_id, **values})
 
 
 async def devices_of(conn: Connection, user_id: str) -> list[Device]:
@@ -201,9 +201,8 @@ async def search_accounts(conn: Connection, ministry_id: UUID, start: str, limit
 
 
 async def put_account_data(tx: Tx, user_id: str, room_id: str, kind: str, content: JsonObject, stream: int) -> None:
-    values = {"content": content, "stream": stream}
-    put = upsert(tx, account_data).values(user_id=user_id, room_id=room_id, type=kind, **values)
-    await tx.execute(put.on_conflict_do_update(index_elements=["user_id", "room_id", "type"], set_=values))
+    put = upsert_by(tx, account_data, ("user_id", "room_id", "type"), ("content", "stream"))
+    await tx.execute(put, {"user_id": user_id, "room_id": room_id, "type": kind, "content": content, "stream": stream})
 
 
 async def count_account_data(conn: Connection, user_id: str) -> int:
@@ -237,9 +236,8 @@ async def account_data_since(conn: Connection, user_id: str, after: int, until: 
 
 
 async def put_receipt(tx: Tx, room_id: str, user_id: str, event_id: str, at_ms: int, stream: int) -> None:
-    values = {"event_id": event_id, "at_ms": at_ms, "stream": stream}
-    put = upsert(tx, receipt).values(room_id=room_id, user_id=user_id, **values)
-    await tx.execute(put.on_conflict_do_update(index_elements=["room_id", "user_id"], set_=values))
+    put = upsert_by(tx, receipt, ("room_id", "user_id"), ("event_id", "at_ms", "stream"))
+    await tx.execute(put, {"room_id": room_id, "user_id": user_id, "event_id": event_id, "at_ms": at_ms, "stream": stream})
 
 
 async def receipts_since(conn: Connection, room_ids: Collection[str], after: int, until: int) -> list[tuple[str, str, str, int]]:

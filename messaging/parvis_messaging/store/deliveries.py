@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert
+from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert_by
 
 from parvis_messaging.store import METADATA
 from parvis_messaging.store.links import link
@@ -210,7 +210,7 @@ async def root_of(conn: Connection, lane: str, kind: str, subject_id: UUID | Non
 async def add_posted(tx: Tx, event_id: str, lane: str, subject: Subject, notice_id: UUID | None, *, is_root: bool, now: datetime) -> None:
     values = {"event_id": event_id, "lane": lane, "subject_kind": subject.kind, "subject_id": subject.id, "is_root": is_root, "at": now}
     values["notice_id"] = notice_id
-    await tx.execute(upsert(tx, posted).values(**values).on_conflict_do_nothing())
+    await tx.execute(upsert_by(tx, posted, ("event_id",)), values)
 
 
 async def posted_since(conn: Connection, lane: str, after: datetime) -> list[Posted]:

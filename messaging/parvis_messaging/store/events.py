@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx, upsert_by
 from parvis_kit.epochs import EPOCH, next_epoch
 
 from parvis_messaging.rules import Event, JsonObject
@@ -79,15 +79,12 @@ async def add_event(tx: Tx, one: Event) -> None:
     await tx.execute(ADD, {name: getattr(one, name) for name in Event.__slots__})
     if one.state_key is not None:
         key = {"room_id": one.room_id, "type": one.type, "state_key": one.state_key}
-        put = upsert(tx, room_state)
-        put = put.on_conflict_do_update(index_elements=list(key), set_={"stream": put.excluded.stream})
-        await tx.execute(put, key | {"stream": one.stream})
+        await tx.execute(upsert_by(tx, room_state, tuple(key), ("stream",)), key | {"stream": one.stream})
 
 
 async def put_member(tx: Tx, room_id: str, user_id: str, membership: str, stream: int) -> None:
-    values = {"membership": membership, "stream": stream}
-    put = upsert(tx, member).values(room_id=room_id, user_id=user_id, **values)
-    await tx.execute(put.on_conflict_do_update(index_elements=["room_id", "user_id"], set_=values))
+    put = upsert_by(tx, member, ("room_id", "user_id"), ("membership", "stream"))
+    await tx.execute(put, {"room_id": room_id, "user_id": user_id, "membership": membership, "stream": stream})
 
 
 async def find_sent(conn: Connection, sender: str, device_id: str, txn_id: str, room_id: str) -> str | None:
@@ -162,8 +159,8 @@ async def aliases_of(conn: Connection, room_id: str) -> list[str]:
 
 async def add_alias(tx: Tx, alias: str, room_id: str, creator: str) -> bool:
     """False when it is taken."""
-    put = upsert(tx, room_alias).values(alias=alias, room_id=room_id, creator=creator).on_conflict_do_nothing()
-    return (await tx.execute(put)).rowcount == 1
+    put = upsert_by(tx, room_alias, ("alias",))
+    return (await tx.execute(put, {"alias": alias, "room_id": room_id, "creator": creator})).rowcount == 1
 
 
 async def remove_alias(tx: Tx, alias: str) -> None:

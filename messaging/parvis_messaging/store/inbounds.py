@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert
+from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert_by
 from parvis_roster import tables_of
 
 from parvis_messaging.rules.commands import Command
@@ -64,8 +64,7 @@ async def find_linked(conn: Connection, room_id: str, user_id: str) -> tuple[str
 async def add_inbound(tx: Tx, one: Inbound) -> bool:
     """False when it is there already."""
     values = {name: getattr(one, name) for name in Inbound.__slots__}
-    put = upsert(tx, inbound).values(**values).on_conflict_do_nothing(index_elements=["event_id"])
-    return (await tx.execute(put)).rowcount == 1
+    return (await tx.execute(upsert_by(tx, inbound, ("event_id",)), values)).rowcount == 1
 
 
 ANY_OPEN = sa.select(inbound.c.number).where(_open).limit(1)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Connection, Moment, Tx, upsert
+from parvis_kit.db import BinaryText, Connection, Moment, Tx, upsert_by
 
 from parvis_messaging.store import METADATA
 
@@ -69,8 +69,8 @@ async def ensure_link(tx: Tx, kind: LinkKind, subject_id: UUID, name: str | None
     """Its lane, whose row is locked from here on."""
     lane = lane_of(kind, subject_id)
     values = {"lane": lane, "kind": kind, "subject_id": subject_id, "name": name or "", "named": "", "attempts": 0}
-    put = upsert(tx, link).values(**values)
-    await tx.execute(put.on_conflict_do_update(index_elements=["lane"], set_={"name": name if name is not None else link.c.name}))
+    # without a new name its lane becomes what it is: that is a lock too
+    await tx.execute(upsert_by(tx, link, ("lane",), ("name",) if name is not None else ("lane",)), values)
     return lane
 
 
@@ -101,10 +101,8 @@ async def members_of(conn: Connection, lane: str) -> dict[UUID, tuple[bool, bool
 async def put_members(tx: Tx, lane: str, members: Mapping[UUID, tuple[bool, bool]]) -> None:
     if not members:
         return
-    put = upsert(tx, link_member)
-    changed = {"wanted": put.excluded.wanted, "there": put.excluded.there}
     rows = [{"lane": lane, "agent_id": one, "wanted": wanted, "there": there} for one, (wanted, there) in members.items()]
-    await tx.execute(put.on_conflict_do_update(index_elements=["lane", "agent_id"], set_=changed), rows)
+    await tx.execute(upsert_by(tx, link_member, ("lane", "agent_id"), ("wanted", "there")), rows)
 
 
 async def mark_there(tx: Tx, lane: str, agent_ids: Collection[UUID]) -> None:

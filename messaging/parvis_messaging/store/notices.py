@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Json, Moment, Serial, Tx, upsert
+from parvis_kit.db import Connection, Json, Moment, Serial, Tx, upsert_by
 from parvis_roster import tables_of
 
 from parvis_messaging.rules.notices import Names, Notice, PreferenceKind
@@ -61,7 +61,7 @@ BY_ID = sa.select(*NOTICE).where(notice.c.id == sa.bindparam("notice_id"))
 async def add_notice(tx: Tx, one: Notice) -> bool:
     """False when it is there already."""
     values = {name: getattr(one, name) for name in Notice.__slots__}
-    return (await tx.execute(upsert(tx, notice).values(**values).on_conflict_do_nothing(index_elements=["id"]))).rowcount == 1
+    return (await tx.execute(upsert_by(tx, notice, ("id",)), values)).rowcount == 1
 
 
 async def find_notice(conn: Connection, notice_id: UUID) -> Notice | None:
@@ -122,14 +122,13 @@ async def mark_read(tx: Tx, agent_id: UUID, notice_ids: Collection[UUID]) -> Non
     mine = TOLD_TO.where(notice.c.id.in_(list(notice_ids)))
     rows = [{"agent_id": agent_id, "number": row[0]} for row in await tx.execute(mine, {"me": agent_id})]
     if rows:
-        await tx.execute(upsert(tx, notice_read).on_conflict_do_nothing(), rows)
+        await tx.execute(upsert_by(tx, notice_read, ("agent_id", "number")), rows)
 
 
 async def mark_all_read(tx: Tx, agent_id: UUID) -> None:
     """All that there are now."""
     last = (await tx.execute(sa.select(sa.func.coalesce(sa.func.max(notice.c.number), 0)))).scalar_one()
-    put = upsert(tx, reader).values(agent_id=agent_id, read_until=last)
-    await tx.execute(put.on_conflict_do_update(index_elements=["agent_id"], set_={"read_until": last}))
+    await tx.execute(upsert_by(tx, reader, ("agent_id",), ("read_until",)), {"agent_id": agent_id, "read_until": last})
     await tx.execute(sa.delete(notice_read).where(notice_read.c.agent_id == agent_id, notice_read.c.number <= last))
 
 
@@ -150,10 +149,8 @@ async def reader_of(conn: Connection, agent_id: UUID) -> tuple[str, dict[str, tu
 
 
 async def put_preferences(tx: Tx, agent_id: UUID, chosen: Mapping[PreferenceKind, tuple[bool, bool]]) -> None:
-    put = upsert(tx, preference)
-    changed = {"matrix": put.excluded.matrix, "portal": put.excluded.portal}
     rows = [{"agent_id": agent_id, "kind": kind, "matrix": matrix, "portal": portal} for kind, (matrix, portal) in chosen.items()]
-    await tx.execute(put.on_conflict_do_update(index_elements=["agent_id", "kind"], set_=changed), rows)
+    await tx.execute(upsert_by(tx, preference, ("agent_id", "kind"), ("matrix", "portal")), rows)
 
 
 LANGUAGE = sa.select(_agent.c.language).where(_agent.c.id == _me)

@@ -1,7 +1,7 @@
 """A service's database: `transaction()` to change, `read()` to look; the same SQL on SQLite and PostgreSQL."""
 
 from parvis_kit.db.columns import Json, Moment, Serial, metadata_for
-from parvis_kit.db.database import Connection, Database, Tx, is_transient, unique_violation, upsert
+from parvis_kit.db.database import Connection, Database, Tx, is_transient, unique_violation, upsert, upsert_by
 from parvis_kit.db.text import BinaryText
 from parvis_kit.text import fold
 
@@ -18,4 +18,5 @@ __all__ = [
     "metadata_for",
     "unique_violation",
     "upsert",
+    "upsert_by",
 ]

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -215,3 +216,17 @@ def unique_violation(error: IntegrityError) -> bool:
 def upsert(tx: Tx, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """INSERT that can say ON CONFLICT, in the dialect of this transaction."""
     return sqlite.insert(table) if tx.database.is_sqlite else postgresql.insert(table)
+
+
+def upsert_by(tx: Tx, table: sa.Table, keys: tuple[str, ...], changed: tuple[str, ...] = ()) -> sa.Insert:
+    """INSERT of the rows that `execute` is given, made once: of one that is there already under these keys the columns `changed` are taken
+    over, and nothing where there are none."""
+    return _upsert_by(tx.database.is_sqlite, table, keys, changed)
+
+
+@cache
+def _upsert_by(is_sqlite: bool, table: sa.Table, keys: tuple[str, ...], changed: tuple[str, ...]) -> sa.Insert:
+    put = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    if not changed:
+        return put.on_conflict_do_nothing(index_elements=keys)
+    return put.on_conflict_do_update(index_elements=keys, set_={name: put.excluded[name] for name in changed})
