@@ -195,11 +195,24 @@ AGENTS = _page(PERSON, agent, None)
 TEAMS_OF = _page(tuple(team.c), team, team.c.ministry_id)
 TEAMS = _page(tuple(team.c), team, None)
 MINISTRIES = _page(MINISTRY, ministry, None)
-ONE_AGENT = sa.select(*PERSON).where(agent.c.id == sa.bindparam("one"))
-ONE_TEAM = sa.select(team).where(team.c.id == sa.bindparam("one"))
-ONE_MINISTRY = sa.select(*MINISTRY).where(ministry.c.id == sa.bindparam("one"))
+
+
+def lockable(one: sa.Select[Any]) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """As it is, and with its rows locked: by whether they shall be."""
+    return one, one.with_for_update()
+
+
+ONE_AGENT = lockable(sa.select(*PERSON).where(agent.c.id == sa.bindparam("one")))
+ONE_TEAM = lockable(sa.select(team).where(team.c.id == sa.bindparam("one")))
+ONE_MINISTRY = lockable(sa.select(*MINISTRY).where(ministry.c.id == sa.bindparam("one")))
+CHANGE_TEAM = sa.update(team).where(team.c.id == sa.bindparam("one")).returning(*team.c)
+"""Sets the columns that are sent with it."""
 DIRECTORATES = sa.select(directorate).where(directorate.c.ministry_id == sa.bindparam("one")).order_by(directorate.c.id)
+ADD_TEAM, ADD_MEMBER = sa.insert(team), sa.insert(team_member)
 MEMBERS = sa.select(team_member.c.agent_id).where(team_member.c.team_id == sa.bindparam("one")).order_by(team_member.c.agent_id)
+REMOVE_MEMBERS = sa.delete(team_member).where(
+    team_member.c.team_id == sa.bindparam("one"), team_member.c.agent_id.in_(sa.bindparam("removed", expanding=True))
+)
 
 
 async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, whose: UUID | None = None) -> list[Any]:
@@ -207,12 +220,12 @@ async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, wh
 
 
 async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
-    row = (await conn.execute(ONE_AGENT.with_for_update() if lock else ONE_AGENT, {"one": agent_id})).one_or_none()
+    row = (await conn.execute(ONE_AGENT[lock], {"one": agent_id})).one_or_none()
     return Person(*row) if row else None
 
 
 async def find_ministry(conn: Connection, ministry_id: UUID, *, lock: bool = False) -> Ministry | None:
-    row = (await conn.execute(ONE_MINISTRY.with_for_update() if lock else ONE_MINISTRY, {"one": ministry_id})).one_or_none()
+    row = (await conn.execute(ONE_MINISTRY[lock], {"one": ministry_id})).one_or_none()
     return Ministry(*row) if row else None
 
 
@@ -234,17 +247,16 @@ async def add_directorate(tx: Tx, one: Directorate) -> None:
 
 
 async def find_team(conn: Connection, team_id: UUID, *, lock: bool = False) -> Team | None:
-    row = (await conn.execute(ONE_TEAM.with_for_update() if lock else ONE_TEAM, {"one": team_id})).one_or_none()
+    row = (await conn.execute(ONE_TEAM[lock], {"one": team_id})).one_or_none()
     return Team(*row) if row else None
 
 
 async def add_team(tx: Tx, one: Team) -> None:
-    await tx.execute(sa.insert(team), {name: getattr(one, name) for name in Team.__slots__})
+    await tx.execute(ADD_TEAM, {name: getattr(one, name) for name in Team.__slots__})
 
 
 async def change_team(tx: Tx, one: Team, name: str) -> Team:
-    changed = sa.update(team).where(team.c.id == one.id).values(name=name, revision=one.revision + 1).returning(*team.c)
-    return Team(*(await tx.execute(changed)).one())
+    return Team(*(await tx.execute(CHANGE_TEAM, {"one": one.id, "name": name, "revision": one.revision + 1})).one())
 
 
 async def members_of(conn: Connection, team_id: UUID) -> list[UUID]:
@@ -253,20 +265,28 @@ async def members_of(conn: Connection, team_id: UUID) -> list[UUID]:
 
 async def set_members(tx: Tx, team_id: UUID, added: Collection[UUID], removed: Collection[UUID]) -> None:
     if removed:
-        await tx.execute(sa.delete(team_member).where(team_member.c.team_id == team_id, team_member.c.agent_id.in_(removed)))
+        await tx.execute(REMOVE_MEMBERS, {"one": team_id, "removed": list(removed)})
     if added:
-        await tx.execute(sa.insert(team_member), [{"team_id": team_id, "agent_id": one} for one in added])
+        await tx.execute(ADD_MEMBER, [{"team_id": team_id, "agent_id": one} for one in added])
+
+
+ADD_SESSION = sa.insert(session)
+_now: sa.BindParameter[datetime] = sa.bindparam("now")
+_lives = session.c.revoked_at.is_(None), session.c.expires_at > _now
+_mine = session.c.digest == sa.bindparam("secret"), *_lives, session.c.used_at > sa.bindparam("idle_since")
+TOUCH_SESSION = sa.update(session).where(*_mine).values(used_at=_now).returning(*SESSION)
+REVOKE_SESSIONS = sa.update(session).where(session.c.agent_id == sa.bindparam("whose"), *_lives).values(revoked_at=_now).returning(*SESSION)
+REVOKE_SESSION = REVOKE_SESSIONS.where(session.c.id == sa.bindparam("one"))
 
 
 async def add_session(tx: Tx, one: Session, digest: str) -> None:
     values = {name: getattr(one, name) for name in Session.__slots__}
-    await tx.execute(sa.insert(session), values | {"digest": digest, "revoked_at": None})
+    await tx.execute(ADD_SESSION, values | {"digest": digest, "revoked_at": None})
 
 
 async def touch_session(tx: Tx, digest: str, now: datetime, idle_since: datetime) -> tuple[Session, Person] | None:
     """The living session of this digest, used now, and its agent."""
-    alive = sa.and_(session.c.digest == digest, session.c.revoked_at.is_(None), session.c.expires_at > now, session.c.used_at > idle_since)
-    row = (await tx.execute(sa.update(session).where(alive).values(used_at=now).returning(*SESSION))).one_or_none()
+    row = (await tx.execute(TOUCH_SESSION, {"secret": digest, "now": now, "idle_since": idle_since})).one_or_none()
     if row is None:
         return None
     found = Session(*row)
@@ -275,9 +295,8 @@ async def touch_session(tx: Tx, digest: str, now: datetime, idle_since: datetime
 
 
 async def revoke_sessions(tx: Tx, agent_id: UUID, now: datetime, session_id: UUID | None = None) -> list[Session]:
-    which = sa.and_(session.c.agent_id == agent_id, session.c.revoked_at.is_(None), session.c.expires_at > now)
-    which = which if session_id is None else sa.and_(which, session.c.id == session_id)
-    rows = await tx.execute(sa.update(session).where(which).values(revoked_at=now).returning(*SESSION))
+    mine = {"whose": agent_id, "now": now}
+    rows = await (tx.execute(REVOKE_SESSIONS, mine) if session_id is None else tx.execute(REVOKE_SESSION, mine | {"one": session_id}))
     return [Session(*row) for row in rows]
 
 
@@ -285,26 +304,31 @@ async def forget_sessions(tx: Tx, before: datetime) -> int:
     return int((await tx.execute(sa.delete(session).where(session.c.expires_at < before))).rowcount)
 
 
+ADD_APP_PASSWORD = sa.insert(app_password)
+APP_PASSWORD = sa.select(*KEPT_APP_PASSWORD, app_password.c.digest).where(app_password.c.id == sa.bindparam("one"))
+_theirs = app_password.c.agent_id == sa.bindparam("whose"), app_password.c.revoked_at.is_(None)
+APP_PASSWORDS = sa.select(*KEPT_APP_PASSWORD).where(*_theirs).order_by(app_password.c.id)
+REVOKE_APP_PASSWORDS = sa.update(app_password).where(*_theirs).values(revoked_at=_now).returning(*KEPT_APP_PASSWORD)
+REVOKE_APP_PASSWORD = REVOKE_APP_PASSWORDS.where(app_password.c.id == sa.bindparam("one"))
+
+
 async def add_app_password(tx: Tx, one: KeptAppPassword, digest: str) -> None:
-    await tx.execute(sa.insert(app_password), {name: getattr(one, name) for name in KeptAppPassword.__slots__} | {"digest": digest})
+    await tx.execute(ADD_APP_PASSWORD, {name: getattr(one, name) for name in KeptAppPassword.__slots__} | {"digest": digest})
 
 
 async def app_passwords_of(conn: Connection, agent_id: UUID) -> list[KeptAppPassword]:
-    mine = sa.select(*KEPT_APP_PASSWORD).where(app_password.c.agent_id == agent_id, app_password.c.revoked_at.is_(None))
-    return [KeptAppPassword(*row) for row in await conn.execute(mine.order_by(app_password.c.id))]
+    return [KeptAppPassword(*row) for row in await conn.execute(APP_PASSWORDS, {"whose": agent_id})]
 
 
 async def find_app_password(conn: Connection, password_id: UUID) -> tuple[KeptAppPassword, str] | None:
     """With its digest, revoked or not."""
-    one = sa.select(*KEPT_APP_PASSWORD, app_password.c.digest).where(app_password.c.id == password_id)
-    row = (await conn.execute(one)).one_or_none()
+    row = (await conn.execute(APP_PASSWORD, {"one": password_id})).one_or_none()
     return (KeptAppPassword(*row[:-1]), row[-1]) if row else None
 
 
 async def revoke_app_passwords(tx: Tx, agent_id: UUID, now: datetime, one: UUID | None = None) -> list[KeptAppPassword]:
-    which = sa.and_(app_password.c.agent_id == agent_id, app_password.c.revoked_at.is_(None))
-    which = which if one is None else sa.and_(which, app_password.c.id == one)
-    rows = await tx.execute(sa.update(app_password).where(which).values(revoked_at=now).returning(*KEPT_APP_PASSWORD))
+    theirs = {"whose": agent_id, "now": now}
+    rows = await (tx.execute(REVOKE_APP_PASSWORDS, theirs) if one is None else tx.execute(REVOKE_APP_PASSWORD, theirs | {"one": one}))
     return [KeptAppPassword(*row) for row in rows]
 
 
@@ -319,10 +343,12 @@ async def ministries_without_app_passwords(conn: Connection) -> list[UUID]:
     return list((await conn.execute(sa.select(ministry.c.id).where(ministry.c.app_passwords.is_(False)))).scalars())
 
 
+GOOD_KEYS = sa.select(signing_key).where(signing_key.c.not_after > _now).order_by(signing_key.c.signs_from.desc(), signing_key.c.kid)
+
+
 async def signing_keys(conn: Connection, now: datetime) -> list[SigningKeyRow]:
     """Those whose tokens still count, the newest first."""
-    good = sa.select(signing_key).where(signing_key.c.not_after > now).order_by(signing_key.c.signs_from.desc(), signing_key.c.kid)
-    return [SigningKeyRow(*row) for row in await conn.execute(good)]
+    return [SigningKeyRow(*row) for row in await conn.execute(GOOD_KEYS, {"now": now})]
 
 
 async def lock_signing_keys(tx: Tx) -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Json, Moment, Tx, upsert
+from parvis_kit.db import Connection, Json, Moment, Tx
+from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_directory.rules.departures import Departure, Place, Step
-from parvis_directory.store import METADATA, agent
+from parvis_directory.store import METADATA, agent, lockable
 
 departure = sa.Table(
     "departure",
@@ -28,29 +31,44 @@ departure_step = sa.Table(
 _open = departure.c.settled_at.is_(None)
 OPEN_MAX = 500
 """Departures looked at in a sweep."""
+_whose: sa.BindParameter[UUID] = sa.bindparam("whose")
+ADD = sa.insert(departure)
+FORGET_STEPS = sa.delete(departure_step).where(departure_step.c.agent_id == _whose)
+FORGET = sa.delete(departure).where(departure.c.agent_id == _whose)
+ONE = lockable(sa.select(*departure.c).where(departure.c.agent_id == _whose))
+STEP = (departure_step.c.service, departure_step.c.done_at, departure_step.c.what)
+STEPS = sa.select(*STEP).where(departure_step.c.agent_id == _whose).order_by(departure_step.c.service)
+STEPS_OF_ALL = (
+    sa.select(departure_step.c.agent_id, *STEP)
+    .where(departure_step.c.agent_id.in_(sa.bindparam("some", expanding=True)))
+    .order_by(departure_step.c.service)
+)
+COUNT_OPEN = (
+    sa.select(sa.func.count())
+    .select_from(departure.join(agent, agent.c.id == departure.c.agent_id))
+    .where(agent.c.ministry_id == _whose, _open)
+)
+SETTLE = sa.update(departure).where(departure.c.agent_id == _whose).values(settled_at=sa.bindparam("now"))
 
 
 async def begin_departure(tx: Tx, agent_id: UUID, left_at: datetime) -> None:
     """The agent's row is locked. Nothing is left of an earlier departure."""
     await forget_departure(tx, agent_id)
-    await tx.execute(sa.insert(departure).values(agent_id=agent_id, left_at=left_at, settled_at=None))
+    await tx.execute(ADD, {"agent_id": agent_id, "left_at": left_at, "settled_at": None})
 
 
 async def forget_departure(tx: Tx, agent_id: UUID) -> None:
-    await tx.execute(sa.delete(departure_step).where(departure_step.c.agent_id == agent_id))
-    await tx.execute(sa.delete(departure).where(departure.c.agent_id == agent_id))
+    await tx.execute(FORGET_STEPS, {"whose": agent_id})
+    await tx.execute(FORGET, {"whose": agent_id})
 
 
 async def find_departure(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Departure | None:
-    one = sa.select(*departure.c).where(departure.c.agent_id == agent_id)
-    row = (await conn.execute(one.with_for_update() if lock else one)).one_or_none()
+    row = (await conn.execute(ONE[lock], {"whose": agent_id})).one_or_none()
     return Departure(*row) if row else None
 
 
 async def steps_of(conn: Connection, agent_id: UUID) -> list[Step]:
-    columns = (departure_step.c.service, departure_step.c.done_at, departure_step.c.what)
-    found = sa.select(*columns).where(departure_step.c.agent_id == agent_id).order_by(departure_step.c.service)
-    return [Step(*row) for row in await conn.execute(found)]
+    return [Step(*row) for row in await conn.execute(STEPS, {"whose": agent_id})]
 
 
 async def departures_of(conn: Connection, ministry_id: UUID, after: Place | None, limit: int) -> list[tuple[str, str, str, Departure]]:
@@ -66,26 +84,32 @@ async def departures_of(conn: Connection, ministry_id: UUID, after: Place | None
 async def _departures_of(
     conn: Connection, ministry_id: UUID, is_over: bool, after: Place | None, limit: int
 ) -> Sequence[tuple[str, str, str, Departure]]:
-    columns = (agent.c.given_name, agent.c.family_name, agent.c.email, *departure.c)
-    found = sa.select(*columns).join_from(departure, agent, agent.c.id == departure.c.agent_id)
-    found = found.where(agent.c.ministry_id == ministry_id, departure.c.settled_at.is_not(None) if is_over else _open)
+    asked: dict[str, Any] = {"whose": ministry_id, "most": limit}
     if after is not None:
-        same = sa.and_(departure.c.left_at == after.left_at, departure.c.agent_id > after.agent_id)
-        found = found.where(sa.or_(departure.c.left_at < after.left_at, same))
-    rows = await conn.execute(found.order_by(departure.c.left_at.desc(), departure.c.agent_id).limit(limit))
+        asked |= {"left_at": after.left_at, "after": after.agent_id}
+    rows = await conn.execute(_page(is_over, after is not None), asked)
     return [(row[0], row[1], row[2], Departure(*row[3:])) for row in rows]
 
 
+@cache
+def _page(is_over: bool, goes_on: bool) -> sa.Select[Any]:
+    columns = (agent.c.given_name, agent.c.family_name, agent.c.email, *departure.c)
+    found = sa.select(*columns).join_from(departure, agent, agent.c.id == departure.c.agent_id)
+    found = found.where(agent.c.ministry_id == _whose, departure.c.settled_at.is_not(None) if is_over else _open)
+    if goes_on:
+        left_at: sa.BindParameter[datetime] = sa.bindparam("left_at")
+        same = sa.and_(departure.c.left_at == left_at, departure.c.agent_id > sa.bindparam("after"))
+        found = found.where(sa.or_(departure.c.left_at < left_at, same))
+    return found.order_by(departure.c.left_at.desc(), departure.c.agent_id).limit(sa.bindparam("most"))
+
+
 async def count_open(conn: Connection, ministry_id: UUID) -> int:
-    found = sa.select(sa.func.count()).select_from(departure.join(agent, agent.c.id == departure.c.agent_id))
-    return int((await conn.execute(found.where(agent.c.ministry_id == ministry_id, _open))).scalar_one())
+    return int((await conn.execute(COUNT_OPEN, {"whose": ministry_id})).scalar_one())
 
 
 async def steps_of_all(conn: Connection, agents: Collection[UUID]) -> dict[UUID, list[Step]]:
-    columns = (departure_step.c.agent_id, departure_step.c.service, departure_step.c.done_at, departure_step.c.what)
-    rows = await conn.execute(sa.select(*columns).where(departure_step.c.agent_id.in_(agents)).order_by(departure_step.c.service))
     steps: dict[UUID, list[Step]] = {}
-    for row in rows:
+    for row in await conn.execute(STEPS_OF_ALL, {"some": list(agents)}):
         steps.setdefault(row[0], []).append(Step(*row[1:]))
     return steps
 
@@ -94,12 +118,18 @@ async def add_step(tx: Tx, agent_id: UUID, step: Step) -> None:
     """Its departure is locked. The first acknowledgement of a service stays; what it says later that it has done since is added to it."""
     known = next((one for one in await steps_of(tx, agent_id) if one.service == step.service), None)
     what = [*known.what, *(one for one in step.what if one not in known.what)] if known else step.what
-    row = upsert(tx, departure_step).values(agent_id=agent_id, service=step.service, done_at=step.done_at, what=what)
-    await tx.execute(row.on_conflict_do_update(index_elements=["agent_id", "service"], set_={"what": what}))
+    values = {"agent_id": agent_id, "service": step.service, "done_at": step.done_at, "what": what}
+    await tx.execute(_put_step(tx.database.is_sqlite), values)
+
+
+@cache
+def _put_step(is_sqlite: bool) -> sa.Insert:
+    put = sqlite.insert(departure_step) if is_sqlite else postgresql.insert(departure_step)
+    return put.on_conflict_do_update(index_elements=["agent_id", "service"], set_={"what": put.excluded.what})
 
 
 async def settle_departure(tx: Tx, agent_id: UUID, now: datetime) -> None:
-    await tx.execute(sa.update(departure).where(departure.c.agent_id == agent_id).values(settled_at=now))
+    await tx.execute(SETTLE, {"whose": agent_id, "now": now})
 
 
 async def departures_complete(conn: Connection, services: Collection[str]) -> list[UUID]:

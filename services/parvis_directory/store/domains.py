@@ -44,10 +44,14 @@ async def owner_of(conn: Connection, name: str) -> UUID | None:
     return found
 
 
+OF_OTHERS = sa.select(domain.c.name).where(
+    domain.c.name.in_(sa.bindparam("names", expanding=True)), domain.c.ministry_id != sa.bindparam("whose"), _claimed
+)
+
+
 async def domains_of_others(conn: Connection, ministry_id: UUID, names: Collection[str]) -> set[str]:
     """Which of these are proven to be another ministry's."""
-    theirs = sa.select(domain.c.name).where(domain.c.name.in_(sorted(names)), domain.c.ministry_id != ministry_id, _claimed)
-    return set((await conn.execute(theirs)).scalars())
+    return set((await conn.execute(OF_OTHERS, {"names": sorted(names), "whose": ministry_id})).scalars())
 
 
 async def add_domain(tx: Tx, one: Domain) -> None:

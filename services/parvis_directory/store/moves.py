@@ -10,7 +10,7 @@ from parvis_kit.db import Connection, Json, Moment, Tx, upsert
 
 from parvis_directory.rules import Person, Team
 from parvis_directory.rules.moves import Place, PlannedMove, Transfer
-from parvis_directory.store import METADATA, PERSON, agent, directorate, ministry, team
+from parvis_directory.store import CHANGE_TEAM, METADATA, PERSON, agent, directorate, ministry, team
 from parvis_directory.store.domains import domain
 from parvis_directory.store.people import add_words
 
@@ -96,6 +96,9 @@ async def add_agent(tx: Tx, person: Person, domain_name: str) -> bool:
 
 # moves of one agent
 
+_theirs = planned_move.c.agent_id == sa.bindparam("whose")
+MOVE, FORGET_MOVE = sa.select(*planned_move.c).where(_theirs), sa.delete(planned_move).where(_theirs)
+
 
 async def plan_move(tx: Tx, one: PlannedMove) -> None:
     """Instead of an earlier plan."""
@@ -111,7 +114,7 @@ def _values(one: PlannedMove | Transfer) -> dict[str, Any]:
 
 
 async def find_move(conn: Connection, agent_id: UUID) -> PlannedMove | None:
-    row = (await conn.execute(sa.select(*planned_move.c).where(planned_move.c.agent_id == agent_id))).one_or_none()
+    row = (await conn.execute(MOVE, {"whose": agent_id})).one_or_none()
     return PlannedMove(*row) if row else None
 
 
@@ -121,7 +124,7 @@ async def refuse_move(tx: Tx, agent_id: UUID, why: str) -> None:
 
 async def forget_move(tx: Tx, agent_id: UUID) -> bool:
     """Whether there was one."""
-    return bool((await tx.execute(sa.delete(planned_move).where(planned_move.c.agent_id == agent_id))).rowcount)
+    return bool((await tx.execute(FORGET_MOVE, {"whose": agent_id})).rowcount)
 
 
 async def moves_due(conn: Connection, day: date) -> list[UUID]:
@@ -178,12 +181,22 @@ async def successors_in(conn: Connection, ministry_id: UUID, to_ministry_id: UUI
     return {row[0]: row[1] for row in rows}
 
 
+PEOPLE = (
+    sa.select(*PERSON)
+    .where(agent.c.ministry_id == sa.bindparam("whose"), agent.c.state != "left")
+    .order_by(agent.c.id)
+    .limit(sa.bindparam("limit"))
+    .with_for_update()
+)
+PEOPLE_OF = PEOPLE.where(agent.c.directorate_id.in_(sa.bindparam("directorate_ids", expanding=True)))
+
+
 async def people_to_move(tx: Tx, ministry_id: UUID, directorate_ids: Collection[UUID] | None, limit: int) -> list[Person]:
     """Locked. Whoever has left stays where they were."""
-    mine = sa.and_(agent.c.ministry_id == ministry_id, agent.c.state != "left")
-    mine = mine if directorate_ids is None else sa.and_(mine, agent.c.directorate_id.in_(sorted(directorate_ids)))
-    rows = await tx.execute(sa.select(*PERSON).where(mine).order_by(agent.c.id).limit(limit).with_for_update())
-    return [Person(*row) for row in rows]
+    asked: dict[str, Any] = {"whose": ministry_id, "limit": limit}
+    if directorate_ids is None:
+        return [Person(*row) for row in await tx.execute(PEOPLE, asked)]
+    return [Person(*row) for row in await tx.execute(PEOPLE_OF, asked | {"directorate_ids": sorted(directorate_ids)})]
 
 
 async def teams_to_move(tx: Tx, ministry_id: UUID, limit: int) -> list[Team]:
@@ -192,5 +205,4 @@ async def teams_to_move(tx: Tx, ministry_id: UUID, limit: int) -> list[Team]:
 
 
 async def move_team(tx: Tx, one: Team, ministry_id: UUID) -> Team:
-    moved = sa.update(team).where(team.c.id == one.id).values(ministry_id=ministry_id, revision=one.revision + 1).returning(*team.c)
-    return Team(*(await tx.execute(moved)).one())
+    return Team(*(await tx.execute(CHANGE_TEAM, {"one": one.id, "ministry_id": ministry_id, "revision": one.revision + 1})).one())

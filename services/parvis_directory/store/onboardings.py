@@ -12,14 +12,20 @@ from parvis_kit.db import Connection, Tx
 from parvis_directory.rules import Directorate, Person
 from parvis_directory.rules.moves import today
 from parvis_directory.rules.onboarding import Onboarding, Standing, Step
-from parvis_directory.store import PERSON, agent, directorate, onboarding, onboarding_line
+from parvis_directory.store import PERSON, agent, directorate, lockable, onboarding, onboarding_line
 from parvis_directory.store.departures import departure
 from parvis_directory.store.people import add_words, renew_words
 
 JOB = tuple(onboarding.c[name] for name in Onboarding.__slots__)
 STEP = tuple(onboarding_line.c[name] for name in Step.__slots__)
 STANDING = (*PERSON, agent.c.external_id)
-ONE_JOB = sa.select(*JOB).where(onboarding.c.id == sa.bindparam("one"))
+ONE_JOB = lockable(sa.select(*JOB).where(onboarding.c.id == sa.bindparam("one")))
+JOBS = (
+    sa.select(*JOB).where(onboarding.c.ministry_id == sa.bindparam("whose")).order_by(onboarding.c.id.desc()).limit(sa.bindparam("limit"))
+)
+JOBS_BEFORE = JOBS.where(onboarding.c.id < sa.bindparam("before"))
+JOBS_IN = sa.select(onboarding.c.id, onboarding.c.digest).where(onboarding.c.state == sa.bindparam("state")).order_by(onboarding.c.id)
+JOBS_OF_IN = JOBS_IN.where(onboarding.c.ministry_id == sa.bindparam("whose"))
 STEPS = (
     sa.select(*STEP)
     .where(onboarding_line.c.onboarding_id == sa.bindparam("one"), onboarding_line.c.step > sa.bindparam("after"))
@@ -45,6 +51,7 @@ WANTED = (
     )
 )
 """An index for each way; an OR of the three would read the whole table."""
+WANTED_LOCKED = WANTED.order_by(agent.c.id).with_for_update(of=agent)
 KNOWN = (
     sa.select(*STANDING)
     .where(
@@ -54,6 +61,13 @@ KNOWN = (
     .order_by(agent.c.id)
     .limit(sa.bindparam("limit"))
 )  # fmt: skip
+ACTIVE = sa.select(sa.func.count()).select_from(agent).where(agent.c.ministry_id == sa.bindparam("whose"), agent.c.state != "left")
+LAST_PEOPLE = (
+    sa.select(onboarding.c.people)
+    .where(onboarding.c.ministry_id == sa.bindparam("whose"), onboarding.c.state == "done", onboarding.c.complete)
+    .order_by(onboarding.c.finished_at.desc())
+    .limit(1)
+)
 PLAN_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
 CHANGED = ("email", "given_name", "family_name", "directorate_id", "kind", "expires_at", "external_id", "revision")
 CHANGE_AGENT = sa.update(agent).where(agent.c.id == sa.bindparam("one")).values({name: sa.bindparam(f"new_{name}") for name in CHANGED})
@@ -62,39 +76,51 @@ SETTLE_STEP = (
     .where(onboarding_line.c.onboarding_id == sa.bindparam("job"), onboarding_line.c.step == sa.bindparam("at"))
     .values({name: sa.bindparam(f"new_{name}") for name in ("outcome", "code", "about", "agent_id")})
 )
+ADD_JOB, ADD_STEP, ADD_AGENT, ADD_DIRECTORATE = (sa.insert(one) for one in (onboarding, onboarding_line, agent, directorate))
+CHANGE_JOB = sa.update(onboarding).where(onboarding.c.id == sa.bindparam("one"))
+"""Sets the columns that are sent with it."""
 
 
 async def add_job(tx: Tx, job: Onboarding, digest: str) -> None:
     values = {name: getattr(job, name) for name in Onboarding.__slots__}
-    await tx.execute(sa.insert(onboarding), values | {"digest": digest, "lease_owner": None, "lease_until": None})
+    await tx.execute(ADD_JOB, values | {"digest": digest, "lease_owner": None, "lease_until": None})
 
 
 async def add_steps(tx: Tx, onboarding_id: UUID, steps: Sequence[Step]) -> None:
     rows = [{"onboarding_id": onboarding_id} | {name: getattr(step, name) for name in Step.__slots__} for step in steps]
-    await tx.execute(sa.insert(onboarding_line), rows)
+    await tx.execute(ADD_STEP, rows)
 
 
 async def find_job(conn: Connection, onboarding_id: UUID, *, lock: bool = False) -> Onboarding | None:
-    row = (await conn.execute(ONE_JOB.with_for_update() if lock else ONE_JOB, {"one": onboarding_id})).one_or_none()
+    row = (await conn.execute(ONE_JOB[lock], {"one": onboarding_id})).one_or_none()
     return Onboarding(*row) if row else None
 
 
 async def jobs_of(conn: Connection, ministry_id: UUID, before: UUID | None, limit: int) -> list[Onboarding]:
     """The newest first."""
-    mine = sa.select(*JOB).where(onboarding.c.ministry_id == ministry_id)
-    mine = mine if before is None else mine.where(onboarding.c.id < before)
-    return [Onboarding(*row) for row in await conn.execute(mine.order_by(onboarding.c.id.desc()).limit(limit))]
+    mine = {"whose": ministry_id, "limit": limit}
+    rows = await (conn.execute(JOBS, mine) if before is None else conn.execute(JOBS_BEFORE, mine | {"before": before}))
+    return [Onboarding(*row) for row in rows]
 
 
 async def jobs_in(conn: Connection, state: str, ministry_id: UUID | None = None) -> list[tuple[UUID, str]]:
     """(id, digest of its file), the oldest first."""
-    wanted = sa.select(onboarding.c.id, onboarding.c.digest).where(onboarding.c.state == state).order_by(onboarding.c.id)
-    wanted = wanted if ministry_id is None else wanted.where(onboarding.c.ministry_id == ministry_id)
-    return [(row[0], row[1]) for row in await conn.execute(wanted)]
+    asked = {"state": state}
+    rows = await (conn.execute(JOBS_IN, asked) if ministry_id is None else conn.execute(JOBS_OF_IN, asked | {"whose": ministry_id}))
+    return [(row[0], row[1]) for row in rows]
 
 
 IS_FREE = sa.or_(onboarding.c.lease_until.is_(None), onboarding.c.lease_until <= sa.bindparam("now"))
 FREE = sa.select(onboarding.c.id).where(onboarding.c.state == "running", IS_FREE)
+TAKE = (
+    sa.update(onboarding)
+    .where(
+        onboarding.c.id == sa.bindparam("one"), onboarding.c.state == "running",
+        sa.or_(onboarding.c.lease_owner == sa.bindparam("owner"), IS_FREE),
+    )
+    .values(lease_owner=sa.bindparam("owner"), lease_until=sa.bindparam("until"))
+    .returning(*JOB)
+)  # fmt: skip
 
 
 async def jobs_free(conn: Connection, now: datetime) -> list[UUID]:
@@ -121,20 +147,13 @@ async def plan_anew(tx: Tx) -> None:
 
 async def take_lease(tx: Tx, onboarding_id: UUID, owner: str, now: datetime, until: datetime) -> Onboarding | None:
     """The job, locked and held until then; None when it does not run, or another holds it."""
-    is_free = sa.or_(onboarding.c.lease_owner == owner, onboarding.c.lease_until.is_(None), onboarding.c.lease_until <= now)
-    taken = (
-        sa.update(onboarding)
-        .where(onboarding.c.id == onboarding_id, onboarding.c.state == "running", is_free)
-        .values(lease_owner=owner, lease_until=until)
-        .returning(*JOB)
-    )
-    row = (await tx.execute(taken)).one_or_none()
+    row = (await tx.execute(TAKE, {"one": onboarding_id, "owner": owner, "now": now, "until": until})).one_or_none()
     return Onboarding(*row) if row else None
 
 
 async def change_job(tx: Tx, onboarding_id: UUID, **values: Any) -> None:
     """Its row is locked already."""
-    await tx.execute(sa.update(onboarding).where(onboarding.c.id == onboarding_id).values(**values))
+    await tx.execute(CHANGE_JOB, values | {"one": onboarding_id})
 
 
 async def count_failure(tx: Tx, onboarding_id: UUID) -> int:
@@ -172,7 +191,7 @@ async def standings(
 ) -> list[Standing]:  # fmt: skip
     """Whoever has one of these identifiers in this ministry, one of these e-mails anywhere, or one of these ids."""
     wanted = {"whose": ministry_id, "external_ids": list(external_ids), "emails": list(emails), "agent_ids": list(agent_ids)}
-    rows = await conn.execute(WANTED.order_by(agent.c.id).with_for_update(of=agent) if lock else WANTED, wanted)
+    rows = await conn.execute(WANTED_LOCKED if lock else WANTED, wanted)
     return [Standing(Person(*row[:-2]), row[-2], today(row[-1], zone) if row[-1] else None) for row in rows]
 
 
@@ -183,19 +202,12 @@ async def known_agents(conn: Connection, ministry_id: UUID, after: UUID, limit: 
 
 
 async def active_agents(conn: Connection, ministry_id: UUID) -> int:
-    active = sa.select(sa.func.count()).select_from(agent).where(agent.c.ministry_id == ministry_id, agent.c.state != "left")
-    return int((await conn.execute(active)).scalar_one())
+    return int((await conn.execute(ACTIVE, {"whose": ministry_id})).scalar_one())
 
 
 async def previous_people(conn: Connection, ministry_id: UUID) -> int | None:
     """How many the ministry's last complete file had."""
-    last = (
-        sa.select(onboarding.c.people)
-        .where(onboarding.c.ministry_id == ministry_id, onboarding.c.state == "done", onboarding.c.complete)
-        .order_by(onboarding.c.finished_at.desc())
-        .limit(1)
-    )
-    return (await conn.execute(last)).scalar_one_or_none()
+    return (await conn.execute(LAST_PEOPLE, {"whose": ministry_id})).scalar_one_or_none()
 
 
 async def add_agents(tx: Tx, people: Sequence[tuple[Person, str]]) -> None:
@@ -204,7 +216,7 @@ async def add_agents(tx: Tx, people: Sequence[tuple[Person, str]]) -> None:
         {name: getattr(person, name) for name in Person.__slots__} | {"external_id": external_id, "password": None}
         for person, external_id in people
     ]
-    await tx.execute(sa.insert(agent), rows)
+    await tx.execute(ADD_AGENT, rows)
     await add_words(tx, [person for person, _ in people])
 
 
@@ -220,4 +232,4 @@ async def change_agents(tx: Tx, changed: Sequence[Standing]) -> None:
 
 
 async def add_directorates(tx: Tx, units: Sequence[Directorate]) -> None:
-    await tx.execute(sa.insert(directorate), [{name: getattr(one, name) for name in Directorate.__slots__} for one in units])
+    await tx.execute(ADD_DIRECTORATE, [{name: getattr(one, name) for name in Directorate.__slots__} for one in units])

@@ -11,18 +11,22 @@ from parvis_kit.db import Connection, Tx
 from parvis_kit.text import words_of
 
 from parvis_directory.rules import Person
-from parvis_directory.store import PERSON, agent, agent_word, ministry
+from parvis_directory.store import PERSON, agent, agent_word, lockable, ministry
 
 FOUND_BY = {"given_name", "family_name", "ministry_id"}
 ADD_WORD = sa.insert(agent_word)
 FORGET_WORDS = sa.delete(agent_word).where(agent_word.c.agent_id.in_(sa.bindparam("some", expanding=True)))
+CHANGE = sa.update(agent).where(agent.c.id == sa.bindparam("one")).returning(*PERSON)
+"""Sets the columns that are sent with it."""
+BY_EMAIL = sa.select(*PERSON).where(agent.c.email == sa.bindparam("address")).with_for_update()
+WITH_PASSWORD = lockable(sa.select(*PERSON, agent.c.password).where(agent.c.email == sa.bindparam("address")))
 WORDS_SOUGHT_MAX = 4
 
 
 async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:
     """Its row is locked already."""
-    changed = sa.update(agent).where(agent.c.id == person.id).values(**values, revision=person.revision + 1).returning(*PERSON)
-    after = Person(*(await tx.execute(changed)).one())
+    changed = values | {"one": person.id, "revision": person.revision + 1}
+    after = Person(*(await tx.execute(CHANGE, changed)).one())
     if FOUND_BY & values.keys():
         await renew_words(tx, [after])
     return after
@@ -30,7 +34,7 @@ async def change_agent(tx: Tx, person: Person, **values: Any) -> Person:
 
 async def find_by_email(tx: Tx, email: str) -> Person | None:
     """Its row is locked."""
-    row = (await tx.execute(sa.select(*PERSON).where(agent.c.email == email).with_for_update())).one_or_none()
+    row = (await tx.execute(BY_EMAIL, {"address": email})).one_or_none()
     return Person(*row) if row else None
 
 
@@ -39,8 +43,7 @@ async def set_password(tx: Tx, agent_id: UUID, hashed: str) -> None:
 
 
 async def find_password(conn: Connection, email: str, *, lock: bool = False) -> tuple[Person, str | None] | None:
-    one = sa.select(*PERSON, agent.c.password).where(agent.c.email == email)
-    row = (await conn.execute(one.with_for_update() if lock else one)).one_or_none()
+    row = (await conn.execute(WITH_PASSWORD[lock], {"address": email})).one_or_none()
     return (Person(*row[:-1]), row[-1]) if row else None
 
 
@@ -49,11 +52,21 @@ async def agents_expired(conn: Connection, now: datetime) -> list[UUID]:
     return list((await conn.execute(ended)).scalars())
 
 
+EMAIL_BEGINS = (
+    sa.select(*PERSON)
+    .where(agent.c.email >= sa.bindparam("begins"), agent.c.email < sa.bindparam("ends"), agent.c.state != "left")
+    .order_by(agent.c.email)
+    .limit(sa.bindparam("limit"))
+)
+EMAIL_BEGINS_OF = EMAIL_BEGINS.where(agent.c.ministry_id == sa.bindparam("whose"))
+
+
 async def agents_whose_email_begins(conn: Connection, begins: str, whose: UUID | None, limit: int) -> list[Any]:
     """A range of the unique index, which both databases keep in the order of the bytes."""
-    found = sa.select(*PERSON).where(agent.c.email >= begins, agent.c.email < f"{begins}{chr(0x10FFFF)}", agent.c.state != "left")
-    found = found if whose is None else found.where(agent.c.ministry_id == whose)
-    return list(await conn.execute(found.order_by(agent.c.email).limit(limit)))
+    asked: dict[str, Any] = {"begins": begins, "ends": f"{begins}{chr(0x10FFFF)}", "limit": limit}
+    if whose is None:
+        return list(await conn.execute(EMAIL_BEGINS, asked))
+    return list(await conn.execute(EMAIL_BEGINS_OF, asked | {"whose": whose}))
 
 
 # found by their names
