@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_kit.audit.rows import PERSONAL, record, tables_of
-from parvis_kit.db import Database, Tx, upsert
+from parvis_kit.db import Database, Tx
 
 LINKS_MAX = 1_000
 """Rows chained in a transaction: some 30 ms, during which other writers wait on SQLite alone."""
@@ -28,6 +29,7 @@ Link = tuple[int, int, bytes, bytes, bytes]
 """seq, position, salt, personal digest, hash."""
 START = bytes(32)
 """What stands for the hash before the first row."""
+LOCK, TRY_LOCK = (sa.text(f"SELECT {name}(hashtextextended(:key, 0))") for name in ("pg_advisory_xact_lock", "pg_try_advisory_xact_lock"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,8 @@ async def lock(tx: Tx, *, wait: bool) -> bool:
     """One writer: to the end of the transaction. SQLite has one anyhow."""
     if tx.database.is_sqlite:
         return True
-    name = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
     key = {"key": f"parvis audit {tx.database.service}"}
-    return (await tx.execute(sa.text(f"SELECT {name}(hashtextextended(:key, 0))"), key)).scalar() is not False
+    return (await tx.execute(LOCK if wait else TRY_LOCK, key)).scalar() is not False
 
 
 async def chain_in(tx: Tx) -> int:
@@ -103,10 +104,8 @@ async def chain_in(tx: Tx) -> int:
         heads[ministry] = position + 1, hashed
         linked.append((seq, position + 1, salt, personal, hashed))
     await _write(tx, linked)
-    head = upsert(tx, tables_of(service)["audit_head"])
-    changed = {"position": head.excluded.position, "hash": head.excluded.hash}
     values = [{"ministry": ministry, "position": position, "hash": hashed} for ministry, (position, hashed) in heads.items()]
-    await tx.execute(head.on_conflict_do_update(index_elements=["ministry"], set_=changed), values)
+    await tx.execute(_move_head(service, tx.database.is_sqlite), values)
     return len(rows)
 
 
@@ -154,10 +153,22 @@ def _link_sqlite(service: str) -> sa.Update:
     )
 
 
+@cache
+def _move_head(service: str, is_sqlite: bool) -> sa.Insert:
+    table = tables_of(service)["audit_head"]
+    head = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    changed = {"position": head.excluded.position, "hash": head.excluded.hash}
+    return head.on_conflict_do_update(index_elements=["ministry"], set_=changed)
+
+
 async def heads_of(tx: Tx, ministries: Iterable[str]) -> list[Head]:
-    head = tables_of(tx.database.service)["audit_head"].c
-    found = sa.select(head.ministry, head.position, head.hash).where(head.ministry.in_(sorted(ministries)))
-    return [Head(*one) for one in await tx.execute(found)]
+    return [Head(*one) for one in await tx.execute(_heads(tx.database.service), {"ministries": sorted(ministries)})]
+
+
+@cache
+def _heads(service: str) -> sa.Select[Any]:
+    head = tables_of(service)["audit_head"].c
+    return sa.select(head.ministry, head.position, head.hash).where(head.ministry.in_(sa.bindparam("ministries", expanding=True)))
 
 
 # erasure
