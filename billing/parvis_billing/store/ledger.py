@@ -181,8 +181,9 @@ async def forget_late(tx: Tx, seen: Mapping[str, int]) -> None:
         await tx.execute(sa.delete(LATE_MONTH).where(row.month == month, row.marks == marks))
 
 
+CLOSED_FROM = sa.select(PERIOD.c.month).where(PERIOD.c.state == "closed", PERIOD.c.month >= sa.bindparam("month")).order_by(PERIOD.c.month)
+
+
 async def closed_from(conn: Connection, month: str) -> list[str]:
     """Closed months from this one on."""
-    row = PERIOD.c
-    found = sa.select(row.month).where(row.state == "closed", row.month >= month).order_by(row.month)
-    return list((await conn.execute(found)).scalars())
+    return list((await conn.execute(CLOSED_FROM, {"month": month})).scalars())
