@@ -10,8 +10,6 @@ import pytest
 from .conftest import ROOT
 
 BENCHES = sorted(ROOT.glob("tests/bench/bench_*.py"))
-WITHOUT_BARS = {"bench_messaging"}
-"""They report what something costs beside a floor, and promise nothing."""
 
 
 @pytest.mark.parametrize("bench", BENCHES)
@@ -19,12 +17,9 @@ def test_a_bench_ends_with_its_verdicts(bench: Path) -> None:
     text = bench.read_text()
     tree = ast.parse(text)
     called = {ast.unparse(one) for one in ast.walk(tree) if isinstance(one, ast.Call)}
-    if bench.stem not in WITHOUT_BARS:
-        assert "MISSED" not in text, "verdicts come from _bars.py, which remembers them"
-        assert any(one.startswith(("say(", "verdict(")) for one in called)
-        assert "exit_status()" in {ast.unparse(one.value) for one in ast.walk(tree) if isinstance(one, ast.Return) and one.value}
-    else:
-        assert "bar:" not in text
+    assert "MISSED" not in text, "verdicts come from _bars.py, which remembers them"
+    assert any(one.startswith(("say(", "verdict(")) for one in called)
+    assert "exit_status()" in {ast.unparse(one.value) for one in ast.walk(tree) if isinstance(one, ast.Return) and one.value}
     assert "sys.exit(main())" in called and "main()" not in [ast.unparse(one) for one in tree.body[-1].body]  # type: ignore[attr-defined]
 
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
-from sqlalchemy.dialects import postgresql, sqlite
+from parvis_kit.db import Connection, Tx, upsert, upsert_by
 
 from parvis_billing.rules import months
 from parvis_billing.rules.seats import SeatChange, by_agent
@@ -18,23 +16,9 @@ from parvis_billing.store import IMPORTED_USAGE, SEAT_CHANGE, SEAT_STATE, STORAG
 FORGET_STATES = sa.delete(SEAT_STATE).where(SEAT_STATE.c.agent_id.in_(sa.bindparam("agents", expanding=True)))
 
 
-@cache
-def _add_change(is_sqlite: bool) -> sa.Insert:
-    statement = sqlite.insert(SEAT_CHANGE) if is_sqlite else postgresql.insert(SEAT_CHANGE)
-    return statement.on_conflict_do_nothing()
-
-
-@cache
-def _keep_state(is_sqlite: bool) -> sa.Insert:
-    statement = sqlite.insert(SEAT_STATE) if is_sqlite else postgresql.insert(SEAT_STATE)
-    new = statement.excluded
-    changed = {name: new[name] for name in ("at", "ministry_id", "kind", "is_enabled")}
-    return statement.on_conflict_do_update(index_elements=["agent_id"], set_=changed, where=SEAT_STATE.c.at <= new.at)
-
-
 async def add_seat_changes(tx: Tx, changes: Iterable[SeatChange]) -> None:
     rows = [{"agent_id": one.agent_id, "at": one.at, "what": one.what, "ministry_id": one.ministry_id, "kind": one.kind} for one in changes]
-    await tx.execute(_add_change(tx.database.is_sqlite), rows)
+    await tx.execute(upsert_by(tx, SEAT_CHANGE, ("agent_id", "at", "what")), rows)
 
 
 async def keep_seat_states(tx: Tx, states: Iterable[SeatChange]) -> None:
@@ -47,7 +31,10 @@ async def keep_seat_states(tx: Tx, states: Iterable[SeatChange]) -> None:
         {"agent_id": one.agent_id, "at": one.at, "ministry_id": one.ministry_id, "kind": one.kind, "is_enabled": one.is_enabled}
         for one in newest.values()
     ]
-    await tx.execute(_keep_state(tx.database.is_sqlite), rows)
+    statement = upsert(tx, SEAT_STATE)
+    new = statement.excluded
+    changed = {name: new[name] for name in ("at", "ministry_id", "kind", "is_enabled")}
+    await tx.execute(statement.on_conflict_do_update(index_elements=["agent_id"], set_=changed, where=SEAT_STATE.c.at <= new.at), rows)
 
 
 async def forget_seat_states(tx: Tx, agents: Sequence[UUID]) -> None:

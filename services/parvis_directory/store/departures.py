@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Json, Moment, Tx
-from sqlalchemy.dialects import postgresql, sqlite
+from parvis_kit.db import Connection, Json, Moment, Tx, upsert_by
 
 from parvis_directory.rules.departures import Departure, Place, Step
 from parvis_directory.store import METADATA, agent, lockable
@@ -119,13 +118,7 @@ async def add_step(tx: Tx, agent_id: UUID, step: Step) -> None:
     known = next((one for one in await steps_of(tx, agent_id) if one.service == step.service), None)
     what = [*known.what, *(one for one in step.what if one not in known.what)] if known else step.what
     values = {"agent_id": agent_id, "service": step.service, "done_at": step.done_at, "what": what}
-    await tx.execute(_put_step(tx.database.is_sqlite), values)
-
-
-@cache
-def _put_step(is_sqlite: bool) -> sa.Insert:
-    put = sqlite.insert(departure_step) if is_sqlite else postgresql.insert(departure_step)
-    return put.on_conflict_do_update(index_elements=["agent_id", "service"], set_={"what": put.excluded.what})
+    await tx.execute(upsert_by(tx, departure_step, ("agent_id", "service"), ("what",)), values)
 
 
 async def settle_departure(tx: Tx, agent_id: UUID, now: datetime) -> None:

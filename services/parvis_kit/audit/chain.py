@@ -12,10 +12,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_kit.audit.rows import PERSONAL, record, tables_of
-from parvis_kit.db import Database, Tx
+from parvis_kit.db import Database, Tx, upsert_by
 
 LINKS_MAX = 1_000
 """Rows chained in a transaction: some 30 ms, during which other writers wait on SQLite alone."""
@@ -105,7 +104,7 @@ async def chain_in(tx: Tx) -> int:
         linked.append((seq, position + 1, salt, personal, hashed))
     await _write(tx, linked)
     values = [{"ministry": ministry, "position": position, "hash": hashed} for ministry, (position, hashed) in heads.items()]
-    await tx.execute(_move_head(service, tx.database.is_sqlite), values)
+    await tx.execute(upsert_by(tx, tables_of(service)["audit_head"], ("ministry",), ("position", "hash")), values)
     return len(rows)
 
 
@@ -151,14 +150,6 @@ def _link_sqlite(service: str) -> sa.Update:
             hash=sa.bindparam("with_hash"),
         )
     )
-
-
-@cache
-def _move_head(service: str, is_sqlite: bool) -> sa.Insert:
-    table = tables_of(service)["audit_head"]
-    head = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-    changed = {"position": head.excluded.position, "hash": head.excluded.hash}
-    return head.on_conflict_do_update(index_elements=["ministry"], set_=changed)
 
 
 async def heads_of(tx: Tx, ministries: Iterable[str]) -> list[Head]:
