@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx
 from parvis_kit.db.driven import Driven
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from parvis_calendar.rules.agendas import Agenda, Home, Person
 from parvis_calendar.store import agenda, home, instance, object_, tombstone
@@ -35,6 +38,7 @@ WHOLE_HOME = (
 FIND_NAMED = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.name == sa.bindparam("named"))
 FIND_DEFAULT = _AGENDAS.where(agenda.c.owner_id == OWNER, agenda.c.is_default)
 FIND_AGENDA = _AGENDAS.where(agenda.c.id == sa.bindparam("one", type_=sa.Uuid))
+ADD_AGENDA = sa.insert(agenda)
 TOUCH = Driven(
     lambda _: (
         sa.update(agenda)
@@ -44,11 +48,16 @@ TOUCH = Driven(
 )
 
 
+@cache
+def _add_home(is_sqlite: bool) -> ReturningInsert[tuple[UUID]]:
+    row = sqlite.insert(home) if is_sqlite else postgresql.insert(home)
+    return row.on_conflict_do_nothing().returning(home.c.owner_id)
+
+
 async def add_home(tx: Tx, one: Home) -> bool:
     """False when it is there already: a twin was quicker."""
     row = {name: getattr(one, name) for name in Home.__slots__}
-    made = await tx.execute(upsert(tx, home).values(**row).on_conflict_do_nothing().returning(home.c.owner_id))
-    return made.one_or_none() is not None
+    return (await tx.execute(_add_home(tx.database.is_sqlite), row)).one_or_none() is not None
 
 
 async def find_home(conn: Connection, owner_id: UUID) -> Home | None:
@@ -62,8 +71,13 @@ async def next_seq(tx: Tx, owner_id: UUID) -> Home | None:
     return None if row is None else Home(*row)
 
 
+@cache
+def _change_home(names: tuple[str, ...]) -> sa.Update:
+    return sa.update(home).where(home.c.owner_id == OWNER).values({name: sa.bindparam(f"new_{name}") for name in names})
+
+
 async def change_home(tx: Tx, owner_id: UUID, **values: Any) -> None:
-    await tx.execute(sa.update(home).where(home.c.owner_id == owner_id).values(**values))
+    await tx.execute(_change_home(tuple(values)), {"owner": owner_id, **{f"new_{name}": value for name, value in values.items()}})
 
 
 async def agendas_of(conn: Connection, owner_id: UUID) -> list[Agenda]:
@@ -103,7 +117,7 @@ async def find_agenda(conn: Connection, agenda_id: UUID) -> Agenda | None:
 
 async def add_agenda(tx: Tx, one: Agenda) -> None:
     """The home is locked."""
-    await tx.execute(sa.insert(agenda), {column.name: getattr(one, column.name) for column in agenda.c})
+    await tx.execute(ADD_AGENDA, {column.name: getattr(one, column.name) for column in agenda.c})
 
 
 async def change_agenda(tx: Tx, agenda_id: UUID, **values: Any) -> None:

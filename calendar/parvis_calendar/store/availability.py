@@ -40,10 +40,14 @@ SHOWN = (
     .order_by(agenda.c.owner_id)
     .limit(sa.bindparam("at_most"))
 )  # fmt: skip
-
-
 LEVEL = sa.select(privacy.c.level).where(
     privacy.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), privacy.c.grantee_id == sa.bindparam("grantee", type_=sa.Uuid)
+)
+GIVEN = (
+    sa.select(privacy.c.grantee_id, privacy.c.level)
+    .where(privacy.c.owner_id == sa.bindparam("owner", type_=sa.Uuid))
+    .order_by(privacy.c.grantee_id)
+    .limit(sa.bindparam("at_most"))
 )
 
 
@@ -91,8 +95,7 @@ async def level_given(conn: Connection, owner_id: UUID, grantee_id: UUID) -> str
 
 
 async def given_by(conn: Connection, owner_id: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
-    found = sa.select(privacy.c.grantee_id, privacy.c.level).where(privacy.c.owner_id == owner_id)
-    return [(row[0], row[1]) for row in await conn.execute(found.order_by(privacy.c.grantee_id).limit(limit))]
+    return [(row[0], row[1]) for row in await conn.execute(GIVEN, {"owner": owner_id, "at_most": limit})]
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:

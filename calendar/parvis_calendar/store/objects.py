@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx
 from parvis_kit.db.driven import Driven
+from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
 from parvis_calendar.rules.budgets import within
@@ -64,6 +66,11 @@ REPLACE = (
     .values({name: sa.bindparam(f"new_{name}") for name in (*REPLACED, "expanded_until", "component")})
 )
 DELETE = sa.delete(object_).where(object_.c.id == ONE)
+BYTES = (
+    sa.select(sa.func.coalesce(sa.func.sum(object_.c.size_bytes), 0))
+    .join_from(object_, agenda, agenda.c.id == object_.c.agenda_id)
+    .where(agenda.c.owner_id == sa.bindparam("owner", type_=sa.Uuid))
+)
 
 
 async def find(conn: Connection, agenda_id: UUID, name: str) -> Stored | None:
@@ -141,8 +148,7 @@ async def changes(conn: Connection, agenda_id: UUID, after: int, limit: int, *, 
 
 async def bytes_in_home(conn: Connection, owner_id: UUID) -> int:
     """Of all objects in it."""
-    total = sa.select(sa.func.coalesce(sa.func.sum(object_.c.size_bytes), 0)).join_from(object_, agenda, agenda.c.id == object_.c.agenda_id)
-    return int((await conn.execute(total.where(agenda.c.owner_id == owner_id))).scalar_one())
+    return int((await conn.execute(BYTES, {"owner": owner_id})).scalar_one())
 
 
 async def add(tx: Tx, one: dict[str, Any]) -> None:
@@ -154,42 +160,59 @@ async def replace(tx: Tx, object_id: UUID, values: dict[str, Any]) -> None:
     await tx.execute(REPLACE, {"one": object_id, **{f"new_{name}": value for name, value in values.items()}})
 
 
+@cache
+def _bury(is_sqlite: bool) -> sa.Insert:
+    row = sqlite.insert(tombstone) if is_sqlite else postgresql.insert(tombstone)
+    died = {"seq": row.excluded.seq, "at": row.excluded.at}
+    return row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_=died)
+
+
 async def delete(tx: Tx, agenda_id: UUID, object_id: UUID, name: str, seq: int, at: datetime) -> None:
     await tx.execute(DELETE, {"one": object_id})
-    row = upsert(tx, tombstone).values(agenda_id=agenda_id, name=name, seq=seq, at=at)
-    await tx.execute(row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_={"seq": seq, "at": at}))
+    await tx.execute(_bury(tx.database.is_sqlite), {"agenda_id": agenda_id, "name": name, "seq": seq, "at": at})
+
+
+_of_component = object_.c.agenda_id == AGENDA, object_.c.component == sa.bindparam("of_component")
+OF_COMPONENT = sa.select(*SHARED).where(*_of_component).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+LISTED_OF_COMPONENT = sa.select(*LISTED).where(*_of_component).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+IDS_OF_COMPONENT = sa.select(object_.c.id).where(*_of_component).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+IDS_IN = sa.select(object_.c.id).where(object_.c.agenda_id == AGENDA).order_by(object_.c.seq).limit(sa.bindparam("at_most"))
+LISTED_BY_ID = sa.select(*LISTED).where(object_.c.id.in_(sa.bindparam("ids", expanding=True)))
+ID_OF_UID = sa.select(object_.c.id).where(object_.c.agenda_id == AGENDA, object_.c.uid == sa.bindparam("of_uid"))
+IDS_HOLDING = (
+    sa.select(object_.c.id)
+    .where(object_.c.agenda_id == AGENDA, sa.func.lower(object_.c.uid).contains(sa.bindparam("text"), escape="/"))
+    .limit(sa.bindparam("at_most"))
+)
 
 
 async def of_component(conn: Connection, agenda_id: UUID, component: str, limit: int, room: int) -> tuple[list[Stored], list[Listed]]:
     """As `by_ids`."""
-    query = sa.select(*SHARED).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
-    rows = await conn.execute(query.order_by(object_.c.seq).limit(limit), {"share": room // limit})
-    return await _with_octets(conn, list(rows), room)
+    asked = {"agenda": agenda_id, "of_component": component, "at_most": limit, "share": room // limit}
+    return await _with_octets(conn, list(await conn.execute(OF_COMPONENT, asked)), room)
 
 
 async def listed_of_component(conn: Connection, agenda_id: UUID, component: str, limit: int) -> list[Listed]:
-    query = sa.select(*LISTED).where(object_.c.agenda_id == agenda_id, object_.c.component == component)
-    return [Listed(*row) for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+    asked = {"agenda": agenda_id, "of_component": component, "at_most": limit}
+    return [Listed(*row) for row in await conn.execute(LISTED_OF_COMPONENT, asked)]
 
 
 async def listed_by_ids(conn: Connection, ids: Sequence[UUID]) -> list[Listed]:
     found: list[Listed] = []
     for start in range(0, len(ids), NAMES_AT_ONCE):
-        some = sa.select(*LISTED).where(object_.c.id.in_(ids[start : start + NAMES_AT_ONCE]))
-        found += [Listed(*row) for row in await conn.execute(some)]
+        found += [Listed(*row) for row in await conn.execute(LISTED_BY_ID, {"ids": ids[start : start + NAMES_AT_ONCE]})]
     return found
 
 
 async def ids_in(conn: Connection, agenda_id: UUID, limit: int, component: str | None = None) -> list[UUID]:
-    query = sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id)
-    if component is not None:
-        query = query.where(object_.c.component == component)
-    return [row[0] for row in await conn.execute(query.order_by(object_.c.seq).limit(limit))]
+    asked = {"agenda": agenda_id, "at_most": limit}
+    read = conn.execute(IDS_IN, asked) if component is None else conn.execute(IDS_OF_COMPONENT, asked | {"of_component": component})
+    return [row[0] for row in await read]
 
 
 async def ids_with_uid(conn: Connection, agenda_id: UUID, text: str, limit: int) -> list[UUID]:
     """Whose UID holds the text, whatever its capitals: whoever asks looks closely."""
-    exact = [row[0] for row in await conn.execute(sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id, object_.c.uid == text))]
-    holds = sa.func.lower(object_.c.uid).contains(text.lower(), autoescape=True)
-    query = sa.select(object_.c.id).where(object_.c.agenda_id == agenda_id, holds).limit(limit)
-    return list(dict.fromkeys([*exact, *(row[0] for row in await conn.execute(query))]))
+    exact = [row[0] for row in await conn.execute(ID_OF_UID, {"agenda": agenda_id, "of_uid": text})]
+    literally = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
+    holding = await conn.execute(IDS_HOLDING, {"agenda": agenda_id, "text": literally, "at_most": limit})
+    return list(dict.fromkeys([*exact, *(row[0] for row in holding)]))
