@@ -1,12 +1,13 @@
 """Who is invited to what and has answered what; homes locked together; what becomes of a leaver's meetings."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Agenda, Home, Stored
 from parvis_calendar.rules.meetings import Departure, Invitation
@@ -19,6 +20,11 @@ MEETING, ATTENDEE = sa.bindparam("meeting", type_=sa.Uuid), sa.bindparam("attend
 FIND = sa.select(*INVITATION).where(invitation.c.meeting_id == MEETING, invitation.c.attendee_id == ATTENDEE)
 OF_MEETING = sa.select(*INVITATION).where(invitation.c.meeting_id == MEETING)
 FORGET = sa.delete(invitation).where(invitation.c.meeting_id == MEETING, invitation.c.attendee_id == ATTENDEE)
+ANSWER = (
+    sa.update(invitation)
+    .where(invitation.c.meeting_id == MEETING, invitation.c.attendee_id == ATTENDEE)
+    .values(answer=sa.bindparam("said"))
+)
 LOCK = sa.select(*HOME).where(home.c.owner_id.in_(sa.bindparam("owners", expanding=True))).order_by(home.c.owner_id).with_for_update()
 BY_UID = (
     sa.select(*STORED, *AGENDA)
@@ -59,11 +65,16 @@ def _placed(row: Any) -> tuple[Stored, Agenda] | None:
     return None if row is None else (Stored(*row[: len(STORED)]), Agenda(*row[len(STORED) :]))
 
 
+@cache
+def _put(is_sqlite: bool) -> sa.Insert:
+    row = sqlite.insert(invitation) if is_sqlite else postgresql.insert(invitation)
+    told = {name: row.excluded[name] for name in Invitation.__slots__ if name not in ("meeting_id", "attendee_id", "invited_at")}
+    return row.on_conflict_do_update(index_elements=["meeting_id", "attendee_id"], set_=told)
+
+
 async def put(tx: Tx, one: Invitation) -> None:
     """In place of what was known of it."""
-    row = upsert(tx, invitation).values(**asdict(one))
-    told = {name: row.excluded[name] for name in Invitation.__slots__ if name not in ("meeting_id", "attendee_id", "invited_at")}
-    await tx.execute(row.on_conflict_do_update(index_elements=["meeting_id", "attendee_id"], set_=told))
+    await tx.execute(_put(tx.database.is_sqlite), {name: getattr(one, name) for name in Invitation.__slots__})
 
 
 async def find(conn: Connection, meeting_id: UUID, attendee_id: UUID) -> Invitation | None:
@@ -86,8 +97,7 @@ async def forget(tx: Tx, meeting_id: UUID, attendee_id: UUID) -> None:
 
 
 async def answer(tx: Tx, meeting_id: UUID, attendee_id: UUID, said: str) -> None:
-    which = sa.and_(invitation.c.meeting_id == meeting_id, invitation.c.attendee_id == attendee_id)
-    await tx.execute(sa.update(invitation).where(which).values(answer=said))
+    await tx.execute(ANSWER, {"meeting": meeting_id, "attendee": attendee_id, "said": said})
 
 
 async def organized_by(conn: Connection, agent_id: UUID, now: int) -> list[UUID]:
