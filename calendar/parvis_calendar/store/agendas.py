@@ -1,16 +1,13 @@
 """Homes and agendas, and the number that each change in a home takes."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx
+from parvis_kit.db import Connection, Tx, upsert_by
 from parvis_kit.db.driven import Driven
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
 
 from parvis_calendar.rules.agendas import Agenda, Home, Person
 from parvis_calendar.store import agenda, home, instance, object_, tombstone
@@ -48,16 +45,10 @@ TOUCH = Driven(
 )
 
 
-@cache
-def _add_home(is_sqlite: bool) -> ReturningInsert[tuple[UUID]]:
-    row = sqlite.insert(home) if is_sqlite else postgresql.insert(home)
-    return row.on_conflict_do_nothing().returning(home.c.owner_id)
-
-
 async def add_home(tx: Tx, one: Home) -> bool:
     """False when it is there already: a twin was quicker."""
     row = {name: getattr(one, name) for name in Home.__slots__}
-    return (await tx.execute(_add_home(tx.database.is_sqlite), row)).one_or_none() is not None
+    return (await tx.execute(upsert_by(tx, home, ("owner_id",)), row)).rowcount == 1
 
 
 async def find_home(conn: Connection, owner_id: UUID) -> Home | None:
@@ -93,10 +84,6 @@ async def whole_home(conn: Connection, owner_id: UUID) -> tuple[Home, Person | N
     first, split, end = rows[0], len(AGENDA), len(AGENDA) + len(HOME)
     person = Person(*first[end:]) if first[end] is not None else None
     return Home(*first[split:end]), person, [Agenda(*row[:split]) for row in rows]
-
-
-async def agendas_of_all(conn: Connection, owner_ids: Sequence[UUID]) -> list[Agenda]:
-    return [Agenda(*row) for row in await conn.execute(_AGENDAS.where(agenda.c.owner_id.in_(owner_ids)))]
 
 
 async def find_named(conn: Connection, owner_id: UUID, name: str) -> Agenda | None:

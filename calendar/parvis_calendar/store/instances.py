@@ -95,10 +95,6 @@ async def forget(tx: Tx, object_id: UUID) -> None:
     await tx.execute(FORGET, {"one": object_id})
 
 
-async def carry(tx: Tx, object_id: UUID, agenda_id: UUID) -> None:
-    await tx.execute(sa.update(instance).where(instance.c.object_id == object_id).values(agenda_id=agenda_id))
-
-
 async def met(conn: Connection, agenda_id: UUID, window: Window) -> dict[UUID, list[Taking]]:
     """Object → what of it lies in the window."""
     found: dict[UUID, list[Taking]] = {}

@@ -1,13 +1,11 @@
 """Who is invited to what and has answered what; homes locked together; what becomes of a leaver's meetings."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
-from sqlalchemy.dialects import postgresql, sqlite
+from parvis_kit.db import Connection, Tx, upsert, upsert_by
 
 from parvis_calendar.rules.agendas import Agenda, Home, Stored
 from parvis_calendar.rules.meetings import Departure, Invitation
@@ -65,16 +63,13 @@ def _placed(row: Any) -> tuple[Stored, Agenda] | None:
     return None if row is None else (Stored(*row[: len(STORED)]), Agenda(*row[len(STORED) :]))
 
 
-@cache
-def _put(is_sqlite: bool) -> sa.Insert:
-    row = sqlite.insert(invitation) if is_sqlite else postgresql.insert(invitation)
-    told = {name: row.excluded[name] for name in Invitation.__slots__ if name not in ("meeting_id", "attendee_id", "invited_at")}
-    return row.on_conflict_do_update(index_elements=["meeting_id", "attendee_id"], set_=told)
+OF_WHOM = ("meeting_id", "attendee_id")
+TOLD = tuple(name for name in Invitation.__slots__ if name not in (*OF_WHOM, "invited_at"))
 
 
 async def put(tx: Tx, one: Invitation) -> None:
     """In place of what was known of it."""
-    await tx.execute(_put(tx.database.is_sqlite), {name: getattr(one, name) for name in Invitation.__slots__})
+    await tx.execute(upsert_by(tx, invitation, OF_WHOM, TOLD), {name: getattr(one, name) for name in Invitation.__slots__})
 
 
 async def find(conn: Connection, meeting_id: UUID, attendee_id: UUID) -> Invitation | None:

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx
+from parvis_kit.db import Connection, Tx, upsert_by
 from parvis_kit.db.driven import Driven
-from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Agenda, Change, Listed, Stored
 from parvis_calendar.rules.budgets import within
@@ -160,16 +158,10 @@ async def replace(tx: Tx, object_id: UUID, values: dict[str, Any]) -> None:
     await tx.execute(REPLACE, {"one": object_id, **{f"new_{name}": value for name, value in values.items()}})
 
 
-@cache
-def _bury(is_sqlite: bool) -> sa.Insert:
-    row = sqlite.insert(tombstone) if is_sqlite else postgresql.insert(tombstone)
-    died = {"seq": row.excluded.seq, "at": row.excluded.at}
-    return row.on_conflict_do_update(index_elements=["agenda_id", "name"], set_=died)
-
-
 async def delete(tx: Tx, agenda_id: UUID, object_id: UUID, name: str, seq: int, at: datetime) -> None:
     await tx.execute(DELETE, {"one": object_id})
-    await tx.execute(_bury(tx.database.is_sqlite), {"agenda_id": agenda_id, "name": name, "seq": seq, "at": at})
+    died = {"agenda_id": agenda_id, "name": name, "seq": seq, "at": at}
+    await tx.execute(upsert_by(tx, tombstone, ("agenda_id", "name"), ("seq", "at")), died)
 
 
 _of_component = object_.c.agenda_id == AGENDA, object_.c.component == sa.bindparam("of_component")
