@@ -1,6 +1,7 @@
 """Items: folders and files in one tree, listed, looked up by name and by word, moved by one row."""
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,12 @@ TAKEN = sa.select(item.c.name).where(
 FIND = sa.select(*ITEM).where(item.c.id == sa.bindparam("one"))
 ADD_WORD = sa.insert(item_word)
 ADD_ITEM = sa.insert(item)
+_ids: sa.BindParameter[UUID] = sa.bindparam("ids", expanding=True, type_=sa.Uuid)
+FORGET_WORDS = sa.delete(item_word).where(item_word.c.item_id.in_(_ids))
+REMOVE = sa.delete(item).where(item.c.id.in_(_ids))
+ADD_PURGED = sa.insert(purged_item)
+MARK_PURGING = sa.update(item).where(item.c.id == sa.bindparam("one")).values(purging=True)
+ENTRIES = sa.select(*ENTRY, item.c.space_id).where(item.c.id.in_(_ids))
 
 
 async def children_of(
@@ -94,54 +101,84 @@ async def change_item(tx: Tx, one: Item, change_id: int, **values: Any) -> Item:
     if "name" in values:
         values["sort_key"] = sort_key(values["name"])
     values |= {"change_id": change_id, "revision": one.revision + 1}
-    changed = Item(*(await tx.execute(sa.update(item).where(item.c.id == one.id).values(**values).returning(*ITEM))).one())
+    changed = Item(*(await tx.execute(_change(tuple(values)), {"one": one.id, **values})).one())
     if "name" in values:
-        await tx.execute(sa.delete(item_word).where(item_word.c.item_id == one.id))
+        await tx.execute(FORGET_WORDS, {"ids": [one.id]})
         await _add_words(tx, changed)
     return changed
 
 
+@cache
+def _change(names: tuple[str, ...]) -> sa.Executable:
+    changed = sa.update(item).where(item.c.id == sa.bindparam("one")).values({name: sa.bindparam(name) for name in names})
+    return changed.returning(*ITEM)
+
+
+def _lies_under() -> sa.Select[Any]:
+    start = sa.select(item.c.id, item.c.parent_id).where(item.c.id == sa.bindparam("one")).cte("up", recursive=True)
+    up = start.union_all(sa.select(item.c.id, item.c.parent_id).join_from(start, item, item.c.id == start.c.parent_id))
+    return sa.select(up.c.id).where(up.c.id == sa.bindparam("above")).limit(1)
+
+
+def _height() -> sa.Select[Any]:
+    start = sa.select(item.c.id, sa.literal(0).label("level")).where(item.c.id == sa.bindparam("one")).cte("down", recursive=True)
+    below = sa.select(item.c.id, start.c.level + 1).join_from(start, item, item.c.parent_id == start.c.id)
+    down = start.union_all(below.where(sa.not_(item.c.is_file), start.c.level <= DEPTH_MAX))
+    return sa.select(sa.func.max(down.c.level))
+
+
+def _descendants() -> sa.Select[Any]:
+    start = sa.select(item.c.id, sa.literal(0).label("level")).where(item.c.id == sa.bindparam("one")).cte("down", recursive=True)
+    down = start.union_all(sa.select(item.c.id, start.c.level + 1).join_from(start, item, item.c.parent_id == start.c.id))
+    found = sa.select(*ITEM).join_from(down, item, item.c.id == down.c.id).order_by(down.c.level.desc(), item.c.id)
+    return found.limit(sa.bindparam("limit"))
+
+
+LIES_UNDER, HEIGHT, DESCENDANTS = _lies_under(), _height(), _descendants()
+
+
 async def lies_under(conn: Connection, item_id: UUID, above_id: UUID) -> bool:
     """Whether one is the other, or lies in it."""
-    start = sa.select(item.c.id, item.c.parent_id).where(item.c.id == item_id).cte("up", recursive=True)
-    up = start.union_all(sa.select(item.c.id, item.c.parent_id).join_from(start, item, item.c.id == start.c.parent_id))
-    return (await conn.execute(sa.select(up.c.id).where(up.c.id == above_id).limit(1))).one_or_none() is not None
+    return (await conn.execute(LIES_UNDER, {"one": item_id, "above": above_id})).one_or_none() is not None
 
 
 async def height_of(conn: Connection, folder_id: UUID) -> int:
     """How many folders lie one in the other below it."""
-    start = sa.select(item.c.id, sa.literal(0).label("level")).where(item.c.id == folder_id).cte("down", recursive=True)
-    below = sa.select(item.c.id, start.c.level + 1).join_from(start, item, item.c.parent_id == start.c.id)
-    down = start.union_all(below.where(sa.not_(item.c.is_file), start.c.level <= DEPTH_MAX))
-    return int((await conn.execute(sa.select(sa.func.max(down.c.level)))).scalar_one())
+    return int((await conn.execute(HEIGHT, {"one": folder_id})).scalar_one())
 
 
 async def descendants_of(conn: Connection, item_id: UUID, limit: int) -> list[Item]:
     """The item and what lies in it, the deepest first, as far as one transaction goes."""
-    start = sa.select(item.c.id, sa.literal(0).label("level")).where(item.c.id == item_id).cte("down", recursive=True)
-    down = start.union_all(sa.select(item.c.id, start.c.level + 1).join_from(start, item, item.c.parent_id == start.c.id))
-    found = sa.select(*ITEM).join_from(down, item, item.c.id == down.c.id).order_by(down.c.level.desc(), item.c.id).limit(limit)
-    return [Item(*row) for row in await conn.execute(found)]
+    return [Item(*row) for row in await conn.execute(DESCENDANTS, {"one": item_id, "limit": limit})]
 
 
 async def remove_items(tx: Tx, items: Sequence[Item], last_change: int) -> None:
     """The space is locked, and nothing refers to them any more; each takes a number of its own, up to the last."""
-    ids = [one.id for one in items]
-    await tx.execute(sa.delete(item_word).where(item_word.c.item_id.in_(ids)))
-    await tx.execute(sa.delete(item).where(item.c.id.in_(ids)))
+    ids = {"ids": [one.id for one in items]}
+    await tx.execute(FORGET_WORDS, ids)
+    await tx.execute(REMOVE, ids)
     gone = [{"space_id": one.space_id, "change_id": last_change - number, "item_id": one.id} for number, one in enumerate(items)]
-    await tx.execute(sa.insert(purged_item), gone)
+    await tx.execute(ADD_PURGED, gone)
+
+
+TRASHED = (
+    sa.select(*ITEM)
+    .where(item.c.space_id == sa.bindparam("one"), item.c.trashed_at.is_not(None), sa.not_(item.c.purging))
+    .order_by(item.c.id.desc())
+    .limit(sa.bindparam("limit"))
+)
+TRASHED_BEFORE = TRASHED.where(item.c.id < sa.bindparam("before"))
 
 
 async def trashed_in(conn: Connection, space_id: UUID, before: UUID | None, limit: int) -> list[Item]:
     """The newest first by id; what was trashed itself, not what lies in it."""
-    found = sa.select(*ITEM).where(item.c.space_id == space_id, item.c.trashed_at.is_not(None), sa.not_(item.c.purging))
-    found = found if before is None else found.where(item.c.id < before)
-    return [Item(*row) for row in await conn.execute(found.order_by(item.c.id.desc()).limit(limit))]
+    asked: dict[str, Any] = {"one": space_id, "limit": limit}
+    rows = await (conn.execute(TRASHED, asked) if before is None else conn.execute(TRASHED_BEFORE, asked | {"before": before}))
+    return [Item(*row) for row in rows]
 
 
 async def mark_purging(tx: Tx, item_id: UUID) -> None:
-    await tx.execute(sa.update(item).where(item.c.id == item_id).values(purging=True))
+    await tx.execute(MARK_PURGING, {"one": item_id})
 
 
 async def purging(conn: Connection) -> list[Item]:
@@ -235,5 +272,4 @@ async def purged_since(conn: Connection, space_id: UUID, since: int, limit: int)
 
 async def entries_of(conn: Connection, item_ids: Collection[UUID]) -> dict[UUID, tuple[Entry, UUID]]:
     """Lines and their spaces, by id."""
-    found = sa.select(*ENTRY, item.c.space_id).where(item.c.id.in_(list(item_ids)))
-    return {row[0]: (Entry(*row[:-1]), row[-1]) for row in await conn.execute(found)}
+    return {row[0]: (Entry(*row[:-1]), row[-1]) for row in await conn.execute(ENTRIES, {"ids": list(item_ids)})}

@@ -22,22 +22,27 @@ WITH_ME = (
     .order_by(share.c.id)
     .limit(sa.bindparam("limit"))
 )
+ADD = sa.insert(share)
+OF_ITEM = sa.select(*SHARE).where(share.c.item_id == sa.bindparam("one")).order_by(share.c.id)
+_ids: sa.BindParameter[UUID] = sa.bindparam("ids", expanding=True, type_=sa.Uuid)
+OF_ITEMS = sa.select(*SHARE).where(share.c.item_id.in_(_ids)).order_by(share.c.id)
+REMOVE = sa.delete(share).where(share.c.id.in_(_ids))
 
 
 async def add_share(tx: Tx, one: Share) -> None:
-    await tx.execute(sa.insert(share), {name: getattr(one, name) for name in Share.__slots__})
+    await tx.execute(ADD, {name: getattr(one, name) for name in Share.__slots__})
 
 
 async def shares_of(conn: Connection, item_id: UUID) -> list[Share]:
-    return [Share(*row) for row in await conn.execute(sa.select(*SHARE).where(share.c.item_id == item_id).order_by(share.c.id))]
+    return [Share(*row) for row in await conn.execute(OF_ITEM, {"one": item_id})]
 
 
 async def remove_shares(tx: Tx, share_ids: Collection[UUID]) -> None:
-    await tx.execute(sa.delete(share).where(share.c.id.in_(list(share_ids))))
+    await tx.execute(REMOVE, {"ids": list(share_ids)})
 
 
 async def shares_in(conn: Connection, item_ids: Collection[UUID]) -> list[Share]:
-    return [Share(*row) for row in await conn.execute(sa.select(*SHARE).where(share.c.item_id.in_(list(item_ids))).order_by(share.c.id))]
+    return [Share(*row) for row in await conn.execute(OF_ITEMS, {"ids": list(item_ids)})]
 
 
 async def ministry_of(conn: Connection, kind: GranteeKind, grantee_id: UUID) -> UUID | None:

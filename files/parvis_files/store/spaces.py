@@ -1,6 +1,7 @@
 """Spaces, what they and their ministries hold, and the number that each change in a space takes."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from parvis_files.store.access import SPACE, held
 
 ONE_SPACE = sa.select(*SPACE).where(space.c.id == sa.bindparam("one"))
 PERSONAL = sa.select(*SPACE).where(space.c.owner_id == sa.bindparam("owner"))
+LOCKED_SPACE, LOCKED_PERSONAL = ONE_SPACE.with_for_update(), PERSONAL.with_for_update()
 _mine = sa.select(share.c.item_id).where(share.c.item_id == space.c.root_id, held(share, space.c.ministry_id))
 MINE = (
     sa.select(*SPACE)
@@ -31,17 +33,17 @@ NEXT_CHANGE = (
 async def add_space(tx: Tx, one: Space) -> bool:
     """False when the agent has a personal space already."""
     values = {name: getattr(one, name) for name in Space.__slots__}
-    row = upsert(tx, space).values(**values).on_conflict_do_nothing(index_elements=["owner_id"]).returning(space.c.id)
-    return (await tx.execute(row)).one_or_none() is not None
+    row = upsert(tx, space).on_conflict_do_nothing(index_elements=["owner_id"]).returning(space.c.id)
+    return (await tx.execute(row, values)).one_or_none() is not None
 
 
 async def find_space(conn: Connection, space_id: UUID, *, lock: bool = False) -> Space | None:
-    row = (await conn.execute(ONE_SPACE.with_for_update() if lock else ONE_SPACE, {"one": space_id})).one_or_none()
+    row = (await conn.execute(LOCKED_SPACE if lock else ONE_SPACE, {"one": space_id})).one_or_none()
     return Space(*row) if row else None
 
 
 async def find_personal(conn: Connection, owner_id: UUID, *, lock: bool = False) -> Space | None:
-    row = (await conn.execute(PERSONAL.with_for_update() if lock else PERSONAL, {"owner": owner_id})).one_or_none()
+    row = (await conn.execute(LOCKED_PERSONAL if lock else PERSONAL, {"owner": owner_id})).one_or_none()
     return Space(*row) if row else None
 
 
@@ -57,7 +59,12 @@ async def shared_spaces_of_ministry(conn: Connection, ministry_id: UUID) -> list
 
 
 async def change_space(tx: Tx, space_id: UUID, **values: Any) -> None:
-    await tx.execute(sa.update(space).where(space.c.id == space_id).values(**values))
+    await tx.execute(_change(tuple(values)), {"one": space_id, **values})
+
+
+@cache
+def _change(names: tuple[str, ...]) -> sa.Update:
+    return sa.update(space).where(space.c.id == sa.bindparam("one")).values({name: sa.bindparam(name) for name in names})
 
 
 async def next_change(tx: Tx, space_id: UUID, many: int = 1) -> int:
@@ -140,9 +147,13 @@ async def _begin_ministry(tx: Tx, ministry_id: UUID) -> None:
     await tx.execute(row.on_conflict_do_nothing())
 
 
+QUOTA_OF_MINISTRY = sa.select(ministry_quota.c.used_bytes, ministry_quota.c.reserved_bytes, ministry_quota.c.quota_bytes).where(
+    ministry_quota.c.ministry_id == sa.bindparam("one")
+)
+
+
 async def quota_of_ministry(conn: Connection, ministry_id: UUID, limits: Limits) -> Quota:
-    columns = (ministry_quota.c.used_bytes, ministry_quota.c.reserved_bytes, ministry_quota.c.quota_bytes)
-    row = (await conn.execute(sa.select(*columns).where(ministry_quota.c.ministry_id == ministry_id))).one_or_none()
+    row = (await conn.execute(QUOTA_OF_MINISTRY, {"one": ministry_id})).one_or_none()
     if row is None:
         return Quota(0, 0, limits.ministry_bytes)
     return Quota(row[0], row[1], limits.ministry_bytes if row[2] is None else row[2])

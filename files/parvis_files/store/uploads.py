@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -32,8 +33,14 @@ async def find_upload(conn: Connection, upload_id: UUID, *, lock: bool = False) 
 
 async def change_upload(tx: Tx, one: Upload, now: datetime, **values: Any) -> Upload:
     """Its row is locked."""
-    changed = sa.update(upload).where(upload.c.id == one.id).values(changed_at=now, **values).returning(*UPLOAD)
-    return Upload(*(await tx.execute(changed)).one())
+    values["changed_at"] = now
+    return Upload(*(await tx.execute(_change(tuple(values)), {"one": one.id, **values})).one())
+
+
+@cache
+def _change(names: tuple[str, ...]) -> sa.Executable:
+    changed = sa.update(upload).where(upload.c.id == sa.bindparam("one")).values({name: sa.bindparam(name) for name in names})
+    return changed.returning(*UPLOAD)
 
 
 OPENED = (
@@ -67,10 +74,12 @@ async def mark_committed(tx: Tx, one: Upload, file_id: UUID, version_id: UUID, n
     return done
 
 
+KEEP = sa.update(upload).where(upload.c.id == sa.bindparam("one"), upload.c.state.in_(OPEN)).values(deadline=sa.bindparam("until"))
+
+
 async def keep(tx: Tx, upload_id: UUID, deadline: datetime) -> bool:
     """Give it more time; False when it is open no more."""
-    still = sa.update(upload).where(upload.c.id == upload_id, upload.c.state.in_(OPEN)).values(deadline=deadline)
-    return bool((await tx.execute(still)).rowcount)
+    return bool((await tx.execute(KEEP, {"one": upload_id, "until": deadline})).rowcount)
 
 
 DUE = (
@@ -97,11 +106,15 @@ async def claim_due(tx: Tx, now: datetime, until: datetime) -> list[Upload]:
     return [Upload(*row) for row in await tx.execute(CLAIM, {"now": now, "until": until})]
 
 
+MINE = sa.select(*UPLOAD).where(upload.c.agent_id == sa.bindparam("agent")).order_by(upload.c.id.desc()).limit(sa.bindparam("limit"))
+MINE_BEFORE = MINE.where(upload.c.id < sa.bindparam("before"))
+
+
 async def uploads_of(conn: Connection, agent_id: UUID, before: UUID | None, limit: int) -> list[Upload]:
     """The newest first."""
-    mine = sa.select(*UPLOAD).where(upload.c.agent_id == agent_id)
-    mine = mine if before is None else mine.where(upload.c.id < before)
-    return [Upload(*row) for row in await conn.execute(mine.order_by(upload.c.id.desc()).limit(limit))]
+    asked: dict[str, Any] = {"agent": agent_id, "limit": limit}
+    rows = await (conn.execute(MINE, asked) if before is None else conn.execute(MINE_BEFORE, asked | {"before": before}))
+    return [Upload(*row) for row in rows]
 
 
 async def lock_open_uploads_of(tx: Tx, agent_id: UUID) -> list[Upload]:

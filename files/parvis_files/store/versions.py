@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +17,20 @@ VERSION = tuple(version.c[name] for name in Version.__slots__)
 ADD = Driven(lambda _: sa.insert(version), ["item_id", "blob_key", *Version.__slots__])
 ONE_VERSION = sa.select(*VERSION, version.c.blob_key).where(version.c.item_id == sa.bindparam("one"), version.c.id == sa.bindparam("which"))
 REMOVED_MAX = 500
+_this = version.c.item_id == sa.bindparam("one")
+LAST_NUMBER = sa.select(sa.func.max(version.c.number)).where(_this)
+NEWEST_FIRST = sa.select(*VERSION).where(_this).order_by(version.c.number.desc()).limit(sa.bindparam("limit"))
+OLDER = NEWEST_FIRST.where(version.c.number < sa.bindparam("before"))
+BEYOND = (
+    sa.select(*VERSION)
+    .where(_this, version.c.id != sa.bindparam("but"))
+    .order_by(version.c.number.desc())
+    .offset(sa.bindparam("passed"))
+    .limit(REMOVED_MAX)
+)
+_ids: sa.BindParameter[UUID] = sa.bindparam("ids", expanding=True, type_=sa.Uuid)
+OF_FILES = sa.select(version.c.item_id, *VERSION).where(version.c.item_id.in_(_ids))
+REMOVE = sa.delete(version).where(version.c.id.in_(_ids)).returning(version.c.blob_key)
 
 
 async def add_version(tx: Tx, file_id: UUID, one: Version, blob_key: str) -> None:
@@ -23,14 +38,14 @@ async def add_version(tx: Tx, file_id: UUID, one: Version, blob_key: str) -> Non
 
 
 async def last_number(conn: Connection, file_id: UUID) -> int:
-    return int((await conn.execute(sa.select(sa.func.max(version.c.number)).where(version.c.item_id == file_id))).scalar() or 0)
+    return int((await conn.execute(LAST_NUMBER, {"one": file_id})).scalar() or 0)
 
 
 async def versions_of(conn: Connection, file_id: UUID, before: int | None, limit: int) -> list[Version]:
     """The newest first."""
-    found = sa.select(*VERSION).where(version.c.item_id == file_id)
-    found = found if before is None else found.where(version.c.number < before)
-    return [Version(*row) for row in await conn.execute(found.order_by(version.c.number.desc()).limit(limit))]
+    asked: dict[str, Any] = {"one": file_id, "limit": limit}
+    rows = await (conn.execute(NEWEST_FIRST, asked) if before is None else conn.execute(OLDER, asked | {"before": before}))
+    return [Version(*row) for row in rows]
 
 
 async def find_version(conn: Connection, file_id: UUID, version_id: UUID) -> tuple[Version, str] | None:
@@ -41,19 +56,17 @@ async def find_version(conn: Connection, file_id: UUID, version_id: UUID) -> tup
 
 async def beyond(conn: Connection, file_id: UUID, kept: int, but: UUID) -> list[Version]:
     """The oldest of more than are kept; never the one that is read."""
-    found = sa.select(*VERSION).where(version.c.item_id == file_id, version.c.id != but).order_by(version.c.number.desc())
-    return [Version(*row) for row in await conn.execute(found.offset(kept - 1).limit(REMOVED_MAX))]
+    return [Version(*row) for row in await conn.execute(BEYOND, {"one": file_id, "but": but, "passed": kept - 1})]
 
 
 async def versions_in(conn: Connection, file_ids: Collection[UUID]) -> list[tuple[UUID, Version]]:
-    found = sa.select(version.c.item_id, *VERSION).where(version.c.item_id.in_(list(file_ids)))
-    return [(row[0], Version(*row[1:])) for row in await conn.execute(found)]
+    return [(row[0], Version(*row[1:])) for row in await conn.execute(OF_FILES, {"ids": list(file_ids)})]
 
 
 async def remove_versions(tx: Tx, version_ids: Sequence[UUID], now: datetime) -> None:
     """Their bytes are marked, to be deleted when nobody reads them any more."""
-    gone = sa.delete(version).where(version.c.id.in_(version_ids)).returning(version.c.blob_key)
-    await mark_orphans(tx, list((await tx.execute(gone)).scalars()), now)
+    gone = (await tx.execute(REMOVE, {"ids": list(version_ids)})).scalars()
+    await mark_orphans(tx, list(gone), now)
 
 
 async def mark_orphans(tx: Tx, keys: Collection[str], now: datetime) -> None:
