@@ -1,14 +1,14 @@
 """How a service's copy of the directory follows the facts: each state replaces what was known of its thing."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from parvis_contracts.directory import AgentState, CredentialState, MinistryState, SigningKeyState, TeamState
 from parvis_kit.access import public_key
-from parvis_kit.db import Tx, upsert
+from parvis_kit.db import Tx, upsert_by
 from parvis_kit.events import Erased, Projection, Refuse, batch
 
 from parvis_roster.freshness import Freshness
@@ -83,11 +83,11 @@ async def keep_agents(tx: Tx, states: Sequence[AgentState]) -> None:
 async def keep_teams(tx: Tx, states: Sequence[TeamState]) -> None:
     last = {state.team_id: state for state in states}
     await replace(tx, "team", {one: {"id": one, "ministry_id": state.ministry_id, "name": state.name} for one, state in last.items()})
-    member = tables_of(tx.database.service)["team_member"]
-    await tx.execute(sa.delete(member).where(member.c.team_id.in_(last)))
+    await tx.execute(_delete(tx.database.service, "team_member", "team_id"), {"some": list(last)})
     members = [{"team_id": one, "agent_id": agent_id} for one, state in last.items() for agent_id in state.members]
     if members:
-        await tx.execute(upsert(tx, member).on_conflict_do_nothing(), members)
+        member = tables_of(tx.database.service)["team_member"]
+        await tx.execute(upsert_by(tx, member, ("team_id", "agent_id")), members)
 
 
 async def forget_teams(tx: Tx, erased: Sequence[Erased]) -> None:
@@ -127,12 +127,16 @@ async def keep_signing_keys(tx: Tx, states: Sequence[SigningKeyState]) -> None:
 async def replace(tx: Tx, name: str, rows: Mapping[Any, dict[str, Any]]) -> None:
     """By id, the last one of each: no state needs another to have come first."""
     table = tables_of(tx.database.service)[name]
-    statement = upsert(tx, table)
-    keys = [column.name for column in table.primary_key]
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    await tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows.values()))
+    keys = tuple(column.name for column in table.primary_key)
+    changed = tuple(column.name for column in table.c if column.name not in keys)
+    await tx.execute(upsert_by(tx, table, keys, changed), list(rows.values()))
 
 
 async def forget(name: str, column: str, kind: type[UUID] | type[str], tx: Tx, erased: Sequence[Erased]) -> None:
-    table = tables_of(tx.database.service)[name]
-    await tx.execute(sa.delete(table).where(table.c[column].in_([kind(one.about) for one in erased])))
+    await tx.execute(_delete(tx.database.service, name, column), {"some": [kind(one.about) for one in erased]})
+
+
+@cache
+def _delete(service: str, name: str, column: str) -> sa.Delete:
+    table = tables_of(service)[name]
+    return sa.delete(table).where(table.c[column].in_(sa.bindparam("some", expanding=True, type_=table.c[column].type)))

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx, upsert, upsert_by
 from parvis_kit.epochs import EPOCH, next_epoch
 
 from parvis_files.rules import Asker, Space
@@ -143,8 +143,8 @@ async def settle_of_ministry(tx: Tx, ministry_id: UUID, *, used: int = 0, reserv
 
 
 async def _begin_ministry(tx: Tx, ministry_id: UUID) -> None:
-    row = upsert(tx, ministry_quota).values(ministry_id=ministry_id, quota_bytes=None, used_bytes=0, reserved_bytes=0)
-    await tx.execute(row.on_conflict_do_nothing())
+    row = {"ministry_id": ministry_id, "quota_bytes": None, "used_bytes": 0, "reserved_bytes": 0}
+    await tx.execute(upsert_by(tx, ministry_quota, ("ministry_id",)), row)
 
 
 QUOTA_OF_MINISTRY = sa.select(ministry_quota.c.used_bytes, ministry_quota.c.reserved_bytes, ministry_quota.c.quota_bytes).where(

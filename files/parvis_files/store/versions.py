@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx, upsert
+from parvis_kit.db import Connection, Tx, upsert_by
 from parvis_kit.db.driven import Driven
 
 from parvis_files.rules import Version
@@ -72,7 +72,7 @@ async def remove_versions(tx: Tx, version_ids: Sequence[UUID], now: datetime) ->
 async def mark_orphans(tx: Tx, keys: Collection[str], now: datetime) -> None:
     if keys:
         rows = [{"blob_key": key, "marked_at": now} for key in keys]
-        await tx.execute(upsert(tx, orphan).on_conflict_do_nothing(), rows)
+        await tx.execute(upsert_by(tx, orphan, ("blob_key",)), rows)
 
 
 async def orphans_due(conn: Connection, before: datetime, limit: int) -> list[str]:
