@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,8 @@ AGENTS = int(os.environ.get("AGENTS", "400" if SOAK else "6"))
 SECONDS = float(os.environ.get("DAY_SECONDS", "540" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 2
 """Of a day in which clients ask by themselves alone: in less, they are more than two cores answer."""
+REST_SECONDS = 60.0 if SOAK else 2.0
+"""Before anybody asks anything: what processes take then, they take in every hour, and no agent has it on their account."""
 CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
 PROGRAM = Path(__file__).with_name("agent_day.py")
 SIREN = "110068012"
@@ -38,9 +41,10 @@ AT_ONCE = 8
 def test_agents_live_their_day_and_it_is_told_what_it_costs(distributed: Shape, tmp_path: Path) -> None:
     file = tmp_path / "agents.json"
     file.write_text(json.dumps(asyncio.run(agents_of(distributed, AGENTS))))
+    rest = at_rest(distributed)
     idle = played(distributed, file, IDLE_SECONDS, "--idle")
     day = played(distributed, file, SECONDS)
-    told = described(day, idle)
+    told = described(day, idle, rest)
     print(told)
     assert {**idle["failures"], **day["failures"]} == {}
     assert idle["acts"] == {"begin": AGENTS, "with_room": AGENTS, **{act: AGENTS * times for act, times in IDLE.items()}}
@@ -89,18 +93,25 @@ async def newcomers(shape: Shape, number: int) -> list[dict[str, Any]]:
     return [{"id": str(one.id), "email": one.email, "token": token} for one, token in zip(chosen, tokens, strict=True)]
 
 
+def at_rest(shape: Shape) -> dict[str, float]:
+    """Cores that each process or server takes when nobody asks anything."""
+    before = cpu_seconds(shape)
+    time.sleep(REST_SECONDS)
+    return {name: (after - before[name]) / REST_SECONDS for name, after in cpu_seconds(shape).items()}
+
+
 def played(shape: Shape, file: Path, seconds: float, *options: str) -> dict[str, Any]:
     """What the generator says, with the CPU of every other process between its beginning and the last reaction."""
     command = [sys.executable, str(PROGRAM), "--base", shape.base, "--agents", str(file), "--seconds", str(seconds), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as generator:
         assert generator.stdout is not None
         assert generator.stdout.readline() == "begun\n"
-        before, kept = cpu_seconds(shape), asyncio.run(kept_in(shape))
+        before, kept, began = cpu_seconds(shape), asyncio.run(kept_in(shape)), time.monotonic()
         said: dict[str, Any] = json.loads(generator.stdout.readline())
     asyncio.run(patiently(lambda: all_told(shape)))  # type: ignore[arg-type]
-    after, keeps = cpu_seconds(shape), asyncio.run(kept_in(shape))
+    after, keeps, took = cpu_seconds(shape), asyncio.run(kept_in(shape)), time.monotonic() - began
     grown = {name: keeps[name] - kept[name] for name in keeps}
-    return said | {"cpu": {name: after[name] - before[name] for name in after}} | grown
+    return said | {"cpu": {name: after[name] - before[name] for name in after}, "took": took} | grown
 
 
 async def kept_in(shape: Shape) -> dict[str, int]:
@@ -130,9 +141,10 @@ def cpu_of(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def described(day: dict[str, Any], idle: dict[str, Any]) -> str:
-    """For whoever reads it, and for docs/sizing.md."""
+def described(day: dict[str, Any], idle: dict[str, Any], rest: dict[str, float]) -> str:
+    """For whoever reads it, and for infra/parvis_suite/sizing.toml."""
     agents, cpu, idle_cpu = day["agents"], sum(day["cpu"].values()), sum(idle["cpu"].values())
+    asked, asked_idle = ({name: one - rest[name] * of["took"] for name, one in of["cpu"].items()} for of in (day, idle))
     megabytes, idle_megabytes = (sum(one["bytes"].values()) / agents / 1e6 for one in (day, idle))
 
     def shares(of: dict[str, float], unit: float, form: str) -> str:
@@ -144,8 +156,11 @@ def described(day: dict[str, Any], idle: dict[str, Any]) -> str:
         f"acts began up to {day['behind_seconds_max']:.1f} s late; {sum(day['later'].values())} times 'ask again later'",
         *(f"  {times} times {what}" for one in (idle, day) for what, times in sorted(one["later"].items(), key=lambda each: -each[1])[:5]),
         f"  CPU: {shares(day['cpu'], 1, '.3f')}",
+        f"  beyond what they take at rest: {sum(asked.values()) / agents:.2f} s: {shares(asked, 1, '.3f')}",
+        "  at rest, ms a second: " + ", ".join(f"{name} {one * 1000:.0f}" for name, one in sorted(rest.items(), key=lambda each: -each[1])),
         f"  facts {day['facts'] / agents:.1f}, database {day['database_bytes'] / agents / 1000:.0f} kB",
-        f"idle agent-day: {idle_megabytes:.2f} MB on the wire (goal {IDLE_BYTES_GOAL / 1e6:.0f}), {idle_cpu / agents:.2f} s of CPU",
+        f"idle agent-day: {idle_megabytes:.2f} MB on the wire (goal {IDLE_BYTES_GOAL / 1e6:.0f}), {idle_cpu / agents:.2f} s of CPU, "
+        f"{sum(asked_idle.values()) / agents:.2f} beyond rest",
         f"  kB: {shares(idle['bytes'], 1000, '.0f')}",
         "  p50 / p99 ms: " + ", ".join(f"{act} {day['p50_ms'][act]:.0f} / {day['p99_ms'][act]:.0f}" for act in sorted(day["p50_ms"])),
     ]

@@ -126,7 +126,6 @@ class KafkaSource:
             session_timeout_ms=session,
             heartbeat_interval_ms=session // HEARTBEATS_A_SESSION,
             fetch_max_bytes=FETCH_BYTES_MAX,
-            consumer_timeout_ms=int(LOOK_SECONDS * 1000),  # its loop is woken by whatever happens; five looks a second find nothing
         )
         member.subscribe(self.topics, listener=self.anew)
         self.member = member
