@@ -39,9 +39,9 @@ AT_ONCE = 8
 
 @pytest.mark.soak
 def test_agents_live_their_day_and_it_is_told_what_it_costs(distributed: Shape, tmp_path: Path) -> None:
+    rest = at_rest(distributed)  # before agents come aboard: that their accounts are made is no rest
     file = tmp_path / "agents.json"
     file.write_text(json.dumps(asyncio.run(agents_of(distributed, AGENTS))))
-    rest = at_rest(distributed)
     idle = played(distributed, file, IDLE_SECONDS, "--idle")
     day = played(distributed, file, SECONDS)
     told = described(day, idle, rest)
