@@ -15,6 +15,7 @@ from parvis_kit import context
 from parvis_kit.db import Tx
 from parvis_kit.events import Erased, Fact, publish
 from parvis_kit.events.kafka import topics
+from parvis_kit.events.kafka.client import hush
 from parvis_kit.events.kafka.log import KafkaLog
 from parvis_kit.events.kafka.producer import KafkaProducer
 from parvis_kit.events.kafka.wire import Message, number_of
@@ -364,6 +365,7 @@ async def test_a_kafka_that_is_away_is_named(stage: Stage, kafka_settings: Kafka
 
 def test_its_library_says_the_same_thing_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     complaining = logging.getLogger("aiokafka.conn")
+    hush()  # as whoever makes a client does
     for attempt in range(50):
         complaining.error("Unable to reach node %d at once", attempt)
         complaining.info("something that nobody asked for")
