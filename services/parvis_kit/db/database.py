@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
+from parvis_kit.db.postgres import literal
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
 
@@ -73,7 +74,7 @@ async def entered(make: Callable[[], AbstractContextManager[Done]]) -> AsyncIter
 class Tx:
     """A transaction of the write engine. Hooks run in the order in which they were added."""
 
-    __slots__ = ("conn", "database", "before_commit", "after_commit", "facts")
+    __slots__ = ("conn", "database", "before_commit", "after_commit", "facts", "last_words")
 
     def __init__(self, database: "Database", conn: sa.Connection) -> None:
         self.database, self.conn = database, conn
@@ -81,6 +82,8 @@ class Tx:
         self.after_commit: list[Callable[[], None]] = []
         self.facts: list[Any] = []
         """What `publish` buffered; written by its hook, in one statement."""
+        self.last_words: list[str] = []
+        """Statements without values that are sent together with COMMIT."""
 
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
         return await greenlet_spawn(self.conn.execute, statement, parameters)
@@ -99,16 +102,24 @@ class Tx:
         SQLAlchemy takes four turns of SQLite's thread for it, and a third more of CPU on PostgreSQL. There it is prepared once for each
         connection, as SQLAlchemy's own are: the driver's `execute` looks for it each time anew, which takes 10 µs.
         """
-        driver: Any = self.driver_connection
         if self.database.is_sqlite:
-            await driver.execute_insert(statement, parameters)
+            await self.driver_connection.execute_insert(statement, parameters)
             return
-        if not driver.is_in_transaction():  # SQLAlchemy sends BEGIN with its own first statement
-            await self.exec_driver_sql("SELECT 1")
+        await (await self._prepared(statement)).fetch(*parameters)
+
+    async def commit_with(self, statement: str, *parameters: Any) -> None:
+        """As `run_in_driver`, after all else and in the journey of COMMIT, which saves one; PostgreSQL alone.
+
+        The driver sends one statement with values at a time, and any number without: these go as literals (parvis_kit/db/postgres.py).
+        """
+        name = (await self._prepared(statement)).get_name()
+        self.last_words.append(f'EXECUTE "{name}" ({", ".join(map(literal, parameters))})')
+
+    async def _prepared(self, statement: str) -> Any:
         known = self.conn.connection.info
         if (prepared := known.get(statement)) is None:
-            prepared = known[statement] = await driver.prepare(statement)
-        await prepared.fetch(*parameters)
+            prepared = known[statement] = await self.driver_connection.prepare(statement)
+        return prepared
 
     @property
     def driver_connection(self) -> Any:
@@ -148,6 +159,8 @@ class Database:
                 for hook in tx.before_commit:
                     await hook()
                 await reach("transaction.before_commit")
+                if tx.last_words:
+                    await tx.driver_connection.execute("; ".join((*tx.last_words, "COMMIT")))
             await reach("transaction.after_commit")
         except DATABASE_ERRORS as error:
             if is_transient(error):

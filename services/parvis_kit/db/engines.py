@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from parvis_kit.db.connecting import opener
+from parvis_kit.db.postgres import OWN_TRANSACTIONS
 from parvis_kit.password_files import without_password_file
 
 POOL_SIZE = 10
@@ -55,6 +56,7 @@ def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
     """For every session of a service: a frozen or unreachable client gives up its locks after the lease."""
     return {
         "application_name": name,
+        "standard_conforming_strings": "on",  # or a backslash would not be one in a literal (parvis_kit/db/postgres.py)
         "idle_in_transaction_session_timeout": f"{int(lease_seconds * 1000)}ms",
         "TimeZone": "UTC",
         "tcp_keepalives_idle": "5",
@@ -72,7 +74,9 @@ def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[sa.Engine,
         "max_overflow": 0,
         "pool_timeout": POOL_WAIT_SECONDS_MAX,
     }
-    return sa.create_engine(asyncpg_url(url), **AUTOCOMMIT, **common), sa.create_engine(asyncpg_url(url), **common)
+    driven = asyncpg_url(url)
+    write = sa.create_engine(driven.set(drivername=OWN_TRANSACTIONS), isolation_level="AUTOCOMMIT", **common)
+    return sa.create_engine(driven, **AUTOCOMMIT, **common), write
 
 
 def _sqlite(path: Path, schema: str, synchronous: str) -> tuple[sa.Engine, sa.Engine]:

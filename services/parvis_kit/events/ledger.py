@@ -22,6 +22,8 @@ from parvis_kit.problems import Unavailable
 FACT_COLUMNS = ("event_id", "type", "topic", "key", "at", "head", "data")
 SQLITE_ROWS_MAX = 500
 """Facts of one statement: SQLite takes 32,766 parameters."""
+LITERAL_BYTES_MAX = 65_536
+"""Facts with more data go as bytes in a journey of their own: as literals they would be twice as long."""
 
 
 @cache
@@ -37,8 +39,8 @@ def lock_of(lane: Hashable) -> int:
     return int.from_bytes(blake2b(repr(lane).encode(), digest_size=8).digest(), signed=True)
 
 
-async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
-    """Write facts in one statement.
+async def append(tx: Tx, facts: Sequence[Envelope], *, last: bool = False) -> None:
+    """Write facts in one statement; on PostgreSQL with COMMIT, and after all else, if this is the `last`.
 
     On PostgreSQL the locks of their lanes are taken first, sorted, and held to the end of the transaction: an id taken under its
     lane's lock makes id order the lane's commit order. The transaction's own id is taken before the outbox's too: a relay that sees that
@@ -51,13 +53,14 @@ async def append(tx: Tx, facts: Sequence[Envelope]) -> None:
             rows = facts[first : first + SQLITE_ROWS_MAX]
             await tx.run_in_driver(_insert_log(service, len(rows)), *(value for fact in rows for value in _row_in_sqlite(fact)))
         return
+    send = tx.commit_with if last and sum(len(fact.data or b"") for fact in facts) <= LITERAL_BYTES_MAX else tx.run_in_driver
     if len(facts) == 1:
         [f] = facts
-        await tx.run_in_driver(_insert_one(service), lock_of(f.lane), f.id, f.type, f.topic, f.key, f.at, f.head, f.data)
+        await send(_insert_one(service), lock_of(f.lane), f.id, f.type, f.topic, f.key, f.at, f.head, f.data)
         return
     locks = sorted({lock_of(fact.lane) for fact in facts})
     columns = list(zip(*((f.id, f.type, f.topic, f.key, f.at, f.head, f.data) for f in facts), strict=True))
-    await tx.run_in_driver(_insert_outbox(service), locks, *columns)
+    await send(_insert_outbox(service), locks, *columns)
 
 
 @cache

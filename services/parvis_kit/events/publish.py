@@ -72,7 +72,7 @@ def _published(service: str, kind: str) -> Counter:
 
 async def _flush(tx: Tx) -> None:
     if tx.facts:
-        await append(tx, tx.facts)
+        await append(tx, tx.facts, last=True)
         tx.after_commit.append(partial(_committed, tx))
 
 

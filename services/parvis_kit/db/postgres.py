@@ -1,0 +1,77 @@
+"""Transactions on PostgreSQL, begun and ended by statements of ours: what a transaction says last can go with its COMMIT."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+OWN_TRANSACTIONS = "postgresql+parvis"
+"""What the URL of an engine names for this dialect; it wants the isolation level AUTOCOMMIT, in which nobody else begins or commits."""
+
+
+class Dialect(PGDialect_asyncpg):
+    """SQLAlchemy's, whose transactions are asyncpg's objects, which do not know of a COMMIT that they did not send."""
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        self._send(dbapi_connection, "BEGIN")
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        """Nothing where the transaction's last words brought COMMIT along."""
+        if dbapi_connection.driver_connection.is_in_transaction() and self._send(dbapi_connection, "COMMIT") != "COMMIT":
+            raise self.loaded_dbapi.InternalError(ROLLED_BACK)
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """Also of what comes back to the pool, whatever it was doing."""
+        if dbapi_connection.driver_connection.is_in_transaction():
+            self._send(dbapi_connection, "ROLLBACK")
+
+    def _send(self, dbapi_connection: Any, statement: str) -> str:
+        try:
+            return str(dbapi_connection.run_async(lambda driver: driver.execute(statement)))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # SQLAlchemy asks after errors of its own alone whether a connection is lost, and then lets go of all that were as old.
+            raise self.loaded_dbapi.OperationalError(str(error), error) from error
+
+
+ROLLED_BACK = "the transaction was rolled back: a statement in it had failed, outside a savepoint, and nobody was told"
+registry.register("postgresql.parvis", __name__, Dialect.__name__)
+
+
+def literal(value: object) -> str:
+    """A value of a statement that is sent without values (PostgreSQL, "String Constants", "Array Input and Output Syntax").
+
+    For sessions whose standard_conforming_strings is on, as ours say that it is. Takes None, text, bytes, integers, moments, ids, and lists
+    and tuples of them. Raises KeyError for any other type, and asyncpg.CharacterNotInRepertoireError, as PostgreSQL would, for the one
+    character that it keeps in no text.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, (list, tuple)):
+        text = "{" + ",".join(["NULL" if one is None else IN_ARRAYS[type(one)](one) for one in value]) + "}"
+    else:
+        text = IN_TEXT[type(value)](value)
+    if "\x00" in text:  # the statement would end there
+        raise asyncpg.CharacterNotInRepertoireError('invalid byte sequence for encoding "UTF8": 0x00')
+    return "'" + text.replace("'", "''") + "'"
+
+
+IN_TEXT: Mapping[type, Callable[[Any], str]] = {
+    str: str,
+    bytes: lambda data: f"\\x{data.hex()}",
+    int: str,
+    datetime: datetime.isoformat,
+    UUID: str,
+}
+"""As PostgreSQL reads a value of each type."""
+IN_ARRAYS: Mapping[type, Callable[[Any], str]] = {
+    **IN_TEXT,
+    str: lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"',
+    bytes: lambda data: f"\\\\x{data.hex()}",
+}
+"""As an element of an array."""
