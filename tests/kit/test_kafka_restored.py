@@ -14,6 +14,7 @@ from parvis_kit.events.ledger import SqlLedger, stands_of, tables_of
 from parvis_kit.events.operate import rebuild, tables_by_consumer
 from parvis_kit.settings import Kafka
 from parvis_kit.testing.databases import Place
+from parvis_kit.testing.kafka import make_topics
 from parvis_kit.testing.stage import TOLD, Stage, ThingState, changed, copies, state
 from parvis_kit.testing.waiting import until
 
@@ -78,7 +79,9 @@ class Restorable:
 
 @pytest.fixture
 async def restorable(stage: Stage, place: Place, log_url_of: Callable[[str], str]) -> AsyncIterator[Restorable]:
-    yield Restorable(stage, place, log_url_of)
+    one = Restorable(stage, place, log_url_of)
+    await make_topics(one.kafka, undone.topics_said_by("alpha"))  # of kinds, too, that another test has declared, while their classes live
+    yield one
     assert place.server is not None
     await place.server._run("DROP DATABASE IF EXISTS kept WITH (FORCE)")
 
