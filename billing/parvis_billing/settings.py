@@ -2,11 +2,10 @@
 
 from parvis_kit import settings
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 
 class Settings(settings.Settings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_BILLING_")
+    env_prefix = "PARVIS_BILLING_"
 
     target_eur: int = Field(default=50, ge=1, le=10_000)
     """What an agent may cost a year, in euros: the sentence that the suite perimeter is held against."""

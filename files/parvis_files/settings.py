@@ -4,13 +4,12 @@ from pathlib import Path
 
 from parvis_kit import settings
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 GIB = 2**30
 
 
 class Settings(settings.Settings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_FILES_")
+    env_prefix = "PARVIS_FILES_"
 
     upload_bytes_max: int = Field(default=20 * GIB, ge=1, le=5_000 * GIB)
     """The largest file that may be sent: the announced size is refused before any byte travels."""

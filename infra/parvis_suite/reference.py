@@ -135,20 +135,18 @@ def words_for(schema: Mapping[str, Any]) -> str:
 
 
 def settings(modules: Mapping[str, Sequence[ModuleType]]) -> str:
-    from parvis_kit.settings import Platform
-    from pydantic_settings import BaseSettings
+    from parvis_kit.settings import Platform, Settings
 
     parts = ["Set in the environment. An unknown `PARVIS_` name is refused. `parvis config` prints what is in effect.\n"]
     classes = {"Of the whole installation": Platform}
     for service, rooms in modules.items():
         for room in rooms:
             for one in vars(room).values():
-                if isinstance(one, type) and issubclass(one, BaseSettings) and one.__module__ == room.__name__:
+                if isinstance(one, type) and issubclass(one, Settings) and one.__module__ == room.__name__:
                     classes[f"Of {service}"] = one  # type: ignore[assignment]
     for title, kind in classes.items():
-        prefix = kind.model_config.get("env_prefix", "")
         rows = [
-            (f"`{prefix}{name.upper()}`", default_of(field), " ".join((field.description or "").split()))
+            (f"`{kind.env_prefix}{name.upper()}`", default_of(field), " ".join((field.description or "").split()))
             for name, field in kind.model_fields.items()
         ]
         parts.append(f"## {title}\n{table(('name', 'default', 'what it does'), rows)}")

@@ -6,13 +6,12 @@ from urllib.parse import urlsplit
 
 from parvis_kit import settings
 from pydantic import Field, model_validator
-from pydantic_settings import SettingsConfigDict
 
 MIB = 2**20
 
 
 class Settings(settings.Settings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_MESSAGING_")
+    env_prefix = "PARVIS_MESSAGING_"
 
     server_name: str = Field(default="", max_length=200, pattern=r"^([A-Za-z0-9.-]+(:\d{1,5})?)?$")
     """What Matrix ids end in, as @given.name:SERVER_NAME; by default the host of PARVIS_PUBLIC_URL. Chosen once: another name would be

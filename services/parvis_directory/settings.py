@@ -5,11 +5,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from parvis_kit.settings import Settings as KitSettings
 from pydantic import Field, field_validator
-from pydantic_settings import SettingsConfigDict
 
 
 class Settings(KitSettings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_DIRECTORY_")
+    env_prefix = "PARVIS_DIRECTORY_"
 
     local_sign_in: bool = False
     """Agents sign in with an e-mail and a password kept here (`parvis password`): the only way in until ProConnect is."""

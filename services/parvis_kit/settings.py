@@ -1,16 +1,16 @@
 """What may be set from outside: PARVIS_… names, read once; an unknown one is refused with the nearest known."""
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from parvis_kit.password_files import with_password_file
 
@@ -23,40 +23,40 @@ class SettingsRefused(Exception):
     """A setting is unknown or has no acceptable value; the message says which, and what would do."""
 
 
-class Settings(BaseSettings):
-    """Subclass it in a service's settings.py: `model_config = SettingsConfigDict(env_prefix="PARVIS_FILES_")`, then ≤ 10 fields,
-    each with a sentence. Only `read` looks at the environment."""
+class Settings(BaseModel):
+    """Subclass it in a service's settings.py: `env_prefix = "PARVIS_FILES_"`, then ≤ 10 fields, each with a sentence. Only `read` looks at
+    the environment."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+    model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        env_ignore_empty=True,
+        validate_default=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
         defer_build=True,
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+    env_prefix: ClassVar[str] = PREFIX
+    """How the names of its fields begin in the environment."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """From the environment. Raises SettingsRefused. Names that nobody knows are for `refuse_unknown`, which knows all classes."""
+        """From the environment, where what is empty is not set. Raises SettingsRefused. Names that nobody knows are for `refuse_unknown`,
+        which knows all classes."""
+        given = {name.upper(): value for name, value in (os.environ if environ is None else environ).items() if value}
         try:
-            return cls(**_Environment(cls, os.environ if environ is None else environ)())
+            return cls(**{field: cls._read(name, field, given[name]) for name, field in cls.names().items() if name in given})
         except ValidationError as error:
             raise SettingsRefused("; ".join(map(cls._said, error.errors()))) from None
-        except SettingsError as error:
-            raise SettingsRefused(f"{error}: lists and tables are written as JSON") from None
+
+    @classmethod
+    def _read(cls, name: str, field: str, text: str) -> Any:
+        kind = cls.model_fields[field].annotation
+        if not any(get_origin(one) in (tuple, dict) for one in (kind, *get_args(kind))):
+            return text
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise SettingsRefused(f"{name}: lists and tables are written as JSON") from None
 
     @classmethod
     def _said(cls, error: Any) -> str:
@@ -70,18 +70,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _name_of(cls, field: str) -> str:
-        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
-
-
-class _Environment(EnvSettingsSource):
-    """The reader of pydantic-settings, on an environment that is handed to it."""
-
-    def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        super().__init__(settings, case_sensitive=False)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in self.environ.items() if value}
+        return f"{cls.env_prefix}{field}".upper()
 
 
 class Kafka(Settings):

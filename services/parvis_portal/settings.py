@@ -5,13 +5,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from parvis_kit.settings import Settings as KitSettings
 from pydantic import Field, StringConstraints, field_validator
-from pydantic_settings import SettingsConfigDict
 
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+$")]
 
 
 class Settings(KitSettings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_PORTAL_")
+    env_prefix = "PARVIS_PORTAL_"
 
     services: dict[str, Address] = Field(default_factory=dict)
     """Where the services answer, as {"files": "http://files:8080", …} in JSON; by default each at the portal's own address."""

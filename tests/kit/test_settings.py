@@ -8,11 +8,10 @@ from parvis_kit.events.kafka.client import options
 from parvis_kit.password_files import without_password_file
 from parvis_kit.settings import Kafka, Platform, Settings, SettingsRefused, described, masked, refuse_unknown, role_of
 from pydantic import SecretStr
-from pydantic_settings import SettingsConfigDict
 
 
 class Library(Settings):
-    model_config = SettingsConfigDict(env_prefix="PARVIS_LIBRARY_")
+    env_prefix = "PARVIS_LIBRARY_"
 
     shelves_max: int = 12
     """How many shelves there may be;

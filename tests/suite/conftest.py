@@ -29,10 +29,9 @@ FILES = {
         """What may be set."""
         from parvis_kit.settings import Settings as Base
         from pydantic import SecretStr
-        from pydantic_settings import SettingsConfigDict
 
         class Settings(Base):
-            model_config = SettingsConfigDict(env_prefix="PARVIS_LANTERN_")
+            env_prefix = "PARVIS_LANTERN_"
             oil: SecretStr = SecretStr("")
             """What it burns."""
     ''',
