@@ -12,11 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import sqlalchemy as sa
 from parvis_kit.audit import keeping
-from parvis_kit.db import versions
-from parvis_kit.db.roles import grant_logs, make_observer, make_roles, revoke_logs
+from parvis_kit.db import database_errors, versions
 from parvis_kit.events import upkeep
 from parvis_kit.events.bell import Bell
 from parvis_kit.events.facts import declared
@@ -84,6 +82,8 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
     """Roles and schemas, each service's tables, and who may read whose log. Done twice, it is done once."""
     try:
         if not platform.is_sqlite:
+            from parvis_kit.db.roles import grant_logs, make_observer, make_roles, revoke_logs
+
             await make_roles(platform.admin_url, list(BUILDERS), platform.password)
             if password := platform.metrics_password:
                 await make_observer(platform.admin_url, password)
@@ -94,9 +94,15 @@ async def migrate(services: Sequence[Service], platform: Platform, told: Told = 
             await (revoke_logs if platform.is_kafka else grant_logs)(platform.admin_url, list(BUILDERS))
         if platform.is_kafka:
             await _make_topics(platform, told)
-    except (sa.exc.DBAPIError, asyncpg.PostgresError, Unavailable, OSError, TimeoutError) as error:
-        where = f"{platform.data} (PARVIS_DATA)" if platform.is_sqlite else "PARVIS_DATABASE_ADMIN_URL, or PARVIS_DATABASE_URL without it"
-        raise CannotStart(f"the database refuses to be migrated: {_first_line(error)}. It was reached by {where}") from error
+    except Unavailable as error:
+        raise _refused(platform, error) from error
+    except database_errors() as error:
+        raise _refused(platform, error) from error
+
+
+def _refused(platform: Platform, error: BaseException) -> CannotStart:
+    where = f"{platform.data} (PARVIS_DATA)" if platform.is_sqlite else "PARVIS_DATABASE_ADMIN_URL, or PARVIS_DATABASE_URL without it"
+    return CannotStart(f"the database refuses to be migrated: {_first_line(error)}. It was reached by {where}")
 
 
 async def _make_topics(platform: Platform, told: Told) -> None:
@@ -176,7 +182,9 @@ def background_of(services: Sequence[Service], platform: Platform) -> dict[str, 
         work[f"{service.name}.upkeep"] = partial(upkeep.keep, flow, service.look)
         work[f"{service.name}.audit"] = partial(keeping.keep, service.database, service.clock, anchoring)
     if not platform.is_sqlite and services:
-        work[f"{services[0].name}.bell"] = partial(log.bell.bridge, platform.database_url_of(services[0].name))
+        from parvis_kit.events.postgres_bell import bridge
+
+        work[f"{services[0].name}.bell"] = partial(bridge, log.bell, platform.database_url_of(services[0].name))
     return work
 
 

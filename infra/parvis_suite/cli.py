@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from parvis_suite import (
-    audit_commands,
-    cost_commands,
-    directory_commands,
-    event_commands,
-    messaging_commands,
-    onboard_command,
-    trace_command,
-)
 from parvis_suite.plainly import Refusal, at_keyboard, chosen, known, plainly, platform_of, run_here, with_port
 
 if TYPE_CHECKING:
@@ -43,7 +35,35 @@ class Moment(click.ParamType[datetime]):
         return found
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+ELSEWHERE = {
+    "agent": "directory_commands",
+    "audit": "audit_commands",
+    "cost": "cost_commands",
+    "events": "event_commands",
+    "messaging": "messaging_commands",
+    "ministry": "directory_commands",
+    "onboard": "onboard_command",
+    "operator": "directory_commands",
+    "password": "directory_commands",
+    "trace": "trace_command",
+}
+"""In which module of the suite each command is that is not here."""
+
+
+class Commands(click.Group):
+    """Those elsewhere are imported when they are asked for: a service that runs needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted((*super().list_commands(ctx), *ELSEWHERE))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(f"parvis_suite.{ELSEWHERE[cmd_name]}"), cmd_name)
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="parvis")
 def main() -> None:
     """Parvis: files, agendas, messages and their cost, for ministries that share one suite."""
@@ -298,15 +318,3 @@ def asyncapi() -> None:
             tables[each.name] = each.reactions
         tables |= {projection.consumer: projection.on for projection in each.projections}
     click.echo(json.dumps(document(kinds(), tables, version("parvis"), platform.kafka_partitions), indent=2, ensure_ascii=False))
-
-
-main.add_command(event_commands.events)
-main.add_command(audit_commands.audit)
-main.add_command(cost_commands.cost)
-main.add_command(directory_commands.ministry)
-main.add_command(directory_commands.operator)
-main.add_command(directory_commands.agent)
-main.add_command(directory_commands.password)
-main.add_command(onboard_command.onboard)
-main.add_command(messaging_commands.messaging)
-main.add_command(trace_command.trace)

@@ -9,9 +9,8 @@ from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from pydantic import BaseModel, TypeAdapter
-from sqlalchemy.dialects import postgresql, sqlite
 
-from parvis_kit.db import Database, Moment, Tx, metadata_for
+from parvis_kit.db import Database, Moment, Tx, insert, metadata_for
 from parvis_kit.db.driven import Driven
 from parvis_kit.problems import KeyReused
 
@@ -88,8 +87,7 @@ def statements_for(tx: Tx) -> tuple[sa.Insert, sa.Select[str, bytes], Driven]:
 def _statements(service: str, is_sqlite: bool) -> tuple[sa.Insert, sa.Select[str, bytes], Driven]:
     table = idempotency_table(metadata_for(service))
     which = sa.and_(table.c.who == sa.bindparam("of"), table.c.key == sa.bindparam("named"))
-    insert = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-    claim = insert.on_conflict_do_nothing(index_elements=["who", "key"]).returning(table.c.key)
+    claim = insert(table, is_sqlite=is_sqlite).on_conflict_do_nothing(index_elements=["who", "key"]).returning(table.c.key)
     return (
         claim,
         sa.select(table.c.digest, table.c.answer).where(which),

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import linecache
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
@@ -28,6 +29,8 @@ def keep_loaded() -> None:
     """Have the collector pass over what is there by now: modules, routes, models. To be called when everything is built.
 
     It goes through all objects each time that a large answer was made of many: 60 ms for the quarter of a million that a service loads,
-    every fourth time that somebody asks when two hundred people are free.
+    every fourth time that somebody asks when two hundred people are free. The sources in which models' sentences were looked up are
+    forgotten.
     """
+    linecache.clearcache()
     gc.freeze()

@@ -1,6 +1,5 @@
 """What may be set from outside: PARVIS_… names, read once; an unknown one is refused with the nearest known."""
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -244,6 +243,8 @@ def refuse_unknown(environ: Mapping[str, str], classes: Iterable[type[Settings]]
     known = {name for one in classes for name in one.names()}
     for name in sorted(environ):
         if name.upper().startswith(PREFIX) and not name.upper().startswith(AROUND) and name.upper() not in known:
+            import difflib  # for whoever mistypes, once
+
             near = difflib.get_close_matches(name.upper(), sorted(known), 1, 0.0)
             raise SettingsRefused(f"{name} is no setting of Parvis; did you mean {near[0]}? `parvis config` lists them all.")
 

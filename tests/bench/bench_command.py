@@ -21,7 +21,7 @@ SETTLE_SECONDS, REST_SECONDS = 10.0, 30.0
 FIRST_SECONDS, AGAIN_SECONDS = 60.0, 5.0
 """The first one makes its tables and its people."""
 LIBRARIES = (
-    "aiohttp.web, sqlalchemy, sqlalchemy.dialects.postgresql, greenlet, pydantic_settings, joserfc.jws, asyncpg, aiosqlite, "
+    "aiohttp.web, sqlalchemy, sqlalchemy.dialects.postgresql, greenlet, pydantic, joserfc.jws, asyncpg, aiosqlite, "
     "prometheus_client, click, uvloop"
 )
 """What every service stands on, and nothing of ours."""

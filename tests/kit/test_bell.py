@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from parvis_kit.events import postgres_leader
-from parvis_kit.events.bell import Bell, log_of, outbox_of
-from parvis_kit.events.postgres_leader import nap_until_rung
+from parvis_kit.events.bell import Bell, log_of, nap_until_rung, outbox_of
 from parvis_kit.events.relay import relay
 from pytest import MonkeyPatch
 
@@ -16,7 +14,7 @@ PATIENCE_SECONDS = 20.0
 
 async def test_a_relay_carries_what_was_published_while_it_found_nothing(monkeypatch: MonkeyPatch) -> None:
     """Seen without: the fact waited half a second for the next look."""
-    monkeypatch.setattr(postgres_leader, "IDLE_LOOK_SECONDS", NEVER_SECONDS)
+    monkeypatch.setattr("parvis_kit.events.bell.IDLE_LOOK_SECONDS", NEVER_SECONDS)
     bell = Bell()
     outbox: list[str] = []
     carried: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from parvis_kit.db import BinaryText, Database, Json, Moment, Serial, fold, metadata_for, unique_violation, upsert
+from parvis_kit.db import BinaryText, Database, Json, Moment, Serial, fold, metadata_for, partial_index, unique_violation, upsert
 from parvis_kit.http import DB, Body, Request, Routes, mount
 from parvis_kit.ids import new_id
 from parvis_kit.problems import Unavailable
@@ -37,6 +37,8 @@ BOOK = sa.Table(
     sa.Column("notes", Json),
     sqlite_autoincrement=True,
 )
+
+partial_index("uq_book_dear", BOOK.c.price_cents, where=BOOK.c.price_cents > 1000, unique=True)
 
 ROUTES = Routes("shelf", "1")
 
@@ -99,6 +101,20 @@ async def test_json_keeps_its_shape_and_none_is_null(shelf: Database) -> None:
     await keep(shelf, {"title": "a", "notes": {"pages": [1, 2.5, None], "é": True}}, {"title": "b", "notes": None})
     assert await column(shelf, sa.select(BOOK.c.notes).where(BOOK.c.title == "a")) == [{"pages": [1, 2.5, None], "é": True}]
     assert await column(shelf, sa.select(BOOK.c.title).where(BOOK.c.notes.is_(None))) == ["b"]
+
+
+async def test_an_index_of_some_rows_binds_those_alone(shelf: Database) -> None:
+    await keep(shelf, {"title": "a", "price_cents": 700}, {"title": "b", "price_cents": 700}, {"title": "c", "price_cents": 7000})
+    with pytest.raises(IntegrityError) as refused:
+        await keep(shelf, {"title": "d", "price_cents": 7000})
+    assert unique_violation(refused.value)
+
+
+async def test_json_is_kept_so_that_postgresql_can_look_into_it(shelf: Database) -> None:
+    await keep(shelf, {"title": "a", "notes": {"pages": 12}})
+    assert await column(shelf, sa.select(BOOK.c.title).where(BOOK.c.notes["pages"].as_integer() == 12)) == ["a"]
+    if not shelf.is_sqlite:
+        assert await column(shelf, sa.select(sa.func.pg_typeof(BOOK.c.notes).cast(sa.Text))) == ["jsonb"]
 
 
 async def test_a_number_is_never_given_out_twice(shelf: Database) -> None:

@@ -159,7 +159,7 @@ async def test_what_postgresql_keeps_in_no_text_is_refused_and_nothing_is_half_d
     """As a literal it would end the message before COMMIT."""
     bad = Envelope(new_id(), "alpha.thing.changed.v1", *LANE[:1], "k\x00'; COMMIT", datetime.now(UTC), "{}", b"")
     for facts in ([bad], [seal(changed("k", 1), "alpha"), bad]):
-        with pytest.raises(asyncpg.CharacterNotInRepertoireError):
+        with pytest.raises(ValueError, match="NUL"):
             async with stage.alpha.transaction() as tx:
                 await tx.execute(sa.insert(THING), {"key": "k", "version": 1})
                 await append(tx, facts, last=True)

@@ -27,6 +27,22 @@ def test_help_imports_nothing_heavy() -> None:
     assert said.stderr.strip() == "[]"
 
 
+UNUSED = ("asyncpg", "sqlalchemy.dialects.postgresql", "aiokafka", "minio", "alembic", "rich", "parvis_suite.cost_commands")
+
+
+def test_a_service_on_sqlite_loads_nothing_of_postgresql_kafka_or_s3(tmp_path: Path) -> None:
+    """Nor what only operators type: 6 MB of the 90 that it may take. All that it would run is made here, and not begun."""
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from parvis_kit.settings import Platform\nfrom parvis_suite import assembly, cli, services\n"
+        f"platform = Platform(data=Path({str(tmp_path)!r}))\nmade = services.build_all(platform)\n"
+        "assert assembly.background_of(made, platform)\n"
+        f"print([one for one in {UNUSED!r} if one in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
 def test_every_command_says_what_it_does(parvis: Suite) -> None:
     said = parvis("--help").output
     for command in ("up", "serve", "migrate", "events", "onboard", "doctor", "config", "openapi", "asyncapi"):

@@ -1,7 +1,7 @@
 """The tables of calendar."""
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Json, Moment
+from parvis_kit.db import BinaryText, Json, Moment, partial_index
 from parvis_kit.idempotency import idempotency_table
 from parvis_roster import service_metadata
 
@@ -70,7 +70,7 @@ object_ = sa.Table(
 )
 """`expanded_*`: between which moments its instances are written down, where they are not all; NULL: all are."""
 _partial = object_.c.expanded_until.is_not(None)
-sa.Index("ix_object_expanded", object_.c.expanded_until, postgresql_where=_partial, sqlite_where=_partial)
+partial_index("ix_object_expanded", object_.c.expanded_until, where=_partial)
 instance = sa.Table(
     "instance",
     METADATA,

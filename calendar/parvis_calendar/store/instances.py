@@ -5,9 +5,8 @@ from functools import cache
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Tx
+from parvis_kit.db import Connection, Tx, insert
 from parvis_kit.db.driven import Driven
-from sqlalchemy.dialects import postgresql, sqlite
 
 from parvis_calendar.rules.agendas import Stored
 from parvis_calendar.rules.budgets import within
@@ -137,7 +136,7 @@ async def put_busy_weeks(tx: Tx, owner_id: UUID, weeks: Mapping[int, bytes]) -> 
 
 @cache
 def _put_week(is_sqlite: bool) -> sa.Insert:
-    row = sqlite.insert(busy_week) if is_sqlite else postgresql.insert(busy_week)
+    row = insert(busy_week, is_sqlite=is_sqlite)
     return row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": row.excluded.spans})
 
 
@@ -151,7 +150,7 @@ def _append_weeks(is_sqlite: bool) -> sa.Insert:
 
 def _append_week(is_sqlite: bool) -> sa.Insert:
     """Joined to what is there, not merged: whoever reads them merges. Bytes and bytes are text to SQLite, until they are told apart."""
-    row = sqlite.insert(busy_week) if is_sqlite else postgresql.insert(busy_week)
+    row = insert(busy_week, is_sqlite=is_sqlite)
     joined = sa.cast(busy_week.c.spans.op("||")(row.excluded.spans), sa.LargeBinary)
     return row.on_conflict_do_update(index_elements=["owner_id", "week"], set_={"spans": joined})
 

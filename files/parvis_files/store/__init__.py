@@ -1,7 +1,7 @@
 """The tables of files."""
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Moment
+from parvis_kit.db import BinaryText, Moment, partial_index
 from parvis_kit.idempotency import idempotency_table
 from parvis_roster import service_metadata
 
@@ -59,10 +59,10 @@ item = sa.Table(
     sa.Index("ix_item_parent_id", "parent_id"),
 )
 _live = item.c.trashed_at.is_(None)
-sa.Index("uq_item_name", item.c.parent_id, item.c.name, unique=True, postgresql_where=_live, sqlite_where=_live)
-sa.Index("ix_item_list", item.c.parent_id, item.c.is_file, item.c.sort_key, item.c.id, postgresql_where=_live, sqlite_where=_live)
-sa.Index("ix_item_trash", item.c.space_id, item.c.trashed_at, item.c.id, postgresql_where=~_live, sqlite_where=~_live)
-sa.Index("ix_item_purging", item.c.id, postgresql_where=item.c.purging, sqlite_where=item.c.purging)
+partial_index("uq_item_name", item.c.parent_id, item.c.name, unique=True, where=_live)
+partial_index("ix_item_list", item.c.parent_id, item.c.is_file, item.c.sort_key, item.c.id, where=_live)
+partial_index("ix_item_trash", item.c.space_id, item.c.trashed_at, item.c.id, where=~_live)
+partial_index("ix_item_purging", item.c.id, where=item.c.purging)
 item_word = sa.Table(
     "item_word",
     METADATA,
@@ -130,8 +130,8 @@ upload = sa.Table(
     sa.Index("ix_upload_agent", "agent_id", "id"),
 )
 _open = upload.c.state.in_(("intent", "uploading", "received", "scanning"))
-sa.Index("ix_upload_due", upload.c.deadline, postgresql_where=_open, sqlite_where=_open)
-sa.Index("ix_upload_done", upload.c.changed_at, postgresql_where=~_open, sqlite_where=~_open)
+partial_index("ix_upload_due", upload.c.deadline, where=_open)
+partial_index("ix_upload_done", upload.c.changed_at, where=~_open)
 orphan = sa.Table(
     "orphan",
     METADATA,

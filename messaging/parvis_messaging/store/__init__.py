@@ -1,7 +1,7 @@
 """The tables of messaging: the loopback homeserver's."""
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Json, Moment
+from parvis_kit.db import BinaryText, Json, Moment, partial_index
 from parvis_roster import service_metadata
 
 METADATA = service_metadata("messaging")
@@ -72,7 +72,7 @@ event = sa.Table(
     sa.Index("uq_event_txn", "sender", "device_id", "txn_id", "room_id", unique=True),
 )
 _related = event.c.relates_to.is_not(None)
-sa.Index("ix_event_related", event.c.relates_to, event.c.stream, postgresql_where=_related, sqlite_where=_related)
+partial_index("ix_event_related", event.c.relates_to, event.c.stream, where=_related)
 room_state = sa.Table(
     "room_state",
     METADATA,

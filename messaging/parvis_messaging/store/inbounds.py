@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, upsert_by
+from parvis_kit.db import BinaryText, Connection, Moment, Serial, Tx, partial_index, upsert_by
 from parvis_roster import tables_of
 
 from parvis_messaging.rules.commands import Command
@@ -32,7 +32,7 @@ inbound = sa.Table(
 )
 """No text of anybody's: what it relates to, and the command that it is."""
 _open = inbound.c.handled_at.is_(None)
-sa.Index("ix_inbound_open", inbound.c.number, postgresql_where=_open, sqlite_where=_open)
+partial_index("ix_inbound_open", inbound.c.number, where=_open)
 
 
 @dataclass(frozen=True, slots=True)

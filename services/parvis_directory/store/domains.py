@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from parvis_kit.db import Connection, Moment, Tx, upsert
+from parvis_kit.db import Connection, Moment, Tx, partial_index, upsert
 
 from parvis_directory.rules.domains import Domain
 from parvis_directory.store import METADATA, ministry
@@ -23,7 +23,7 @@ domain = sa.Table(
     sa.Column("missed", sa.Integer, nullable=False),
 )
 _claimed = domain.c.claimed_at.is_not(None)
-sa.Index("uq_domain_claimed", domain.c.name, unique=True, postgresql_where=_claimed, sqlite_where=_claimed)
+partial_index("uq_domain_claimed", domain.c.name, unique=True, where=_claimed)
 RECHECKED_MAX = 100
 """Domains looked at in a sweep."""
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from parvis_kit.context import CAUSE
 from parvis_kit.db import Moment, Tx, metadata_for
-from parvis_kit.db.columns import Serial
+from parvis_kit.db.columns import Serial, partial_index
 from parvis_kit.db.driven import Driven
 
 CHARACTERS_MAX = 512
@@ -51,8 +51,8 @@ def audit_tables(metadata: sa.MetaData) -> None:
     )
     table = metadata.tables[f"{metadata.schema}.audit"]
     waits = table.c.position.is_(None)
-    sa.Index("ix_audit_waiting", table.c.seq, postgresql_where=waits, sqlite_where=waits)
-    sa.Index("ix_audit_chain", table.c.ministry, table.c.position, unique=True, postgresql_where=~waits, sqlite_where=~waits)
+    partial_index("ix_audit_waiting", table.c.seq, where=waits)
+    partial_index("ix_audit_chain", table.c.ministry, table.c.position, unique=True, where=~waits)
     sa.Table(
         "audit_head",
         metadata,

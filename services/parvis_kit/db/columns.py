@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -18,7 +18,19 @@ Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """A number that the database gives out: SQLite numbers INTEGER columns only. Pair it with `sqlite_autoincrement=True`,
 or SQLite gives the last number out again after its row is deleted."""
 
-Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+class Json(sa.types.TypeDecorator[Any]):
+    """JSON, on PostgreSQL as JSONB; None is NULL."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        if dialect.name != "postgresql":
+            return super().load_dialect_impl(dialect)
+        from sqlalchemy.dialects.postgresql import JSONB  # with all of its dialect, which SQLite does without
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
@@ -46,3 +58,17 @@ def in_sqlite(moment: datetime) -> str:
 def metadata_for(service: str) -> sa.MetaData:
     """The tables of one service, in the schema of its name (on SQLite: its file, attached under that name)."""
     return sa.MetaData(schema=service, naming_convention=NAMING)
+
+
+def partial_index(name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool], unique: bool = False) -> sa.Index:
+    """Of the rows alone for which `where` holds, on either database."""
+    return sa.Index(name, *columns, unique=unique, sqlite_where=where)
+
+
+@compiles(sa.schema.CreateIndex, "postgresql")
+def _create_index(create: sa.schema.CreateIndex, compiler: Any, **options: Any) -> str:
+    """PostgreSQL is told of `where` when it makes the index: to say `postgresql_where` before would load its dialect everywhere."""
+    of = create.element.dialect_options
+    if of["postgresql"]["where"] is None:
+        of["postgresql"]["where"] = of["sqlite"]["where"]
+    return str(compiler.visit_create_index(create, **options))

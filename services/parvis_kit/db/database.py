@@ -1,23 +1,23 @@
 """Transactions: one connection each, and what must happen just before COMMIT and just after."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
-from parvis_kit.db.postgres import literal
+from parvis_kit.db.errors import database_errors, is_transient
+from parvis_kit.db.literals import literal
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+AWAY = "The database is away or too busy: ask again in a moment."
 Rows = sa.CursorResult[*tuple[Any, ...]]
 Done = TypeVar("Done")
 
@@ -110,7 +110,7 @@ class Tx:
     async def commit_with(self, statement: str, *parameters: Any) -> None:
         """As `run_in_driver`, after all else and in the journey of COMMIT, which saves one; PostgreSQL alone.
 
-        The driver sends one statement with values at a time, and any number without: these go as literals (parvis_kit/db/postgres.py).
+        The driver sends one statement with values at a time, and any number without: these go as literals (parvis_kit/db/literals.py).
         """
         name = (await self._prepared(statement)).get_name()
         self.last_words.append(f'EXECUTE "{name}" ({", ".join(map(literal, parameters))})')
@@ -162,7 +162,7 @@ class Database:
                 if tx.last_words:
                     await tx.driver_connection.execute("; ".join((*tx.last_words, "COMMIT")))
             await reach("transaction.after_commit")
-        except DATABASE_ERRORS as error:
+        except database_errors() as error:
             if is_transient(error):
                 raise Unavailable(AWAY, retry_after_seconds=2) from error
             raise
@@ -176,7 +176,7 @@ class Database:
         """Each statement sees what is committed when it starts; for two that must agree, take a transaction."""
         try:
             yield self.reader
-        except DATABASE_ERRORS as error:
+        except database_errors() as error:
             if is_transient(error):
                 raise Unavailable(AWAY, retry_after_seconds=2) from error
             raise
@@ -186,49 +186,20 @@ class Database:
         await greenlet_spawn(self.write_engine.dispose)
 
 
-DATABASE_ERRORS = (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)
-AWAY = "The database is away or too busy: ask again in a moment."
-TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "55P03", "57P0", "25P03", "58")
-"""Connection lost, serialisation, deadlock, no resources, lock not available, shutdown, idle in transaction, system error."""
-TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
+def insert(table: sa.Table, *, is_sqlite: bool) -> "postgresql.Insert | sqlite.Insert":
+    """INSERT that can say ON CONFLICT. What the other kind of database would need stays unloaded."""
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether the very same transaction may succeed later. Decided by code, never by message."""
-    if isinstance(error, (OSError, PoolTimeout, TimeoutError)):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    for cause in _causes(error):
-        if state := getattr(cause, "sqlstate", None):
-            return str(state).startswith(TRANSIENT_SQLSTATES)
-        if name := getattr(cause, "sqlite_errorname", None):
-            return str(name).startswith(TRANSIENT_SQLITE)
-        if isinstance(cause, OSError):
-            return True
-    return isinstance(error, (sa.exc.InterfaceError, asyncpg.InterfaceError))
-
-
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
-def unique_violation(error: IntegrityError) -> bool:
-    """Whether a row with these unique values is there already (and not, say, a missing parent)."""
-    for cause in _causes(error):
-        if state := getattr(cause, "sqlstate", None):
-            return bool(state == "23505")
-        if name := getattr(cause, "sqlite_errorname", None):
-            return name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-    return False
-
-
-def upsert(tx: Tx, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+def upsert(tx: Tx, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
     """INSERT that can say ON CONFLICT, in the dialect of this transaction."""
-    return sqlite.insert(table) if tx.database.is_sqlite else postgresql.insert(table)
+    return insert(table, is_sqlite=tx.database.is_sqlite)
 
 
 def upsert_by(tx: Tx, table: sa.Table, keys: tuple[str, ...], changed: tuple[str, ...] = ()) -> sa.Insert:
@@ -239,7 +210,7 @@ def upsert_by(tx: Tx, table: sa.Table, keys: tuple[str, ...], changed: tuple[str
 
 @cache
 def _upsert_by(is_sqlite: bool, table: sa.Table, keys: tuple[str, ...], changed: tuple[str, ...]) -> sa.Insert:
-    put = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    put = insert(table, is_sqlite=is_sqlite)
     if not changed:
         return put.on_conflict_do_nothing(index_elements=keys)
     return put.on_conflict_do_update(index_elements=keys, set_={name: put.excluded[name] for name in changed})

@@ -10,8 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from parvis_kit.db.connecting import opener
-from parvis_kit.db.postgres import OWN_TRANSACTIONS
 from parvis_kit.password_files import without_password_file
 
 POOL_SIZE = 10
@@ -56,7 +54,7 @@ def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
     """For every session of a service: a frozen or unreachable client gives up its locks after the lease."""
     return {
         "application_name": name,
-        "standard_conforming_strings": "on",  # or a backslash would not be one in a literal (parvis_kit/db/postgres.py)
+        "standard_conforming_strings": "on",  # or a backslash would not be one in a literal (parvis_kit/db/literals.py)
         "idle_in_transaction_session_timeout": f"{int(lease_seconds * 1000)}ms",
         "TimeZone": "UTC",
         "tcp_keepalives_idle": "5",
@@ -66,6 +64,9 @@ def session_settings(name: str, lease_seconds: float) -> dict[str, str]:
 
 
 def _postgresql(url: str, schema: str, lease_seconds: float) -> tuple[sa.Engine, sa.Engine]:
+    from parvis_kit.db.connecting import opener  # asyncpg and its dialect, 5 MB that SQLite does without
+    from parvis_kit.db.postgres import OWN_TRANSACTIONS
+
     settings = session_settings(f"parvis-{schema}", lease_seconds)
     url, file = without_password_file(url)
     common: dict[str, Any] = {

@@ -1,9 +1,6 @@
 """Transactions on PostgreSQL, begun and ended by statements of ours: what a transaction says last can go with its COMMIT."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 from sqlalchemy.dialects import registry
@@ -41,37 +38,3 @@ class Dialect(PGDialect_asyncpg):
 
 ROLLED_BACK = "the transaction was rolled back: a statement in it had failed, outside a savepoint, and nobody was told"
 registry.register("postgresql.parvis", __name__, Dialect.__name__)
-
-
-def literal(value: object) -> str:
-    """A value of a statement that is sent without values (PostgreSQL, "String Constants", "Array Input and Output Syntax").
-
-    For sessions whose standard_conforming_strings is on, as ours say that it is. Takes None, text, bytes, integers, moments, ids, and lists
-    and tuples of them. Raises KeyError for any other type, and asyncpg.CharacterNotInRepertoireError, as PostgreSQL would, for the one
-    character that it keeps in no text.
-    """
-    if value is None:
-        return "NULL"
-    if isinstance(value, (list, tuple)):
-        text = "{" + ",".join(["NULL" if one is None else IN_ARRAYS[type(one)](one) for one in value]) + "}"
-    else:
-        text = IN_TEXT[type(value)](value)
-    if "\x00" in text:  # the statement would end there
-        raise asyncpg.CharacterNotInRepertoireError('invalid byte sequence for encoding "UTF8": 0x00')
-    return "'" + text.replace("'", "''") + "'"
-
-
-IN_TEXT: Mapping[type, Callable[[Any], str]] = {
-    str: str,
-    bytes: lambda data: f"\\x{data.hex()}",
-    int: str,
-    datetime: datetime.isoformat,
-    UUID: str,
-}
-"""As PostgreSQL reads a value of each type."""
-IN_ARRAYS: Mapping[type, Callable[[Any], str]] = {
-    **IN_TEXT,
-    str: lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"',
-    bytes: lambda data: f"\\\\x{data.hex()}",
-}
-"""As an element of an array."""

@@ -1,21 +1,12 @@
 """What wakes whoever waits for facts: within the process at once, from other processes through PostgreSQL, and a slow look anyway."""
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection
 
-import asyncpg
+from parvis_kit.events.relay import Nap
 
-from parvis_kit.db.connecting import connect
-
-CHANNEL = "parvis"
-NOTIFY_SECONDS_MIN = 0.01
-"""At most a hundred notifications a second and process: one per commit would halve the commit rate."""
-RECONNECT_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
+IDLE_LOOK_SECONDS = 0.5
 
 
 def outbox_of(service: str) -> str:
@@ -67,32 +58,15 @@ class Bell:
         finally:
             del self.waiting[future]
 
-    async def bridge(self, url: str) -> None:
-        """Tell the other processes and hear them, over one connection of its own. Runs until cancelled; losing it costs only speed."""
-        while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                async with listening(url, self) as conn:
-                    while True:
-                        await self.has_news.wait()
-                        self.has_news.clear()
-                        names, self.to_tell = sorted(self.to_tell), set()
-                        await conn.execute("SELECT pg_notify($1, name) FROM unnest($2::text[]) name", CHANNEL, names)
-                        await asyncio.sleep(NOTIFY_SECONDS_MIN)
-            log.warning("the connection that wakes other processes is lost: they look every second until it is back")
-            await asyncio.sleep(RECONNECT_SECONDS)
 
+def nap_until_rung(bell: Bell, service: str) -> Nap:
+    """Wait for a ring since the last nap, or half a second: what was published while the relay looked has rung before it naps."""
+    names = {outbox_of(service)}
+    heard = bell.heard(names)
 
-@asynccontextmanager
-async def listening(url: str, bell: Bell) -> AsyncIterator[asyncpg.Connection]:
-    conn = await connect(url, timeout=5, server_settings={"application_name": "parvis-bell"})
-    try:
-        ours = conn.get_server_pid()
+    async def nap() -> None:
+        nonlocal heard
+        await bell.wait(names, heard, IDLE_LOOK_SECONDS)
+        heard = bell.heard(names)
 
-        def hear(_: object, pid: int, __: str, name: object) -> None:
-            if pid != ours:  # what we told has rung here before
-                bell.ring_here(str(name))
-
-        await conn.add_listener(CHANNEL, hear)
-        yield conn
-    finally:
-        conn.terminate()
+    return nap

@@ -8,12 +8,8 @@ import asyncpg
 from parvis_kit.db.connecting import connect
 from parvis_kit.db.engines import session_settings
 from parvis_kit.events import meters
-from parvis_kit.events.bell import Bell, outbox_of
 from parvis_kit.events.ledger import lock_of
 from parvis_kit.events.ports import Gone
-from parvis_kit.events.relay import Nap
-
-IDLE_LOOK_SECONDS = 0.5
 
 
 @contextmanager
@@ -53,16 +49,3 @@ async def open_leader(url: str, service: str, lease_seconds: float, **settings: 
     finally:
         meters.LEADER.labels(service).set(0)
         conn.terminate()
-
-
-def nap_until_rung(bell: Bell, service: str) -> Nap:
-    """Wait for a ring since the last nap, or half a second: what was published while the relay looked has rung before it naps."""
-    names = {outbox_of(service)}
-    heard = bell.heard(names)
-
-    async def nap() -> None:
-        nonlocal heard
-        await bell.wait(names, heard, IDLE_LOOK_SECONDS)
-        heard = bell.heard(names)
-
-    return nap

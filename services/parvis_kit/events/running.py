@@ -11,12 +11,11 @@ from parvis_kit.clock import Clock
 from parvis_kit.db import Database, Tx
 from parvis_kit.db.engines import LEASE_SECONDS
 from parvis_kit.events import meters, projections
-from parvis_kit.events.bell import Bell, log_of, outbox_of
+from parvis_kit.events.bell import Bell, log_of, nap_until_rung, outbox_of
 from parvis_kit.events.consumer import Behind, Consumer, Superseded, Undone
 from parvis_kit.events.ledger import SqlLedger, stands_of
 from parvis_kit.events.log import Log
 from parvis_kit.events.ports import Gone
-from parvis_kit.events.postgres_leader import nap_until_rung
 from parvis_kit.events.reactions import Dispatcher, Projection, Reactions, topics_of
 from parvis_kit.events.relay import relay
 from parvis_kit.problems import Unavailable

@@ -15,13 +15,11 @@ from parvis_kit.db.engines import sqlite_path
 from parvis_kit.events.bell import Bell, log_of
 from parvis_kit.events.log import Stand, Topics, Waiting
 from parvis_kit.events.ports import Batch, Gone
-from parvis_kit.events.postgres_relay import open_carrier
 from parvis_kit.events.relay import RELAY_BATCH_MAX, Carrier
 from parvis_kit.events.sql_readers import (
     READ_SECONDS_MAX,
     Counted,
     Part,
-    PostgresReaders,
     Reader,
     SearchedReader,
     SqliteReader,
@@ -55,6 +53,8 @@ class SqlLog:
     def carriers(self, database: Database, lease_seconds: float) -> Callable[[], AbstractAsyncContextManager[Carrier]] | None:
         if database.is_sqlite:
             return None
+        from parvis_kit.events.postgres_relay import open_carrier
+
         return partial(open_carrier, self.url_of(database.service), database.service, self.bell, RELAY_BATCH_MAX, lease_seconds)
 
     @asynccontextmanager
@@ -93,6 +93,8 @@ class SqlLog:
             async with self.files(topics) as files:
                 yield files
             return
+        from parvis_kit.events.postgres_readers import PostgresReaders
+
         connections = PostgresReaders(self.url_of(database.service))
         try:
             yield {one: connections.of(one) for one in topics}

@@ -1,10 +1,9 @@
-"""Reading the logs that lie in SQL: the statements, and who asks them of a file or of a connection of the reader's own."""
+"""Reading the logs that lie in SQL: the statements, and who asks them of a file; of a server: postgres_readers.py."""
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -12,15 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-import asyncpg
-
-from parvis_kit.db.connecting import opener
 from parvis_kit.db.engines import open_read_only
 from parvis_kit.events.facts import Envelope, is_state
 from parvis_kit.events.log import Topics
 from parvis_kit.events.ports import Batch, Gone, Record
 from parvis_kit.events.resume import numbers_undone
-from parvis_kit.password_files import without_password_file
 
 READ_SECONDS_MAX = 10.0
 
@@ -164,55 +159,3 @@ class SqliteReader:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
-
-
-class PostgresReaders:
-    """The connections by which one service reads the others' logs, under its own role."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.pool: asyncpg.Pool | None = None
-        self.opening = asyncio.Lock()
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
-        async with self.opening:
-            if self.pool is None:
-                url, file = without_password_file(self.url)
-                settings = {"application_name": "parvis-reader", "TimeZone": "UTC"}
-                self.pool = await asyncpg.create_pool(
-                    url, min_size=0, max_size=2, timeout=5, server_settings=settings, connect=opener(file)
-                )
-        async with self.pool.acquire(timeout=READ_SECONDS_MAX) as conn:
-            yield conn
-
-    def of(self, publisher: str) -> "PostgresReader":
-        return PostgresReader(publisher, self)
-
-    async def close(self) -> None:
-        if self.pool is not None:
-            self.pool.terminate()
-            self.pool = None
-
-
-class PostgresReader:
-    def __init__(self, publisher: str, readers: PostgresReaders) -> None:
-        self.publisher, self.readers = publisher, readers
-
-    async def read(self, part: Part, start: int, limit: int) -> Batch:
-        rows = await self._call(statement(f"{self.publisher}.log", dialect="postgresql"), start, list(part.topics), limit)
-        return batch_of(part, start, limit, rows, is_sqlite=False)
-
-    async def next_from(self, start: int) -> tuple[int, UUID] | None:
-        rows = await self._call(next_statement(f"{self.publisher}.log", dialect="postgresql"), start)
-        return (rows[0][0], UUID(int=rows[0][1].int)) if rows else None
-
-    async def _call(self, query: str, *parameters: object) -> list[Any]:
-        try:
-            async with self.readers.connection() as conn:
-                return list(await conn.fetch(query, *parameters, timeout=READ_SECONDS_MAX))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            raise Gone(f"the log of {self.publisher} cannot be read: {error}") from error
-
-    async def close(self) -> None:
-        """Its connections are the service's; they are closed with it."""
