@@ -225,10 +225,14 @@ class S3Store:
 
     async def prepare(self) -> None:
         """The bucket, and who may send to it from a page, where they are not there yet: a key of few rights will do once they are."""
-        try:
-            await asyncio.wait_for(asyncio.to_thread(self._make_bucket), 2 * SILENT_SECONDS_MAX)
-        except TimeoutError:
-            raise Away(f"{self.place.endpoint} does not answer") from None
+        async with self._ask("HEAD", "") as answer:
+            self._expect(answer, 200, 404)
+            is_there = answer.status == 200
+        if not is_there:
+            try:
+                await asyncio.wait_for(asyncio.to_thread(self._make_bucket), 2 * SILENT_SECONDS_MAX)
+            except TimeoutError:
+                raise Away(f"{self.place.endpoint} does not answer") from None
         async with self._ask("GET", "", {"cors": ""}) as answer:
             if answer.status != 404:
                 return
@@ -244,7 +248,7 @@ class S3Store:
                 self._expect(answer, 200, 204)
 
     def _make_bucket(self) -> None:
-        from minio import Minio  # 8 MB that only this needs
+        from minio import Minio  # 8 MB that only this needs, once in a bucket's life
         from minio.error import MinioException
         from urllib3.exceptions import HTTPError
 
@@ -257,7 +261,7 @@ class S3Store:
             secure=endpoint.scheme == "https",
         )
         try:
-            if not client.bucket_exists(bucket_name=self.place.bucket):
+            if not client.bucket_exists(bucket_name=self.place.bucket):  # another process may have been quicker
                 client.make_bucket(bucket_name=self.place.bucket)
         except (MinioException, HTTPError, OSError) as error:
             raise Away(f"the bucket {self.place.bucket} cannot be made: {type(error).__name__}") from error
