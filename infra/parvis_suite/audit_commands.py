@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 import click
@@ -49,11 +49,18 @@ def audit() -> None:
     """Verify, read and erase what was written down of each act."""
 
 
-def operator() -> dict[str, str]:
+class AtKeyboard(TypedDict):
+    """As the audit takes it."""
+
+    who: str
+    where: str
+
+
+def operator() -> AtKeyboard:
     """Who is at the keyboard, and where, as far as the machine knows."""
     import socket
 
-    return {"who": at_keyboard(), "where": socket.gethostname()}
+    return AtKeyboard(who=at_keyboard(), where=socket.gethostname())
 
 
 def noted(flow: Flow, what: str, on: str, why: str) -> Note:

@@ -75,7 +75,7 @@ async def once(tx: Tx, asked: Asked, kept: Kept[T], act: Callable[[], Awaitable[
         return kept.adapter.validate_json(answer)
     answered = await act()
     answer = kept.adapter.dump_json(kept.without_secrets(answered))
-    await settle.run(tx, {"of": str(asked.who), "named": asked.key, "answer": answer})
+    await settle.run_last(tx, {"of": str(asked.who), "named": asked.key, "answer": answer})
     return answered
 
 

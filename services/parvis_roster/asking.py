@@ -19,6 +19,7 @@ from parvis_kit.access import Claims, UnknownKey, check_app_password, issuer_of,
 from parvis_kit.clock import Clock
 from parvis_kit.context import acting_as
 from parvis_kit.db import Connection
+from parvis_kit.db.driven import Question
 from parvis_kit.http import DB, LATE, Limiter, Rate, Request, client_key
 from parvis_kit.problems import Forbidden, TooManyRequests, Unauthorized
 
@@ -54,9 +55,9 @@ AGENT = web.RequestKey("agent", Agent)
 class Questions:
     """Where the answers lie: in a roster's copy, or in directory's own tables."""
 
-    by_token: sa.Select[Any]
+    by_token: Question
     """`:agent_id`, `:session_id`, `:kid` → one row: whether the session is revoked, until when the key counts, and Standing's fields."""
-    by_prefix: sa.Select[Any]
+    by_prefix: Question
     """`:prefix` → one row or none: Kept's fields, then Standing's of its agent."""
     keys: sa.Select[Any]
     """`:now` → kid and jwk of each key that is still good."""
@@ -164,7 +165,7 @@ class WhoAsks:
     async def by_token(self, request: Request, token: str) -> Agent:
         async with request[DB].read() as conn:
             claims, kid = await self.keyring.verify(conn, token)
-            row = (await conn.execute(self.questions.by_token, {"agent_id": claims.sub, "session_id": claims.sid, "kid": kid})).one()
+            [row] = await self.questions.by_token.rows(conn, {"agent_id": claims.sub, "session_id": claims.sid, "kid": kid})
         revoked, key_until, *rest = row
         now, standing = self.clock(), Standing(*rest)
         if key_until is None or key_until <= now:
@@ -187,7 +188,7 @@ class WhoAsks:
         try:
             password = read_app_password(text)
             async with request[DB].read() as conn:
-                row = (await conn.execute(self.questions.by_prefix, {"prefix": password.prefix})).one_or_none()
+                row = await self.questions.by_prefix.one(conn, {"prefix": password.prefix})
             if row is None:
                 raise Unauthorized(NOT_KNOWN)
             kept, standing = Kept(*row[:7]), Standing(*row[7:])
@@ -230,17 +231,21 @@ def questions_of(service: str) -> Questions:
     standing = (agent.state, agent.expires_at, agent.ministry_id, agent.roles)
     one = sa.select(sa.literal(1).label("one")).subquery()
     return Questions(
-        by_token=sa.select(credential.state == "revoked", key.not_after, *standing).select_from(
-            one.outerjoin(tables["agent"], agent.id == sa.bindparam("agent_id", type_=sa.Uuid))
-            .outerjoin(tables["credential"], credential.id == sa.bindparam("session_id", type_=sa.Uuid))
-            .outerjoin(tables["signing_key"], key.kid == sa.bindparam("kid", type_=sa.Text))
+        by_token=Question(
+            sa.select(credential.state == "revoked", key.not_after, *standing).select_from(
+                one.outerjoin(tables["agent"], agent.id == sa.bindparam("agent_id", type_=sa.Uuid))
+                .outerjoin(tables["credential"], credential.id == sa.bindparam("session_id", type_=sa.Uuid))
+                .outerjoin(tables["signing_key"], key.kid == sa.bindparam("kid", type_=sa.Text))
+            )
         ),
-        by_prefix=sa.select(
-            credential.id, credential.agent_id, agent.email, credential.digest, credential.scopes, credential.state, credential.expires_at,
-            *standing,
-        )
-        .join_from(tables["credential"], tables["agent"], agent.id == credential.agent_id)
-        .where(credential.prefix == sa.bindparam("prefix"), credential.kind == "app_password"),
+        by_prefix=Question(
+            sa.select(
+                credential.id, credential.agent_id, agent.email, credential.digest, credential.scopes, credential.state,
+                credential.expires_at, *standing,
+            )
+            .join_from(tables["credential"], tables["agent"], agent.id == credential.agent_id)
+            .where(credential.prefix == sa.bindparam("prefix"), credential.kind == "app_password")
+        ),
         keys=sa.select(key.kid, key.jwk).where(key.not_after > sa.bindparam("now")),
     )  # fmt: skip
 

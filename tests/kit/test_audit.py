@@ -100,7 +100,7 @@ async def test_an_act_that_is_undone_leaves_no_hole(house: Database) -> None:
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 async def test_an_act_that_ends_late_comes_later_in_the_chain(house: Database) -> None:
     async with house.transaction() as tx:
-        await record(tx, who=ADA, what="door.late", on="door", ministry=NORTH, at=AT)
+        await record(tx, who=ADA, what="door.late", on="door", ministry=NORTH, at=AT, last=False)
         await write(house, 2)
         assert await chain_all(house) == 2
     assert await chain_all(house) == 1

@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.audit import audit_tables
 from parvis_kit.db import Connection, Json, Moment, Tx, metadata_for
+from parvis_kit.db.driven import Question
 from parvis_kit.db.text import BinaryText
 from parvis_kit.events import log_tables
 from parvis_kit.idempotency import idempotency_table
@@ -202,7 +203,7 @@ def lockable(one: sa.Select[Any]) -> tuple[sa.Select[Any], sa.Select[Any]]:
     return one, one.with_for_update()
 
 
-ONE_AGENT = lockable(sa.select(*PERSON).where(agent.c.id == sa.bindparam("one")))
+ONE_AGENT = [Question(one) for one in lockable(sa.select(*PERSON).where(agent.c.id == sa.bindparam("one")))]
 ONE_TEAM = lockable(sa.select(team).where(team.c.id == sa.bindparam("one")))
 ONE_MINISTRY = lockable(sa.select(*MINISTRY).where(ministry.c.id == sa.bindparam("one")))
 CHANGE_TEAM = sa.update(team).where(team.c.id == sa.bindparam("one")).returning(*team.c)
@@ -220,7 +221,7 @@ async def page(conn: Connection, of: sa.Select[Any], after: UUID, limit: int, wh
 
 
 async def find_agent(conn: Connection, agent_id: UUID, *, lock: bool = False) -> Person | None:
-    row = (await conn.execute(ONE_AGENT[lock], {"one": agent_id})).one_or_none()
+    row = await ONE_AGENT[lock].one(conn, {"one": agent_id})
     return Person(*row) if row else None
 
 
@@ -364,23 +365,27 @@ async def add_signing_key(tx: Tx, values: dict[str, Any]) -> None:
 _standing = (agent.c.state, agent.c.expires_at, agent.c.ministry_id, agent.c.roles)
 _one = sa.select(sa.literal(1).label("one")).subquery()
 QUESTIONS = Questions(
-    by_token=sa.select(sa.or_(session.c.revoked_at.is_not(None), session.c.id.is_(None)), signing_key.c.not_after, *_standing).select_from(
-        _one.outerjoin(agent, agent.c.id == sa.bindparam("agent_id", type_=sa.Uuid))
-        .outerjoin(session, session.c.id == sa.bindparam("session_id", type_=sa.Uuid))
-        .outerjoin(signing_key, signing_key.c.kid == sa.bindparam("kid", type_=sa.Text))
+    by_token=Question(
+        sa.select(sa.or_(session.c.revoked_at.is_not(None), session.c.id.is_(None)), signing_key.c.not_after, *_standing).select_from(
+            _one.outerjoin(agent, agent.c.id == sa.bindparam("agent_id", type_=sa.Uuid))
+            .outerjoin(session, session.c.id == sa.bindparam("session_id", type_=sa.Uuid))
+            .outerjoin(signing_key, signing_key.c.kid == sa.bindparam("kid", type_=sa.Text))
+        )
     ),
-    by_prefix=sa.select(
-        app_password.c.id,
-        app_password.c.agent_id,
-        agent.c.email,
-        app_password.c.digest,
-        app_password.c.scopes,
-        sa.case((app_password.c.revoked_at.is_(None), "active"), else_="revoked"),
-        app_password.c.expires_at,
-        *_standing,
-    )
-    .join_from(app_password, agent, agent.c.id == app_password.c.agent_id)
-    .where(app_password.c.prefix == sa.bindparam("prefix")),
+    by_prefix=Question(
+        sa.select(
+            app_password.c.id,
+            app_password.c.agent_id,
+            agent.c.email,
+            app_password.c.digest,
+            app_password.c.scopes,
+            sa.case((app_password.c.revoked_at.is_(None), "active"), else_="revoked"),
+            app_password.c.expires_at,
+            *_standing,
+        )
+        .join_from(app_password, agent, agent.c.id == app_password.c.agent_id)
+        .where(app_password.c.prefix == sa.bindparam("prefix"))
+    ),
     keys=sa.select(signing_key.c.kid, signing_key.c.jwk).where(signing_key.c.not_after > sa.bindparam("now")),
 )
 """Who asks, answered from directory's own tables."""

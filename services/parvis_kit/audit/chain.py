@@ -178,7 +178,7 @@ async def erase(database: Database, subject: str, *, who: object, why: str, at: 
             for ministry, positions in erased.items():
                 for named in ranges_of(positions):
                     of = UUID(ministry) if ministry else None
-                    await record(tx, who=who, what=f"{ERASE} {named}", on="", ministry=of, at=at, why=why)
+                    await record(tx, who=who, what=f"{ERASE} {named}", on="", ministry=of, at=at, why=why, last=False)
             await chain_in(tx)
         number = sum(map(len, erased.values()))
         done += number

@@ -74,7 +74,7 @@ def tables_of(service: str) -> Mapping[str, sa.Table]:
 
 @cache
 def statement_for(service: str) -> Driven:
-    return Driven(lambda _: sa.insert(tables_of(service)["audit"]), list(RECORDED))
+    return Driven(lambda _: sa.insert(tables_of(service)["audit"]).inline(), list(RECORDED))
 
 
 async def record(
@@ -88,12 +88,16 @@ async def record(
     decision: str = "done",
     where: str = "",
     why: str = "",
+    last: bool = True,
 ) -> None:
     """Write it down; it is there if and only if the act is. No secret, no clear content: ids, verbs and reasons.
 
-    `ministry`: whom the act concerns; None for the suite's own. `where`: the address that asked, when there is one.
+    `ministry`: whom the act concerns; None for the suite's own. `where`: the address that asked, when there is one. `last`: nothing
+    in this transaction reads it, so it may be written with COMMIT.
     """
-    await statement_for(tx.database.service).run(
+    statement = statement_for(tx.database.service)
+    write = statement.run_last if last else statement.run
+    await write(
         tx,
         {
             "at": at,

@@ -1,12 +1,12 @@
 """Transactions: one connection each, and what must happen just before COMMIT and just after."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_, greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
 from parvis_kit.db.errors import database_errors, is_transient
@@ -25,7 +25,10 @@ Done = TypeVar("Done")
 class Connection(Protocol):
     """What a store function takes: a transaction, or a connection of the read engine."""
 
+    @property
+    def dialect(self) -> sa.Dialect: ...
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows: ...
+    async def fetch_in_driver(self, statement: str, *parameters: Any) -> Sequence[Any]: ...
 
 
 class Reader:
@@ -35,6 +38,10 @@ class Reader:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self.engine.dialect
 
     async def execute(self, statement: Any, parameters: Any = None, /) -> Rows:
         """Its rows, all of them: both drivers have read them before they answer."""
@@ -48,6 +55,32 @@ class Reader:
                 return work(conn)
 
         return await greenlet_spawn(connected)
+
+    async def fetch_in_driver(self, statement: str, *parameters: Any) -> Sequence[Any]:
+        """Its rows as the driver has them, on PostgreSQL alone: for what every request asks (`Question`)."""
+
+        def fetched(conn: sa.Connection) -> Sequence[Any]:
+            driver: Any = conn.connection.driver_connection
+            try:
+                return await_(_fetch(driver, conn.connection.info, statement, parameters))
+            except database_errors():
+                if driver.is_closed():
+                    conn.exec_driver_sql("SELECT 1")  # SQLAlchemy hears that it is lost, and lets go of all that were as old
+                raise
+
+        return await self.run_sync(fetched)
+
+
+async def _prepared(driver: Any, known: dict[Any, Any], statement: str) -> Any:
+    """Once for each connection, as SQLAlchemy's own are: the driver's `execute` looks for it each time anew, which takes 10 µs."""
+    if (found := known.get(statement)) is None:
+        found = known[statement] = await driver.prepare(statement)
+    return found
+
+
+async def _fetch(driver: Any, known: dict[Any, Any], statement: str, parameters: Sequence[Any]) -> Sequence[Any]:
+    rows: Sequence[Any] = await (await _prepared(driver, known, statement)).fetch(*parameters)
+    return rows
 
 
 @asynccontextmanager
@@ -99,27 +132,28 @@ class Tx:
     async def run_in_driver(self, statement: str, *parameters: Any) -> None:
         """One statement that returns nothing, by the driver itself, inside this transaction: for what every commit pays.
 
-        SQLAlchemy takes four turns of SQLite's thread for it, and a third more of CPU on PostgreSQL. There it is prepared once for each
-        connection, as SQLAlchemy's own are: the driver's `execute` looks for it each time anew, which takes 10 µs.
+        SQLAlchemy takes four turns of SQLite's thread for it, and a third more of CPU on PostgreSQL.
         """
         if self.database.is_sqlite:
             await self.driver_connection.execute_insert(statement, parameters)
-            return
-        await (await self._prepared(statement)).fetch(*parameters)
+        else:
+            await self.fetch_in_driver(statement, *parameters)
+
+    async def fetch_in_driver(self, statement: str, *parameters: Any) -> Sequence[Any]:
+        """As a Reader's."""
+        return await _fetch(self.driver_connection, self.conn.connection.info, statement, parameters)
 
     async def commit_with(self, statement: str, *parameters: Any) -> None:
         """As `run_in_driver`, after all else and in the journey of COMMIT, which saves one; PostgreSQL alone.
 
         The driver sends one statement with values at a time, and any number without: these go as literals (parvis_kit/db/literals.py).
         """
-        name = (await self._prepared(statement)).get_name()
+        name = (await _prepared(self.driver_connection, self.conn.connection.info, statement)).get_name()
         self.last_words.append(f'EXECUTE "{name}" ({", ".join(map(literal, parameters))})')
 
-    async def _prepared(self, statement: str) -> Any:
-        known = self.conn.connection.info
-        if (prepared := known.get(statement)) is None:
-            prepared = known[statement] = await self.driver_connection.prepare(statement)
-        return prepared
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self.database.write_engine.dialect
 
     @property
     def driver_connection(self) -> Any:
@@ -128,13 +162,13 @@ class Tx:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """What fails inside undoes itself alone: rows and buffered facts. PostgreSQL would refuse all that follows otherwise."""
-        buffered, before, after = len(self.facts), len(self.before_commit), len(self.after_commit)
+        """What fails inside undoes itself alone: rows, facts, last words. PostgreSQL would refuse all that follows otherwise."""
+        buffered, before, after, words = len(self.facts), len(self.before_commit), len(self.after_commit), len(self.last_words)
         try:
             async with entered(self.conn.begin_nested):
                 yield
         except BaseException:
-            del self.facts[buffered:], self.before_commit[before:], self.after_commit[after:]
+            del self.facts[buffered:], self.before_commit[before:], self.after_commit[after:], self.last_words[words:]
             raise
 
 

@@ -5,15 +5,17 @@ import itertools
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from unittest.mock import patch
 
 import asyncpg
 import sqlalchemy as sa
 
-from parvis_kit.db import Database
+from parvis_kit.db import Database, Tx
+from parvis_kit.db.database import Reader
 
 T = TypeVar("T")
 Prepare = Callable[[Path, str], Awaitable[None]]
@@ -148,18 +150,34 @@ async def make_tables(database: Database, metadata: sa.MetaData) -> None:
 
 @contextmanager
 def queries(*databases: Database) -> Iterator[list[str]]:
-    """What is sent to these databases while the body runs; BEGIN, COMMIT and ROLLBACK aside."""
+    """What is sent to these databases while the body runs; BEGIN, COMMIT and what goes in its journey, and ROLLBACK aside."""
     sent: list[str] = []
+    engines: Sequence[sa.Engine] = [engine for one in databases for engine in (one.read_engine, one.write_engine)]
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             sent.append(statement)
 
-    engines: Sequence[sa.Engine] = [engine for one in databases for engine in (one.read_engine, one.write_engine)]
+    def noting(kind: type[Tx | Reader], name: str, *, of_sqlite: bool = False) -> Any:
+        """What goes past SQLAlchemy."""
+        plain = getattr(kind, name)
+
+        def run(self: Any, statement: str, *parameters: Any) -> Any:
+            engine = self.engine if isinstance(self, Reader) else self.database.write_engine
+            if engine in engines and (self.dialect.name == "sqlite") is of_sqlite:
+                sent.append(statement)
+            return plain(self, statement, *parameters)
+
+        return patch.object(kind, name, run)
+
+    past = (noting(Reader, "fetch_in_driver"), noting(Tx, "fetch_in_driver"), noting(Tx, "run_in_driver", of_sqlite=True))
     for engine in engines:
         sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        for engine in engines:
-            sa.event.remove(engine, "before_cursor_execute", note)
+    with ExitStack() as stack:
+        for each in past:
+            stack.enter_context(each)
+        try:
+            yield sent
+        finally:
+            for engine in engines:
+                sa.event.remove(engine, "before_cursor_execute", note)
