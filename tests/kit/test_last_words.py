@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parvis_kit.db import Database
+from parvis_kit.db.literals import literal
 from parvis_kit.events import Erased, publish
 from parvis_kit.events.facts import Envelope
 from parvis_kit.events.ledger import FACT_COLUMNS, LITERAL_BYTES_MAX, append, lock_of, tables_of
@@ -166,6 +168,15 @@ async def test_what_postgresql_keeps_in_no_text_is_refused_and_nothing_is_half_d
     assert await outbox(stage) == []
     async with stage.alpha.read() as conn:
         assert (await conn.execute(sa.select(THING))).all() == []
+
+
+async def test_an_id_that_the_driver_has_read_has_a_literal_and_what_has_none_is_refused(stage: Stage) -> None:
+    async with stage.alpha.transaction() as tx:
+        read = await tx.driver_connection.fetchval("SELECT '00000000-0000-0000-0000-000000000007'::uuid")
+    assert literal(read) == literal(UUID(int=7)) and literal([read, None]) == literal((UUID(int=7), None))
+    for value in (True, 1.5, {"a": 1}, [{1}]):
+        with pytest.raises(KeyError):
+            literal(value)
 
 
 @pytest.mark.parametrize("size", [LITERAL_BYTES_MAX, LITERAL_BYTES_MAX + 1])

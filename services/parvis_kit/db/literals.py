@@ -15,12 +15,17 @@ def literal(value: object) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, (list, tuple)):
-        text = "{" + ",".join(["NULL" if one is None else IN_ARRAYS[type(one)](one) for one in value]) + "}"
+        text = "{" + ",".join(["NULL" if one is None else _written(one, IN_ARRAYS) for one in value]) + "}"
     else:
-        text = IN_TEXT[type(value)](value)
+        text = _written(value, IN_TEXT)
     if "\x00" in text:  # the statement would end there
         raise ValueError("a text with a NUL, which PostgreSQL cannot keep")
     return "'" + text.replace("'", "''") + "'"
+
+
+def _written(value: object, ways: Mapping[type, Callable[[Any], str]]) -> str:
+    kind = type(value)
+    return ways[UUID if kind not in ways and isinstance(value, UUID) else kind](value)  # asyncpg's ids are of a class of their own
 
 
 IN_TEXT: Mapping[type, Callable[[Any], str]] = {
