@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 
 import aiohttp
 
@@ -46,9 +47,12 @@ async def bring(session: aiohttp.ClientSession, ministry_id: str, newcomers: Seq
     """Dry run, confirmation, and until it is done."""
     file = io.StringIO()
     csv.writer(file, delimiter=";").writerows([TITLES, *(one.line() for one in newcomers)])
+    content = file.getvalue().encode("cp1252")
+    # Begun again on another day it is another file, in which a guest's time ends later.
+    named = f"demo-{ministry_id}-{sha256(content).hexdigest()[:16]}"
     job = await answered(
-        session, "POST", f"/api/directory/v1/ministries/{ministry_id}/onboardings", data=file.getvalue().encode("cp1252"),
-        headers={"Content-Type": "text/csv", "Idempotency-Key": f"demo-{ministry_id}"},
+        session, "POST", f"/api/directory/v1/ministries/{ministry_id}/onboardings", data=content,
+        headers={"Content-Type": "text/csv", "Idempotency-Key": named},
     )  # fmt: skip
     path = f"/api/directory/v1/onboardings/{job['id']}"
     if (await answered(session, "GET", path))["state"] == "draft":  # the answer that is repeated is the first one

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.util import await_, greenlet_spawn
 
 from parvis_kit.db.engines import LEASE_SECONDS, open_engines
-from parvis_kit.db.errors import database_errors, is_transient
+from parvis_kit.db.errors import database_errors, is_lost, is_transient
 from parvis_kit.db.literals import literal
 from parvis_kit.failpoints import reach
 from parvis_kit.problems import Unavailable
@@ -63,7 +63,9 @@ class Reader:
             driver: Any = conn.connection.driver_connection
             try:
                 return await_(_fetch(driver, conn.connection.info, statement, parameters))
-            except database_errors():
+            except database_errors() as error:
+                if is_lost(error):
+                    driver.terminate()
                 if driver.is_closed():
                     conn.exec_driver_sql("SELECT 1")  # SQLAlchemy hears that it is lost, and lets go of all that were as old
                 raise

@@ -12,16 +12,24 @@ TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "55P03", "57P0", "25P03", "
 """Connection lost, serialisation, deadlock, no resources, lock not available, shutdown, idle in transaction, system error."""
 TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
 
+LOST = ("InterfaceError", "InternalClientError")
+"""What asyncpg says of a connection that is no longer one, or of an answer that came in pieces because its server was ended."""
+
 
 def database_errors() -> tuple[type[BaseException], ...]:
     """To be caught: SQLAlchemy's, the system's, and those of the drivers that are loaded."""
-    return (DBAPIError, PoolTimeout, OSError, sqlite3.Error, *_of_asyncpg("PostgresError", "InterfaceError"))
+    return (DBAPIError, PoolTimeout, OSError, sqlite3.Error, *_of_asyncpg("PostgresError", *LOST))
 
 
 def _of_asyncpg(*names: str) -> tuple[type[BaseException], ...]:
     """A process that has no PostgreSQL does not load its driver (parvis_kit/db/postgres.py), which then raises nothing."""
     driver = sys.modules.get("asyncpg")
     return () if driver is None else tuple(getattr(driver, name) for name in names)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the driver can do nothing more with its connection."""
+    return isinstance(error, _of_asyncpg(*LOST))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -37,7 +45,7 @@ def is_transient(error: BaseException) -> bool:
             return str(name).startswith(TRANSIENT_SQLITE)
         if isinstance(cause, OSError):
             return True
-    return isinstance(error, (sa.exc.InterfaceError, *_of_asyncpg("InterfaceError")))
+    return isinstance(error, sa.exc.InterfaceError) or is_lost(error)
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:

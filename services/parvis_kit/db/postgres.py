@@ -31,6 +31,9 @@ class Dialect(PGDialect_asyncpg):
     def _send(self, dbapi_connection: Any, statement: str) -> str:
         try:
             return str(dbapi_connection.run_async(lambda driver: driver.execute(statement)))
+        except asyncpg.InternalClientError as error:  # an answer in pieces, of a server that was ended in its midst: asyncpg knows no more
+            dbapi_connection.driver_connection.terminate()
+            raise self.loaded_dbapi.OperationalError(str(error), error) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             # SQLAlchemy asks after errors of its own alone whether a connection is lost, and then lets go of all that were as old.
             raise self.loaded_dbapi.OperationalError(str(error), error) from error
