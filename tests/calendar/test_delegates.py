@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from parvis_kit.testing.databases import queries
 
-from .conftest import Desk, event
+from .conftest import NAMESPACES, Desk, event
 from .test_availability import new
 from .test_judges import run
 from .test_meetings import inbox, lying, meeting, partstat, person
@@ -61,6 +61,8 @@ async def doors(desk: Desk, by: str) -> list[int]:
     (own,) = (one for one in (await desk.get("calendars"))["items"] if one["is_default"])
     body = new("secret", calendar_id=own["id"])
     seen = await desk.get(f"{window}&calendar={own['id']}", by=by)
+    of_all = await desk.get(f"{window}&owner={desk.ids['ada']}", by=by)
+    assert of_all == seen, "the one agenda and all of them"
     listed = await desk.get(f"calendars?owner={desk.ids['ada']}", by=by)
     dav = [
         await desk.put(path, event("x"), by=by), await desk.dav("GET", desk.agenda() + "a.ics", by=by),
@@ -174,3 +176,56 @@ async def test_a_delegate_answers_and_it_says_who_did(desk: Desk) -> None:
     assert partstat(kept, "ada") == "ACCEPTED" and 'SENT-BY="mailto:bob@example.org"' in line
     (answered,) = [said for kind, said in await desk.facts() if kind == "meeting.answered.v1"]
     assert answered["attendee_id"] == str(desk.ids["ada"]) and await audited(desk) == [("bob", "delegate.answer")]
+
+
+async def told(desk: Desk, by: str) -> list[tuple[str, str]]:
+    names = {str(one): name for name, one in desk.ids.items()}
+    return sorted((names[one["agent_id"]], one["level"]) for one in (await desk.get("privacy/received", by=by))["items"])
+
+
+async def writes_for(desk: Desk, by: str, *, whose: str = "bob") -> list[str] | None:
+    """What a principal says of itself to a client like DAVx5; None: nothing."""
+    answer = await desk.propfind(f"/dav/principals/{desk.ids[whose]}/", "CS:calendar-proxy-write-for", by=by)
+    found = answer.root.find(".//D:propstat[D:status='HTTP/1.1 200 OK']//CS:calendar-proxy-write-for", NAMESPACES)
+    return None if found is None else [one.text or "" for one in found]
+
+
+async def test_one_is_told_whose_agendas_one_may_use_and_nobody_else_is(desk: Desk) -> None:
+    for name in ("lea", "max", "zoe"):
+        await desk.add(name, "interieur")
+    assert await told(desk, "bob") == [] == await writes_for(desk, "bob")
+    for owner, level in (("ada", "delegate"), ("lea", "details"), ("max", "write"), ("zoe", "none"), ("eve", "delegate")):
+        await lets(desk, level, owner=owner)
+    assert await told(desk, "bob") == [("ada", "delegate"), ("lea", "details"), ("max", "write")], "another ministry's never holds"
+    theirs = sorted(f"/dav/principals/{desk.ids[one]}/" for one in ("ada", "max"))
+    assert sorted(await writes_for(desk, "bob") or ()) == theirs
+    assert await writes_for(desk, "lea") is None, "a colleague sees the principal, and not for whom it acts"
+    assert await told(desk, "lea") == [] == await told(desk, "eve")
+    await lets(desk, "free-busy", owner="max")
+    assert await told(desk, "bob") == [("ada", "delegate"), ("lea", "details")], "at once"
+
+
+async def test_a_client_finds_the_agendas_that_it_may_write_by_itself(desk: Desk) -> None:
+    await lets(desk, "write")
+    (owner,) = await writes_for(desk, "bob") or ()
+    (home,) = (await desk.propfind(owner, "C:calendar-home-set", by="bob")).texts(".//C:calendar-home-set/D:href")
+    listed = await desk.propfind(home, "D:resourcetype", depth="1", by="bob")
+    assert listed.hrefs == [desk.home(), desk.agenda(), desk.agenda(agenda="tasks")]
+
+
+async def test_what_was_given_and_received_comes_in_pages(desk: Desk) -> None:
+    others = [f"agent{number}" for number in range(5)]
+    for name in others:
+        await desk.add(name, "interieur")
+        await lets(desk, "details", owner=name)
+        await lets(desk, "details", whom=name)
+    for path, by in (("privacy/received", "bob"), ("privacy", "ada")):
+        seen, after = [], ""
+        while True:
+            page = await desk.get(f"{path}?limit=2{after}", by=by)
+            seen.append([one["agent_id"] for one in page["items"]])
+            if page["next"] is None:
+                break
+            after = f"&after={page['next']}"
+        assert [len(some) for some in seen] == [2, 2, 1]
+        assert sorted(sum(seen, [])) == sorted(str(desk.ids[name]) for name in others)

@@ -329,3 +329,34 @@ async def test_one_chooses_how_much_of_one_s_agenda_a_colleague_sees(visit: Any)
         text = await visitor.post("/agenda/privacy", form)
         assert visitor.status == 422 and f'href="#field-{field}"' in text and f'id="error-{field}"' in text, form
     assert await seen() == "free-busy"
+
+
+async def test_one_finds_the_agendas_that_colleagues_have_opened_and_looks_into_them(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    me, other = visitor.suite.person("agent"), visitor.suite.person("colleague")
+    page, day, title = f"/agenda/of/{other['id']}", datetime.now(UTC) + timedelta(days=5), f"Audience {uuid4().hex[:6]}"
+
+    async def received() -> str:
+        return (await visitor.see("/agenda")).partition('id="received"')[2].partition("</section>")[0]
+
+    await colleague.see("/agenda/meet")
+    form = {"title": title, "day": f"{day:%Y-%m-%d}", "hour": "10:00", "minutes": "30", "do": "make"}
+    assert title in await colleague.post("/agenda/meet", form)
+    for level, words in (("details", "le titre de ses événements"), ("write", "à cette personne seule"), ("delegate", "en son nom")):
+        await colleague.see("/agenda")
+        await colleague.post("/agenda/privacy", {"email": me["email"], "level": level})
+        told = await received()
+        assert words in told and other["name"] in told and (page in told) == (level != "details")
+        text = await visitor.see(f"{page}?day={day:%Y-%m-%d}")
+        assert (visitor.status, title in text) == ((404, False) if level == "details" else (200, True))
+    assert f"<h1>Agenda : {other['name']}</h1>" in text and f"/dav/principals/{other['id']}/</code>" in text
+    assert "/cancel" not in text and "/agenda/events/" not in text, "here one looks, and no more"
+    assert f'href="{page}?day={day - timedelta(days=day.weekday() + 7):%Y-%m-%d}"' in text, "its weeks are its own"
+    assert title in await visitor.see(f"{page}?view=list&day={day:%Y-%m-%d}")
+    assert title not in await visitor.see(f"/agenda?day={day:%Y-%m-%d}")
+    await colleague.see("/agenda")
+    await colleague.post("/agenda/privacy", {"email": me["email"], "level": "free-busy"})
+    assert await received() == ""
+    for nobody in (page, f"/agenda/of/{uuid4()}", "/agenda/of/x"):
+        await visitor.see(nobody)
+        assert visitor.status == 404, nobody

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from parvis_calendar import actions, queries
 from parvis_calendar.api.agendas import asker_of
 from parvis_calendar.api.changes import Zone, check_times, zone_of
 from parvis_calendar.queries import Availability, Wanted
-from parvis_calendar.rules.availability import ASKED_MAX, DAYS_MAX, SLOTS_MAX, Hours, Privacy
+from parvis_calendar.rules.availability import ASKED_MAX, DAYS_MAX, SHOW_TITLES, SLOTS_MAX, Hours, Privacy
 from parvis_calendar.rules.meetings import Resource, ResourceKind
 from parvis_calendar.rules.windows import epoch, moment
 
@@ -85,11 +85,19 @@ class AvailabilityFound:
 
 class Some(Query):
     limit: Annotated[int, Field(ge=1, le=GIVEN_MAX)] = 50
+    after: Annotated[UUID, Field(description="`next` of the page before.")] = UUID(int=0)
 
 
 @dataclass(slots=True)
 class GivenShown:
     agent_id: UUID
+    level: Privacy
+
+
+@dataclass(slots=True)
+class ReceivedShown:
+    agent_id: UUID
+    """Whose agendas."""
     level: Privacy
 
 
@@ -104,6 +112,7 @@ class ResourceShown:
     """As an attendee of an event in CalDAV."""
 
 
+Line = TypeVar("Line", GivenShown, ReceivedShown)
 RESOURCE: Kept[ResourceShown] = Kept(TypeAdapter(ResourceShown))
 
 
@@ -145,7 +154,21 @@ async def find_availability(request: Request, body: Meet) -> AvailabilityFound:
 async def list_privacy(request: Request, query: Some) -> Page[GivenShown]:
     """Which colleagues you have told what they may know of your agendas; all others see when you are busy."""
     async with request[DB].read() as conn:
-        return Page([GivenShown(*one) for one in await queries.privacy_of(conn, asker_of(request), query.limit)])
+        found = await queries.privacy_of(conn, asker_of(request), query.after, query.limit + 1)
+    return page_of([GivenShown(*one) for one in found], query.limit)
+
+
+@ROUTES.get("/api/calendar/v1/privacy/received", scope="calendar:read")
+async def list_received(request: Request, query: Some) -> Page[ReceivedShown]:
+    """Which colleagues show you more of their agendas than when they are busy, or let you act in them."""
+    async with request[DB].read() as conn:
+        found = await queries.privacy_for(conn, asker_of(request), SHOW_TITLES, query.after, query.limit + 1)
+    return page_of([ReceivedShown(*one) for one in found], query.limit)
+
+
+def page_of(found: list[Line], limit: int) -> Page[Line]:
+    """One more than the limit was asked for, if there is one."""
+    return Page(found[:limit], str(found[limit - 1].agent_id) if len(found) > limit else None)
 
 
 @ROUTES.put("/api/calendar/v1/privacy/{agent_id}", scope="calendar:write", problems=(NotFound,))

@@ -29,6 +29,7 @@ class Between(Query):
     from_: SentMoment = Field(alias="from", description="From this moment on.")
     to: Annotated[SentMoment, Field(description="Before this moment.")]
     calendar: Annotated[UUID | None, Field(description="In this agenda alone: one of yours, or of a colleague who lets you write.")] = None
+    owner: Annotated[UUID | None, Field(description="In all agendas of this colleague, who lets you write; else in yours.")] = None
     limit: Annotated[int, Field(ge=1, le=EVENTS_MAX)] = EVENTS_MAX
     after: Annotated[int, Field(ge=0, le=1_000_000, description="`next` of the page before.")] = 0
 
@@ -90,16 +91,18 @@ def show(found: Occurrence) -> EventShown:
 
 @ROUTES.get("/api/calendar/v1/events", scope="calendar:read", problems=(Invalid,))
 async def list_events(request: Request, query: Between) -> Page[EventShown]:
-    """Occurrences in your agendas, in their order; a recurring event stands there as often as it takes place.
+    """Occurrences in agendas, in their order; a recurring event stands there as often as it takes place.
 
     A page ends early where its events are as large as one answer can be: go on with `next`.
     """
+    if query.calendar and query.owner:
+        raise Invalid("Name a `calendar` or its `owner`, not both.")
     if query.to <= query.from_ or query.to - query.from_ > WINDOW_MAX:
         raise Invalid(f"`to` comes after `from`, at most {WINDOW_MAX.days} days.")
     asker = asker_of(request)
     async with request[DB].read() as conn:
         some, after = await queries.occurrences_for(
-            conn, asker, epoch(query.from_), epoch(query.to), query.calendar, after=query.after, limit=query.limit
+            conn, asker, epoch(query.from_), epoch(query.to), query.calendar, query.owner or asker.id, after=query.after, limit=query.limit
         )
     return Page([show(one) for one in some], str(after) if after is not None else None)
 

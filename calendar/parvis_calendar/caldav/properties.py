@@ -1,8 +1,9 @@
 """Properties of everything: one table for each kind of thing, name → the inside of its element, or None where it has none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
+from uuid import UUID
 
 from parvis_kit.webdav import APPLE, CALDAV, CALENDARSERVER, DAV, Name, child_of, element, escaped, href_of
 
@@ -21,6 +22,8 @@ class Subject:
     place: Place
     asker: Asker
     person: Person | None = None
+    writes_for: Sequence[UUID] | None = None
+    """Of a principal: in whose agendas they may write. Told to nobody but themselves."""
     home: Home | None = None
     agenda: Agenda | None = None
     entry: Listed | None = None
@@ -113,6 +116,10 @@ def of_person(read: Callable[[Person], bytes]) -> Property:
     return lambda subject: None if subject.person is None else read(subject.person)
 
 
+def of_delegate(read: Callable[[Sequence[UUID]], bytes]) -> Property:
+    return lambda subject: None if subject.writes_for is None else read(subject.writes_for)
+
+
 def owned(path: Callable[[str], str]) -> Property:
     """A path below the home of the thing's owner."""
     return lambda subject: href_of(path(home_path(subject.place.owner or subject.asker.id)))
@@ -157,6 +164,8 @@ PRINCIPAL: Mapping[Name, Property] = {
     d("principal-URL"): lambda subject: href_of(principal_path(subject.place.owner or subject.asker.id)),
     d("alternate-URI-set"): of_person(lambda person: href_of(f"mailto:{person.email}")),
     d("group-membership"): always(b""),
+    cs("calendar-proxy-read-for"): of_delegate(lambda _: b""),  # whom one may only read, one asks when they are busy
+    cs("calendar-proxy-write-for"): of_delegate(lambda owners: hrefs(*map(principal_path, owners))),
     d("group-member-set"): always(b""),
     cs("email-address-set"): of_person(lambda person: element(cs("email-address"), escaped(person.email))),
     cs("first-name"): of_person(lambda person: escaped(person.given_name)),

@@ -1,6 +1,7 @@
 """PROPFIND: what is where, and what is known of it."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from aiohttp import web
 from parvis_kit.db import Connection
@@ -25,7 +26,10 @@ from parvis_calendar import queries
 from parvis_calendar.caldav.common import FRONT, TREES, Place, agenda_at, asker_of, door, home_path, place_of, principal_path
 from parvis_calendar.caldav.properties import IN_ALLPROP, Subject, dead_properties, find, table_of
 from parvis_calendar.rules.agendas import Asker
+from parvis_calendar.rules.availability import MAY_WRITE
 
+WRITES_FOR_MAX = 500
+"""Colleagues whose agendas a client is told of: more than one person sees to."""
 FINITE_DEPTH = child_of(DAV, "propfind-finite-depth")
 
 
@@ -70,7 +74,7 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) 
             kind: Place = replace(place, kind="principal" if place.kind == "principals" else "home", owner=asker.id, path=path_of(asker.id))
             return [Subject(place, asker), *(await subjects_at(conn, asker, kind, 0) if depth else ())]
         case "principal":
-            return [Subject(place, asker, person=await queries.person_for(conn, asker, place.owner or asker.id))]
+            return [await principal_subject(conn, asker, place)]
         case "home":
             return await home_subjects(conn, asker, place, depth)
         case "agenda":
@@ -90,6 +94,14 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) 
             if stored is None:
                 raise NotFound("There is no such object.")
             return [Subject(place, asker, agenda=agenda, entry=stored, octets=stored.octets)]
+
+
+async def principal_subject(conn: Connection, asker: Asker, place: Place) -> Subject:
+    person = await queries.person_for(conn, asker, place.owner or asker.id)
+    if person.id != asker.id:
+        return Subject(place, asker, person=person)
+    given = await queries.privacy_for(conn, asker, MAY_WRITE, UUID(int=0), WRITES_FOR_MAX)
+    return Subject(place, asker, person=person, writes_for=[owner for owner, _ in given])
 
 
 async def home_subjects(conn: Connection, asker: Asker, place: Place, depth: int) -> list[Subject]:

@@ -11,7 +11,7 @@ from parvis_calendar.queries.agendas import (
     principals_for,
     whole_home_for,
 )
-from parvis_calendar.queries.availability import Availability, Wanted, availability_for, privacy_of, resources_for
+from parvis_calendar.queries.availability import Availability, Wanted, availability_for, privacy_for, privacy_of, resources_for
 from parvis_calendar.queries.departures import departure_for, leaver_for
 from parvis_calendar.queries.events import Occurrence, event_by_id, event_for, occurrences_for
 from parvis_calendar.queries.freebusy import busy_in, busy_of, busy_of_one
@@ -52,6 +52,7 @@ __all__ = [
     "principals_for",
     "read",
     "read_stored",
+    "privacy_for",
     "privacy_of",
     "resources_for",
     "search",

@@ -106,9 +106,14 @@ async def _rooms(conn: Connection, asker: Asker, wanted: Wanted) -> list[Availab
     return [Availability(one, None, tuple((first, last, "busy", "") for first, last, _ in taken.get(one, ()))) for one in ids]
 
 
-async def privacy_of(conn: Connection, asker: Asker, limit: int) -> list[tuple[UUID, Privacy]]:
+async def privacy_of(conn: Connection, asker: Asker, after: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
     """Whom the asker has told what they may know, and what."""
-    return await availability.given_by(conn, asker.id, limit)
+    return await availability.given_by(conn, asker.id, after, limit)
+
+
+async def privacy_for(conn: Connection, asker: Asker, levels: Sequence[Privacy], after: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
+    """Who has told the asker one of these levels, and which, as far as it holds: within the ministry."""
+    return await availability.received_by(conn, asker.id, asker.ministry_id, levels, after, limit)
 
 
 async def resources_for(conn: Connection, asker: Asker) -> list[Resource]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from parvis_kit.db import Connection
 from parvis_kit.problems import NotFound
 
-from parvis_calendar.queries.agendas import let_in
+from parvis_calendar.queries.agendas import agendas_for, let_in
 from parvis_calendar.queries.freebusy import taking_beyond
 from parvis_calendar.queries.reading import aside, read
 from parvis_calendar.rules.agendas import Agenda, Asker, Listed, Stored
@@ -46,7 +46,7 @@ class Placed(NamedTuple):
 
 
 async def occurrences_for(
-    conn: Connection, asker: Asker, start: int, end: int, calendar_id: UUID | None, *, after: int, limit: int
+    conn: Connection, asker: Asker, start: int, end: int, calendar_id: UUID | None, owner_id: UUID, *, after: int, limit: int
 ) -> tuple[list[Occurrence], int | None]:
     """In the order in which they begin, and where to go on: after `limit` of them, or as many as their objects' bytes allow.
 
@@ -54,7 +54,7 @@ async def occurrences_for(
     """
     every: list[Placed] = []
     listed: dict[UUID, Listed] = {}
-    for agenda in await _asked(conn, asker, calendar_id):
+    for agenda in await _asked(conn, asker, calendar_id, owner_id):
         if agenda.kind == "agenda" and "VEVENT" in agenda.takes:
             every += await _placed(conn, agenda, start, end, listed)
     every.sort(key=lambda one: (one.starts_at, one.ends_at, str(one.event_id)))
@@ -87,10 +87,10 @@ async def event_for(conn: Connection, asker: Asker, event_id: UUID) -> Occurrenc
     return Occurrence(stored.id, agenda, what, one, stored.etag, stored.name, *map(moment, times))
 
 
-async def _asked(conn: Connection, asker: Asker, calendar_id: UUID | None) -> list[Agenda]:
-    """All of the asker's own, or one in which they may write; none that they may not see."""
+async def _asked(conn: Connection, asker: Asker, calendar_id: UUID | None, owner_id: UUID) -> list[Agenda]:
+    """All of one owner, or one alone: the asker's own, or of a colleague who lets them write; none that they may not see."""
     if calendar_id is None:
-        return await agendas.agendas_of(conn, asker.id)
+        return await agendas_for(conn, asker, owner_id)
     found = await let_in(conn, asker, await agendas.find_agenda(conn, calendar_id))
     return [found] if found is not None else []
 

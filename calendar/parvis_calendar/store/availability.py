@@ -45,10 +45,20 @@ LEVEL = sa.select(privacy.c.level).where(
 )
 GIVEN = (
     sa.select(privacy.c.grantee_id, privacy.c.level)
-    .where(privacy.c.owner_id == sa.bindparam("owner", type_=sa.Uuid))
+    .where(privacy.c.owner_id == sa.bindparam("owner", type_=sa.Uuid), privacy.c.grantee_id > sa.bindparam("after", type_=sa.Uuid))
     .order_by(privacy.c.grantee_id)
     .limit(sa.bindparam("at_most"))
 )
+RECEIVED = (
+    sa.select(privacy.c.owner_id, privacy.c.level)
+    .join_from(privacy, agent, agent.c.id == privacy.c.owner_id)
+    .where(
+        privacy.c.grantee_id == sa.bindparam("grantee", type_=sa.Uuid), privacy.c.owner_id > sa.bindparam("after", type_=sa.Uuid),
+        agent.c.ministry_id == sa.bindparam("ministry", type_=sa.Uuid), privacy.c.level.in_(sa.bindparam("levels", expanding=True)),
+    )
+    .order_by(privacy.c.owner_id)
+    .limit(sa.bindparam("at_most"))
+)  # fmt: skip
 
 
 class Shown(NamedTuple):
@@ -94,8 +104,17 @@ async def level_given(conn: Connection, owner_id: UUID, grantee_id: UUID) -> str
     return found
 
 
-async def given_by(conn: Connection, owner_id: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
-    return [(row[0], row[1]) for row in await conn.execute(GIVEN, {"owner": owner_id, "at_most": limit})]
+async def given_by(conn: Connection, owner_id: UUID, after: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
+    """To whom, and what, by id."""
+    return [(row[0], row[1]) for row in await conn.execute(GIVEN, {"owner": owner_id, "after": after, "at_most": limit})]
+
+
+async def received_by(
+    conn: Connection, grantee_id: UUID, ministry_id: UUID, levels: Sequence[Privacy], after: UUID, limit: int
+) -> list[tuple[UUID, Privacy]]:
+    """From which agents of this ministry, and which of these levels, by id."""
+    asked = {"grantee": grantee_id, "ministry": ministry_id, "levels": levels, "after": after, "at_most": limit}
+    return [(row[0], row[1]) for row in await conn.execute(RECEIVED, asked)]
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
+from parvis_kit.problems import NotFound
 
 from parvis_portal.pages.common import id_in
 from parvis_portal.pages.files import names_of
@@ -37,33 +38,66 @@ async def show_agenda(request: Request, visitor: Visitor) -> web.StreamResponse:
 
 
 async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
-    portal = request[PORTAL]
-    today = request[CLOCK]().astimezone(portal.looks.zone).date()
-    is_list = request.query.get("view") == "list"
-    asked = day_in(request.query.get("day", ""), today)
-    first = asked if is_list else asked - timedelta(days=asked.weekday())
-    span = LIST_DAYS if is_list else DAYS_A_WEEK
-    days = [first + timedelta(days=number) for number in range(span)]
+    portal, span = request[PORTAL], span_in(request)
     events, invitations, privacy = await asyncio.gather(
-        portal.calling.panel("calendar", events_in(portal, visitor, days)),
+        portal.calling.panel("calendar", events_in(portal, visitor, span.days)),
         portal.calling.panel("calendar", portal.get(visitor, "calendar", "invitations", limit=50)),
         portal.calling.panel("calendar", privacy_of(portal, visitor)),
     )
     return portal.show(
-        "agenda.html", visitor, request, events=events, invitations=invitations, privacy=privacy, is_list=is_list, days=days, today=today,
-        before=first - timedelta(days=span), after=first + timedelta(days=span), answers=ANSWERS, levels=LEVELS, status=status,
-        **more,
+        "agenda.html", visitor, request, events=events, invitations=invitations, privacy=privacy, answers=ANSWERS, levels=LEVELS,
+        owner=None, status=status, **span._asdict(), **more,
     )  # fmt: skip
 
 
-async def privacy_of(portal: Portal, visitor: Visitor) -> list[tuple[str, str]]:
-    """The ids of those who see and do other than everybody, and what."""
-    found = [
-        (one["agent_id"], one["level"])
-        for one in (await portal.get(visitor, "calendar", "privacy", limit=GIVEN_SHOWN))["items"]
-        if one["level"] != EVERYBODY
-    ]
-    await names_of(portal, visitor, [whom for whom, _ in found])
+@ROUTES.raw("GET", "/agenda/of/{owner_id}")
+@page
+async def show_colleague(request: Request, visitor: Visitor) -> web.StreamResponse:
+    """The agendas of a colleague who lets the visitor write, to be looked at; a client of CalDAV changes them."""
+    portal, span, owner = request[PORTAL], span_in(request), id_in(request, "owner_id")
+    if not (await portal.get(visitor, "calendar", "calendars", owner=owner))["items"]:
+        raise NotFound("This colleague does not let you see their agenda.")
+    events, _ = await asyncio.gather(
+        portal.calling.panel("calendar", events_in(portal, visitor, span.days, owner=owner)), names_of(portal, visitor, [owner])
+    )
+    return portal.show(
+        "agenda-of.html", visitor, request, events=events, owner=owner, public_url=portal.visitors.public_url, **span._asdict(),
+    )  # fmt: skip
+
+
+class Span(NamedTuple):
+    """The days that a page shows, and those from which the pages before and after it begin."""
+
+    is_list: bool
+    days: list[date]
+    today: date
+    before: date
+    after: date
+
+
+def span_in(request: Request) -> Span:
+    """A week, or thirty days as a list."""
+    today = request[CLOCK]().astimezone(request[PORTAL].looks.zone).date()
+    is_list = request.query.get("view") == "list"
+    asked = day_in(request.query.get("day", ""), today)
+    first = asked if is_list else asked - timedelta(days=asked.weekday())
+    length = timedelta(days=LIST_DAYS if is_list else DAYS_A_WEEK)
+    return Span(is_list, [first + timedelta(days=number) for number in range(length.days)], today, first - length, first + length)
+
+
+class Privacy(NamedTuple):
+    """Agents' ids, and what they see and do."""
+
+    given: list[tuple[str, str]]
+    """By the visitor, to others: what differs from what holds for everybody."""
+    received: list[tuple[str, str]]
+    """By others, to the visitor."""
+
+
+async def privacy_of(portal: Portal, visitor: Visitor) -> Privacy:
+    both = await asyncio.gather(*(portal.get(visitor, "calendar", path, limit=GIVEN_SHOWN) for path in ("privacy", "privacy/received")))
+    found = Privacy(*([(one["agent_id"], one["level"]) for one in said["items"] if one["level"] != EVERYBODY] for said in both))
+    await names_of(portal, visitor, [whom for whom, _ in (*found.given, *found.received)])
     return found
 
 
@@ -75,10 +109,10 @@ def day_in(text: str, today: date) -> date:
     return found if found.year in YEARS else today
 
 
-async def events_in(portal: Portal, visitor: Visitor, days: list[date]) -> Mapping[date, list[Any]]:
+async def events_in(portal: Portal, visitor: Visitor, days: list[date], **whose: str) -> Mapping[date, list[Any]]:
     """By day, in their order; what lasts longer stands under each of its days."""
     zone = portal.looks.zone
-    query = {"from": midnight(days[0], zone).isoformat(), "to": midnight(days[-1] + timedelta(days=1), zone).isoformat()}
+    query = {"from": midnight(days[0], zone).isoformat(), "to": midnight(days[-1] + timedelta(days=1), zone).isoformat(), **whose}
     items: list[Any] = []
     after = "0"
     for _ in range(PAGES_MAX):
