@@ -25,6 +25,7 @@ from parvis_kit.clock import utc_now  # noqa: E402
 from parvis_kit.http import Body, Page, Query, Request, Routes, json_answer, mount, mount_health  # noqa: E402
 from parvis_kit.http.chain import LIMITS  # noqa: E402
 from parvis_kit.http.reading import typed  # noqa: E402
+from parvis_kit.memory import keep_loaded  # noqa: E402
 from parvis_kit.serve import run, runner_options  # noqa: E402
 from parvis_kit.service import Doors  # noqa: E402
 from parvis_kit.settings import Platform  # noqa: E402
@@ -126,8 +127,10 @@ def application() -> web.Application:
 
 
 async def serve_app(app: web.Application) -> None:
+    """As `parvis_kit.serve` does it, the collector told to pass over what is there by now included."""
     runner = web.AppRunner(app, access_log=None, **runner_options(LIMITS))
     await runner.setup()
+    keep_loaded()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
