@@ -37,8 +37,11 @@ def size_for(agents: int, figures: Mapping[str, Any]) -> Size:
     """`figures`: what sizing.toml holds."""
     day, assumed, price = figures["measured"], figures["assumed"], figures["price"]
     peak = agents * assumed["peak"] / (assumed["day_hours"] * 3600)
-    cores = {name: peak * seconds / assumed["busy"] for name, seconds in day["cpu_seconds"].items()}
-    processes = {name: max(PROCESSES_MIN, math.ceil(cores.get(name, 0.0))) for name in SERVICES}
+    asked = {name: peak * seconds / assumed["busy"] for name, seconds in day["cpu_seconds"].items()}
+    processes = {name: max(PROCESSES_MIN, math.ceil(asked.get(name, 0.0))) for name in SERVICES}
+    cores = {
+        name: cores + processes.get(name, 1) * day["rest_cores"].get(name, 0.0) / assumed["busy"] for name, cores in asked.items()
+    }
     memory_mb = sum(number * day["memory_mb"] for number in processes.values()) + sum(
         day["server_memory_mb"] * max(1.0, cores.get(name, 0.0)) for name in SERVERS
     )
@@ -60,16 +63,17 @@ def page(figures: Mapping[str, Any] | None = None) -> str:
     found = figures or tomllib.loads(FIGURES.read_text())
     day, assumed = found["measured"], found["assumed"]
     sizes = [size_for(agents, found) for agents in POPULATIONS]
-    total = sum(day["cpu_seconds"].values())
-    idle = ", ".join(f"{name} {seconds:.3f}" for name, seconds in sorted(day["cpu_seconds"].items(), key=lambda one: -one[1]))
+    seconds, rest = day["cpu_seconds"], day["rest_cores"]
     parts = [
         "An installation is sized by its agents' day: 140 polls, 6 lists, 4 uploads, 15 downloads, 3 calendar writes, 2 questions about "
         "availability and 5 messages. `make soak T=tests/suite/test_agent_day.py` plays it and prints what it costs here; its figures "
         "stand in `infra/parvis_suite/sizing.toml`, with what is assumed and what a core and a gigabyte cost. Change them, and this page "
         "with them.",
-        f"## What a day costs\nMeasured on {day['date']}, {day['how']}: {total:.2f} s of CPU an agent over all processes ({idle}), "
-        f"{day['facts']:.0f} facts, {day['database_bytes'] / 1000:.0f} kB in the database, {day['blob_bytes'] / 1000:.0f} kB of files, "
-        f"and {day['idle_bytes'] / 1e6:.2f} MB on the wire of one who does nothing.",
+        f"## What a day costs\nMeasured on {day['date']}, {day['how']}: {sum(seconds.values()):.2f} s of CPU an agent over all processes "
+        f"({ranked(seconds, 1, '.3f')}) beyond what they take at rest, {day['facts']:.0f} facts, {day['database_bytes'] / 1000:.0f} kB in "
+        f"the database, {day['blob_bytes'] / 1000:.0f} kB of files, and {day['idle_bytes'] / 1e6:.2f} MB on the wire of one who does "
+        f"nothing.\n\nWhat a process takes when nobody asks anything is no agent's: it is counted once for each process of a service, and "
+        f"once for each server. In thousandths of a core: {ranked(rest, 1000, '.0f')}.",
         "## What is assumed\n" + "\n".join(f"- {words.format(**assumed)}" for words in ASSUMPTIONS),
         "## What follows\n" + table(sizes),
         "## What it costs\n"
@@ -86,6 +90,11 @@ ASSUMPTIONS = (
     "{working_days} working days a year, and {kept_years} year of files and rows counted (what is purged later costs less);",
     "the database is kept {database_copies} times: where it is used, a standby, a backup.",
 )
+
+
+def ranked(figures: Mapping[str, float], times: float, form: str) -> str:
+    """The largest first."""
+    return ", ".join(f"{name} {one * times:{form}}" for name, one in sorted(figures.items(), key=lambda each: -each[1]))
 
 
 def table(sizes: Sequence[Size]) -> str:

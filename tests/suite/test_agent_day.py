@@ -30,7 +30,8 @@ SECONDS = float(os.environ.get("DAY_SECONDS", "540" if SOAK else "15"))
 IDLE_SECONDS = SECONDS / 2
 """Of a day in which clients ask by themselves alone: in less, they are more than two cores answer."""
 REST_SECONDS = 60.0 if SOAK else 2.0
-"""Before anybody asks anything: what processes take then, they take in every hour, and no agent has it on their account."""
+"""Before anybody asks anything: what processes take then, they take in every hour, and no agent has it on their account (`rest_cores` of
+sizing.toml, there for one process of each service)."""
 CPU_GOAL_SECONDS, IDLE_BYTES_GOAL = 0.5, 2_000_000
 PROGRAM = Path(__file__).with_name("agent_day.py")
 SIREN = "110068012"
