@@ -7,6 +7,7 @@ from parvis_kit.testing.databases import queries
 
 from .conftest import NAMESPACES, Desk, event
 from .test_availability import new
+from .test_departures import leaves
 from .test_judges import run
 from .test_meetings import inbox, lying, meeting, partstat, person
 
@@ -63,6 +64,8 @@ async def doors(desk: Desk, by: str) -> list[int]:
     seen = await desk.get(f"{window}&calendar={own['id']}", by=by)
     of_all = await desk.get(f"{window}&owner={desk.ids['ada']}", by=by)
     assert of_all == seen, "the one agenda and all of them"
+    both = await desk.call("GET", f"{window}&owner={desk.ids['ada']}&calendar={own['id']}", by=by)
+    assert both[0] == 422, "which of the two"
     listed = await desk.get(f"calendars?owner={desk.ids['ada']}", by=by)
     dav = [
         await desk.put(path, event("x"), by=by), await desk.dav("GET", desk.agenda() + "a.ics", by=by),
@@ -185,7 +188,8 @@ async def told(desk: Desk, by: str) -> list[tuple[str, str]]:
 
 async def writes_for(desk: Desk, by: str, *, whose: str = "bob") -> list[str] | None:
     """What a principal says of itself to a client like DAVx5; None: nothing."""
-    answer = await desk.propfind(f"/dav/principals/{desk.ids[whose]}/", "CS:calendar-proxy-write-for", by=by)
+    answer = await desk.propfind(f"/dav/principals/{desk.ids[whose]}/", "CS:calendar-proxy-write-for", "D:displayname", by=by)
+    assert answer.texts(".//D:displayname")[0], "the principal itself is there"
     found = answer.root.find(".//D:propstat[D:status='HTTP/1.1 200 OK']//CS:calendar-proxy-write-for", NAMESPACES)
     return None if found is None else [one.text or "" for one in found]
 
@@ -203,6 +207,13 @@ async def test_one_is_told_whose_agendas_one_may_use_and_nobody_else_is(desk: De
     assert await told(desk, "lea") == [] == await told(desk, "eve")
     await lets(desk, "free-busy", owner="max")
     assert await told(desk, "bob") == [("ada", "delegate"), ("lea", "details")], "at once"
+    assert {one["level"] for one in (await desk.get("privacy", by="max"))["items"]} == set(), "what holds for everybody needs no line"
+
+
+async def test_whose_owner_has_left_is_told_no_more(desk: Desk) -> None:
+    await lets(desk, "delegate")
+    await leaves(desk, "ada")
+    assert await told(desk, "bob") == [] == await writes_for(desk, "bob"), "nothing in them changes any more"
 
 
 async def test_a_client_finds_the_agendas_that_it_may_write_by_itself(desk: Desk) -> None:
@@ -220,12 +231,13 @@ async def test_what_was_given_and_received_comes_in_pages(desk: Desk) -> None:
         await lets(desk, "details", owner=name)
         await lets(desk, "details", whom=name)
     for path, by in (("privacy/received", "bob"), ("privacy", "ada")):
-        seen, after = [], ""
-        while True:
-            page = await desk.get(f"{path}?limit=2{after}", by=by)
-            seen.append([one["agent_id"] for one in page["items"]])
-            if page["next"] is None:
-                break
-            after = f"&after={page['next']}"
-        assert [len(some) for some in seen] == [2, 2, 1]
-        assert sorted(sum(seen, [])) == sorted(str(desk.ids[name]) for name in others)
+        for limit, lengths in ((2, [2, 2, 1]), (5, [5])):
+            seen, after = [], ""
+            while True:
+                page = await desk.get(f"{path}?limit={limit}{after}", by=by)
+                seen.append([one["agent_id"] for one in page["items"]])
+                if page["next"] is None:
+                    break
+                after = f"&after={page['next']}"
+            assert [len(some) for some in seen] == lengths
+            assert sorted(sum(seen, [])) == sorted(str(desk.ids[name]) for name in others)

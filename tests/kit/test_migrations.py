@@ -1,6 +1,8 @@
 """The tables of a service through time, on both databases."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,6 +17,7 @@ from parvis_kit.db.versions import heads, version_in
 from parvis_kit.events import log_tables
 from parvis_kit.settings import role_of
 from parvis_kit.testing.databases import Place
+from parvis_kit.testing.waiting import until
 
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
@@ -266,6 +269,73 @@ async def test_a_migration_gives_up_a_lock_that_others_hold(tree: Tree) -> None:
     finally:
         await reader.close()
     assert await at_head(tree)
+
+
+THIRD = """
+    from alembic import op
+    from parvis_kit.db.migrations import add_index
+    revision, down_revision = "0003", "0002"
+
+    def upgrade() -> None:
+        MADE
+
+    def downgrade() -> None:
+        op.drop_index("ix_book_pages", table_name="book", schema="east")
+"""
+ADDED = 'add_index(op, "ix_book_pages", "book", ["pages", "title"], schema="east")'
+CREATED = 'op.create_index("ix_book_pages", "book", ["pages", "title"], schema="east")'
+BOOK = "INSERT INTO east.book (title, pages, bought_at) VALUES ($1, 1, now())"
+
+
+def third(tmp_path: Path, made: str) -> None:
+    (tmp_path / "kept_east" / "migrations" / "versions" / "0003.py").write_text(dedent(THIRD).replace("MADE", made))
+
+
+async def test_an_index_is_added_and_taken_away_on_either_database(tree: Tree, tmp_path: Path) -> None:
+    await upgrade(tree)
+    third(tmp_path, ADDED)
+    before = await definitions(tree)
+    await upgrade(tree)
+    assert len(await definitions(tree)) == len(before) + 1 and await current(tree) == "0003"
+    await downgrade(tree)
+    assert await definitions(tree) == before
+
+
+@on_postgresql
+@pytest.mark.parametrize(("made", "others_wait"), [(ADDED, False), (CREATED, True)], ids=["added", "control"])
+async def test_others_write_while_an_index_is_made(tree: Tree, tmp_path: Path, made: str, others_wait: bool) -> None:
+    await upgrade(tree)
+    third(tmp_path, made)
+    slow, other = [await asyncpg.connect(tree.url) for _ in range(2)]
+    try:
+        begun = slow.transaction()
+        await begun.start()
+        await slow.execute(BOOK, "one")
+
+        async def is_kept_waiting() -> bool:
+            waits = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+            return await other.fetchval(waits) is True
+
+        making = asyncio.create_task(upgrade(tree))
+        await until(is_kept_waiting, "the index waits for who writes")
+        await other.execute("SET lock_timeout = '1s'")
+        with pytest.raises(asyncpg.LockNotAvailableError) if others_wait else nullcontext():
+            await other.execute(BOOK, "two")
+        await begun.commit()
+        await making
+        assert await other.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'east.ix_book_pages'::regclass")
+    finally:
+        await slow.close()
+        await other.close()
+
+
+@on_postgresql
+async def test_an_index_that_a_try_left_behind_is_made_anew(tree: Tree, tmp_path: Path) -> None:
+    await upgrade(tree)
+    await admin(tree.url, "CREATE INDEX ix_book_pages ON east.book (bought_at)")
+    third(tmp_path, ADDED)
+    await upgrade(tree)
+    assert any("ix_book_pages ON east.book USING btree (pages, title)" in one for one in await definitions(tree))
 
 
 @pytest.fixture

@@ -342,11 +342,11 @@ async def test_one_finds_the_agendas_that_colleagues_have_opened_and_looks_into_
     await colleague.see("/agenda/meet")
     form = {"title": title, "day": f"{day:%Y-%m-%d}", "hour": "10:00", "minutes": "30", "do": "make"}
     assert title in await colleague.post("/agenda/meet", form)
-    for level, words in (("details", "le titre de ses événements"), ("write", "à cette personne seule"), ("delegate", "en son nom")):
+    for level, words in (("details", ""), ("write", "n’appartient qu’à cette personne"), ("delegate", "en son nom")):
         await colleague.see("/agenda")
         await colleague.post("/agenda/privacy", {"email": me["email"], "level": level})
         told = await received()
-        assert words in told and other["name"] in told and (page in told) == (level != "details")
+        assert words in told and (other["name"] in told) == (page in told) == (level != "details"), "titles are a program's to show"
         text = await visitor.see(f"{page}?day={day:%Y-%m-%d}")
         assert (visitor.status, title in text) == ((404, False) if level == "details" else (200, True))
     assert f"<h1>Agenda : {other['name']}</h1>" in text and f"/dav/principals/{other['id']}/</code>" in text
@@ -357,6 +357,7 @@ async def test_one_finds_the_agendas_that_colleagues_have_opened_and_looks_into_
     await colleague.see("/agenda")
     await colleague.post("/agenda/privacy", {"email": me["email"], "level": "free-busy"})
     assert await received() == ""
+    assert "/agenda/of/" not in (await visitor.see(f"/agenda/of/{me['id']}"), visitor.url)[1], "one's own is elsewhere"
     for nobody in (page, f"/agenda/of/{uuid4()}", "/agenda/of/x"):
         await visitor.see(nobody)
         assert visitor.status == 404, nobody

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -98,7 +98,7 @@ class GivenShown:
 class ReceivedShown:
     agent_id: UUID
     """Whose agendas."""
-    level: Privacy
+    level: Literal["details", "write", "delegate"]
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ async def find_availability(request: Request, body: Meet) -> AvailabilityFound:
 
 @ROUTES.get("/api/calendar/v1/privacy", scope="calendar:read")
 async def list_privacy(request: Request, query: Some) -> Page[GivenShown]:
-    """Which colleagues you have told what they may know of your agendas; all others see when you are busy."""
+    """Which colleagues you have told what else they may know of your agendas; all others see when you are busy."""
     async with request[DB].read() as conn:
         found = await queries.privacy_of(conn, asker_of(request), query.after, query.limit + 1)
     return page_of([GivenShown(*one) for one in found], query.limit)

@@ -93,6 +93,8 @@ def show(found: Occurrence) -> EventShown:
 async def list_events(request: Request, query: Between) -> Page[EventShown]:
     """Occurrences in agendas, in their order; a recurring event stands there as often as it takes place.
 
+    An agenda that you may not see looks like one with nothing in it: `GET /calendars?owner=` tells which you may.
+
     A page ends early where its events are as large as one answer can be: go on with `next`.
     """
     if query.calendar and query.owner:

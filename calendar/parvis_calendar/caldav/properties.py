@@ -45,6 +45,9 @@ def cs(local: str) -> Name:
     return child_of(CALENDARSERVER, local)
 
 
+WRITES_FOR = cs("calendar-proxy-write-for")
+
+
 def always(inner: bytes) -> Property:
     return lambda _: inner
 
@@ -164,8 +167,8 @@ PRINCIPAL: Mapping[Name, Property] = {
     d("principal-URL"): lambda subject: href_of(principal_path(subject.place.owner or subject.asker.id)),
     d("alternate-URI-set"): of_person(lambda person: href_of(f"mailto:{person.email}")),
     d("group-membership"): always(b""),
-    cs("calendar-proxy-read-for"): of_delegate(lambda _: b""),  # whom one may only read, one asks when they are busy
-    cs("calendar-proxy-write-for"): of_delegate(lambda owners: hrefs(*map(principal_path, owners))),
+    cs("calendar-proxy-read-for"): always(b""),  # nobody's agendas are read and not written: one asks when they are busy
+    WRITES_FOR: of_delegate(lambda owners: hrefs(*map(principal_path, owners))),
     d("group-member-set"): always(b""),
     cs("email-address-set"): of_person(lambda person: element(cs("email-address"), escaped(person.email))),
     cs("first-name"): of_person(lambda person: escaped(person.given_name)),

@@ -1,5 +1,6 @@
 """PROPFIND: what is where, and what is known of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from parvis_kit.webdav import (
 
 from parvis_calendar import queries
 from parvis_calendar.caldav.common import FRONT, TREES, Place, agenda_at, asker_of, door, home_path, place_of, principal_path
-from parvis_calendar.caldav.properties import IN_ALLPROP, Subject, dead_properties, find, table_of
+from parvis_calendar.caldav.properties import IN_ALLPROP, WRITES_FOR, Subject, dead_properties, find, table_of
 from parvis_calendar.rules.agendas import Asker
 from parvis_calendar.rules.availability import MAY_WRITE
 
@@ -42,6 +43,8 @@ async def propfind(request: Request) -> web.StreamResponse:
         raise Precondition(FINITE_DEPTH, "Ask for depth 0 or 1, one collection after the other.")
     async with request[DB].read() as conn:
         subjects = await subjects_at(conn, asker_of(request), place, depth or 0)
+        if asked.kind == "propname" or WRITES_FOR in asked.names:
+            await tell_for_whom(conn, subjects)
     answer = Multistatus(minimal=wants_minimal(request))
     for subject in subjects:
         describe(answer, subject, asked)
@@ -74,7 +77,7 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) 
             kind: Place = replace(place, kind="principal" if place.kind == "principals" else "home", owner=asker.id, path=path_of(asker.id))
             return [Subject(place, asker), *(await subjects_at(conn, asker, kind, 0) if depth else ())]
         case "principal":
-            return [await principal_subject(conn, asker, place)]
+            return [Subject(place, asker, person=await queries.person_for(conn, asker, place.owner or asker.id))]
         case "home":
             return await home_subjects(conn, asker, place, depth)
         case "agenda":
@@ -96,12 +99,12 @@ async def subjects_at(conn: Connection, asker: Asker, place: Place, depth: int) 
             return [Subject(place, asker, agenda=agenda, entry=stored, octets=stored.octets)]
 
 
-async def principal_subject(conn: Connection, asker: Asker, place: Place) -> Subject:
-    person = await queries.person_for(conn, asker, place.owner or asker.id)
-    if person.id != asker.id:
-        return Subject(place, asker, person=person)
-    given = await queries.privacy_for(conn, asker, MAY_WRITE, UUID(int=0), WRITES_FOR_MAX)
-    return Subject(place, asker, person=person, writes_for=[owner for owner, _ in given])
+async def tell_for_whom(conn: Connection, subjects: Sequence[Subject]) -> None:
+    """In whose agendas the asker may write, of their own principal among these."""
+    for one in subjects:
+        if one.place.kind == "principal" and one.place.owner == one.asker.id:
+            given = await queries.privacy_for(conn, one.asker, MAY_WRITE, UUID(int=0), WRITES_FOR_MAX)
+            one.writes_for = [owner for owner, _ in given]
 
 
 async def home_subjects(conn: Connection, asker: Asker, place: Place, depth: int) -> list[Subject]:

@@ -112,7 +112,7 @@ async def privacy_of(conn: Connection, asker: Asker, after: UUID, limit: int) ->
 
 
 async def privacy_for(conn: Connection, asker: Asker, levels: Sequence[Privacy], after: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
-    """Who has told the asker one of these levels, and which, as far as it holds: within the ministry."""
+    """Who has told the asker one of these levels, and which, as far as it holds: within the ministry, and while they are here."""
     return await availability.received_by(conn, asker.id, asker.ministry_id, levels, after, limit)
 
 

@@ -159,6 +159,6 @@ privacy = sa.Table(
     sa.Column("owner_id", sa.Uuid, primary_key=True),
     sa.Column("grantee_id", sa.Uuid, primary_key=True),
     sa.Column("level", sa.Text, nullable=False),
-    sa.Index(None, "grantee_id"),
+    sa.Index("ix_privacy_grantee_id", "grantee_id", "owner_id"),
 )
 """How much of an owner's agendas somebody may know; who is not named here sees when they are busy."""

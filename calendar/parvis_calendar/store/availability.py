@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
-from parvis_calendar.rules.availability import Privacy
+from parvis_calendar.rules.availability import DEFAULT, Privacy
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS
-from parvis_calendar.store import agenda, busy_week, instance, privacy
+from parvis_calendar.store import agenda, busy_week, home, instance, privacy
 from parvis_calendar.store.people import HERE, agent
 
 MANY = (
@@ -51,10 +51,11 @@ GIVEN = (
 )
 RECEIVED = (
     sa.select(privacy.c.owner_id, privacy.c.level)
-    .join_from(privacy, agent, agent.c.id == privacy.c.owner_id)
+    .join_from(privacy, home, home.c.owner_id == privacy.c.owner_id)
     .where(
         privacy.c.grantee_id == sa.bindparam("grantee", type_=sa.Uuid), privacy.c.owner_id > sa.bindparam("after", type_=sa.Uuid),
-        agent.c.ministry_id == sa.bindparam("ministry", type_=sa.Uuid), privacy.c.level.in_(sa.bindparam("levels", expanding=True)),
+        home.c.ministry_id == sa.bindparam("ministry", type_=sa.Uuid), home.c.frozen_at.is_(None),
+        privacy.c.level.in_(sa.bindparam("levels", expanding=True)),
     )
     .order_by(privacy.c.owner_id)
     .limit(sa.bindparam("at_most"))
@@ -112,11 +113,15 @@ async def given_by(conn: Connection, owner_id: UUID, after: UUID, limit: int) ->
 async def received_by(
     conn: Connection, grantee_id: UUID, ministry_id: UUID, levels: Sequence[Privacy], after: UUID, limit: int
 ) -> list[tuple[UUID, Privacy]]:
-    """From which agents of this ministry, and which of these levels, by id."""
+    """From which agents of this ministry who are here, and which of these levels, by id."""
     asked = {"grantee": grantee_id, "ministry": ministry_id, "levels": levels, "after": after, "at_most": limit}
     return [(row[0], row[1]) for row in await conn.execute(RECEIVED, asked)]
 
 
 async def set_privacy(tx: Tx, owner_id: UUID, grantee_id: UUID, level: str) -> None:
+    """What holds for whom nothing is said is not kept."""
+    if level == DEFAULT:
+        await tx.execute(sa.delete(privacy).where(privacy.c.owner_id == owner_id, privacy.c.grantee_id == grantee_id))
+        return
     row = upsert(tx, privacy).values(owner_id=owner_id, grantee_id=grantee_id, level=level)
     await tx.execute(row.on_conflict_do_update(index_elements=["owner_id", "grantee_id"], set_={"level": level}))

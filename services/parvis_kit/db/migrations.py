@@ -103,6 +103,21 @@ async def at_head(tree: Tree) -> bool:
     return is_head(tree.package, await current(tree))
 
 
+def add_index(op: Any, name: str, table: str, columns: Sequence[str], *, schema: str) -> None:
+    """For a migration: an index on a table that may be large, while others write to it (PostgreSQL: CREATE INDEX CONCURRENTLY).
+
+    That is no part of a transaction: what the migration did before stays when this fails, and is not done again by an index alone. An
+    index that a try left unfinished goes first.
+    """
+    context = op.get_context()
+    if context.dialect.name != "postgresql":
+        op.create_index(name, table, columns, schema=schema)
+        return
+    with context.autocommit_block():
+        op.drop_index(name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, columns, schema=schema, postgresql_concurrently=True)
+
+
 def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | None = None) -> Config:
     """What Alembic reads instead of an alembic.ini."""
     config = Config(attributes={"tree": tree, "connection": connection, "told": told})
@@ -152,14 +167,21 @@ def _options(tree: Tree) -> dict[str, Any]:
 async def _connected(tree: Tree, work: Callable[[sa.Connection], Done], *, alone: bool = True) -> Done:
     """`work` with no transaction open; alone on this service, as the owner of its tables, to change them."""
     engines = open_engines(tree.url, tree.service, lease_seconds=IDLE_SECONDS_MAX)
+    reads, writes = engines
 
     def connected() -> Done:
-        with engines[1].connect() as conn:
+        with opened() as conn:
             if alone and conn.dialect.name == "postgresql":
                 for statement in _manners(tree):
                     conn.execute(sa.text(statement))
                 conn.commit()
             return work(conn)
+
+    def opened() -> sa.Connection:
+        """With transactions of SQLAlchemy's own on PostgreSQL: ours begin even where Alembic steps out of them (`add_index`)."""
+        if writes.dialect.name != "postgresql":
+            return writes.connect()
+        return reads.connect().execution_options(isolation_level="READ COMMITTED")
 
     try:
         return await greenlet_spawn(connected)

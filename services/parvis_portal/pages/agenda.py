@@ -1,7 +1,7 @@
 """My agenda: a week as a table of days or as a list, invitations and answers to them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,7 +22,12 @@ LEVELS = ("none", "free-busy", "details", "write", "delegate")
 """What a colleague may see and do, as calendar's contract names it."""
 EVERYBODY = "free-busy"
 """What holds for whom nothing else is said."""
-GIVEN_SHOWN = 50
+OPEN = ("write", "delegate")
+"""With what an agenda has a page for somebody else."""
+TOLD_MAX = 500
+"""Calendar's page."""
+TOLD_SHOWN = 50
+"""Each name is a question to directory."""
 DAYS_A_WEEK = 7
 LIST_DAYS = 30
 EVENTS_MAX = 500
@@ -39,14 +44,16 @@ async def show_agenda(request: Request, visitor: Visitor) -> web.StreamResponse:
 
 async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
     portal, span = request[PORTAL], span_in(request)
-    events, invitations, privacy = await asyncio.gather(
+    events, invitations, given, received = await asyncio.gather(
         portal.calling.panel("calendar", events_in(portal, visitor, span.days)),
         portal.calling.panel("calendar", portal.get(visitor, "calendar", "invitations", limit=50)),
-        portal.calling.panel("calendar", privacy_of(portal, visitor)),
+        portal.calling.panel("calendar", told(portal, visitor, "privacy", LEVELS)),
+        portal.calling.panel("calendar", told(portal, visitor, "privacy/received", OPEN)),
     )
+    await names_of(portal, visitor, [whom for panel in (given, received) if panel.value for whom, _ in panel.value.first])
     return portal.show(
-        "agenda.html", visitor, request, events=events, invitations=invitations, privacy=privacy, answers=ANSWERS, levels=LEVELS,
-        owner=None, status=status, **span._asdict(), **more,
+        "agenda.html", visitor, request, events=events, invitations=invitations, given=given, received=received, answers=ANSWERS,
+        levels=LEVELS, owner=None, status=status, **span._asdict(), **more,
     )  # fmt: skip
 
 
@@ -55,6 +62,8 @@ async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: 
 async def show_colleague(request: Request, visitor: Visitor) -> web.StreamResponse:
     """The agendas of a colleague who lets the visitor write, to be looked at; a client of CalDAV changes them."""
     portal, span, owner = request[PORTAL], span_in(request), id_in(request, "owner_id")
+    if owner == visitor.id:
+        return see("/agenda")
     if not (await portal.get(visitor, "calendar", "calendars", owner=owner))["items"]:
         raise NotFound("This colleague does not let you see their agenda.")
     events, _ = await asyncio.gather(
@@ -85,20 +94,18 @@ def span_in(request: Request) -> Span:
     return Span(is_list, [first + timedelta(days=number) for number in range(length.days)], today, first - length, first + length)
 
 
-class Privacy(NamedTuple):
-    """Agents' ids, and what they see and do."""
+class Told(NamedTuple):
+    """What agents see and do of others' agendas: whose ids, and which level."""
 
-    given: list[tuple[str, str]]
-    """By the visitor, to others: what differs from what holds for everybody."""
-    received: list[tuple[str, str]]
-    """By others, to the visitor."""
+    first: list[tuple[str, str]]
+    more: int
+    """How many others there are, or that there are at least as many."""
 
 
-async def privacy_of(portal: Portal, visitor: Visitor) -> Privacy:
-    both = await asyncio.gather(*(portal.get(visitor, "calendar", path, limit=GIVEN_SHOWN) for path in ("privacy", "privacy/received")))
-    found = Privacy(*([(one["agent_id"], one["level"]) for one in said["items"] if one["level"] != EVERYBODY] for said in both))
-    await names_of(portal, visitor, [whom for whom, _ in (*found.given, *found.received)])
-    return found
+async def told(portal: Portal, visitor: Visitor, path: str, levels: Sequence[str]) -> Told:
+    said = await portal.get(visitor, "calendar", path, limit=TOLD_MAX)
+    found = [(one["agent_id"], one["level"]) for one in said["items"] if one["level"] in levels and one["level"] != EVERYBODY]
+    return Told(found[:TOLD_SHOWN], len(found[TOLD_SHOWN:]))
 
 
 def day_in(text: str, today: date) -> date:

@@ -59,21 +59,19 @@ WORDS = {
         "{name} sees when you are busy, and the titles of your events.",
     ),
     "privacy.go": ("Enregistrer", "Store"),
+    "privacy.colleague": ("un collègue", "a colleague"),
+    "privacy.more": ("Et {number} autres.", "And {number} others."),
     "received.title": ("Agendas que l’on m’a ouverts", "Agendas open to me"),
     "received.of": ("Agenda : {name}", "Agenda: {name}"),
-    "received.details": (
-        "{name} vous montre aussi le titre de ses événements quand vous cherchez une heure.",
-        "{name} shows you the titles of their events too, when you look for an hour.",
-    ),
     "received.write": (
-        "Vous voyez tout, et pouvez changer ce qui est à cette personne seule.",
+        "Vous voyez tout, et pouvez modifier ce qui n’appartient qu’à cette personne.",
         "You see everything, and may change what is theirs alone.",
     ),
     "received.delegate": (
-        "Vous voyez et changez tout, et pouvez inviter et répondre en son nom ; les autres voient que c’est vous.",
+        "Vous voyez et modifiez tout, et pouvez inviter et répondre en son nom ; les autres voient que c’est vous.",
         "You see and change everything, and may invite and answer in their name; the others see that it was you.",
     ),
-    "received.change": ("Changer cet agenda", "Changing this agenda"),
+    "received.change": ("Modifier cet agenda", "Changing this agenda"),
     "received.change.how": (
         "Ajoutez-le à votre logiciel d’agenda, à cette adresse, avec un mot de passe d’application que vous créez ici :",
         "Add it to your calendar program, at this address, with an app password that you make here:",
