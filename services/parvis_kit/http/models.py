@@ -36,13 +36,13 @@ SentMoment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_ou
 class Query(BaseModel):
     """What may stand after the question mark. Lax, since all of it is text; an unknown name is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Body(BaseModel):
     """A JSON object that is sent. Strict (`false` is no 0), and an unknown name is refused; models inside it are Body too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

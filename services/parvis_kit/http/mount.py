@@ -1,9 +1,9 @@
 """A service's doors on the one aiohttp application of a process."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import web
@@ -62,8 +62,8 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
     for routes in service.routes:
         for one in routes.operations:
             seconds_max = limits.handler_seconds + (one.content[1].seconds_max if one.content else 0)
-            door = chain.around(one.method, one.path, typed(one, limits), scope=one.scope, seconds_max=seconds_max)
-            add_route(app, one.method, one.path, door)
+            door = when_asked(partial(typed, one, limits))
+            add_route(app, one.method, one.path, chain.around(one.method, one.path, door, scope=one.scope, seconds_max=seconds_max))
         for raw in routes.raw_routes:
             behind = waiting_chain_of(app, service, platform, limits) if raw.waits else chain
             add_route(app, raw.method, raw.path, behind.around(raw.method, raw.path, raw.door, scope=raw.scope))
@@ -77,6 +77,12 @@ def mount(app: web.Application, service: Mounted, platform: Platform, limits: Li
     add_route(app, "GET", path, chain.around("GET", path, read_openapi))
     if service.lost is not None:
         app[LOST] = chain.around("GET", UNROUTED, service.lost)
+
+
+def when_asked(make: Callable[[], Handler]) -> Handler:
+    """A door that is made when it is first asked for: what its types are read and written by takes 20 kB, and few are asked for all."""
+    made = cache(make)
+    return lambda request: made()(request)
 
 
 def mount_raw(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientConnectionError, web
 from parvis_kit.http import Body, Content, Header, IdempotencyKey, Incoming, Query, Reply, Request, Routes, openapi
+from parvis_kit.http.reading import typed
 
 from .conftest import ONE, Knock, Open, Things
 
@@ -237,3 +239,33 @@ async def test_a_body_that_is_no_json_is_read_when_its_door_wants_it_and_within_
             assert status in (408, 413)
     said = openapi("things", [routes])["paths"]["/files"]["post"]
     assert set(said["requestBody"]["content"]) == {"text/csv", "text/plain"} and {"408", "413", "415"} <= set(said["responses"])
+
+
+async def test_a_door_is_made_when_it_is_first_asked_for_and_then_kept(open_house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def note(operation: Any, limits: Any) -> Any:
+        made.append(operation.path)
+        return typed(operation, limits)
+
+    monkeypatch.setattr(sys.modules["parvis_kit.http.mount"], "typed", note)  # the package has a function of that name
+    routes = Routes("things", "1")
+
+    class Wanted(Body):
+        number: int
+
+    @routes.post("/asked")
+    async def ask(request: Request, body: Wanted) -> int:
+        """Once more."""
+        return body.number
+
+    @routes.get("/never")
+    async def never(request: Request) -> int:
+        """Nobody asks."""
+        return 0
+
+    client = await open_house(Things(routes=(routes,)))
+    assert made == [] and not Wanted.__pydantic_complete__, "it takes memory"
+    for sent, status in (({"number": 1}, 201), ({"number": "1"}, 422), ({"number": 2}, 201)):
+        assert (await client.post("/asked", json=sent)).status == status
+    assert made == ["/asked"]
