@@ -39,9 +39,7 @@ def size_for(agents: int, figures: Mapping[str, Any]) -> Size:
     peak = agents * assumed["peak"] / (assumed["day_hours"] * 3600)
     asked = {name: peak * seconds / assumed["busy"] for name, seconds in day["cpu_seconds"].items()}
     processes = {name: max(PROCESSES_MIN, math.ceil(asked.get(name, 0.0))) for name in SERVICES}
-    cores = {
-        name: cores + processes.get(name, 1) * day["rest_cores"].get(name, 0.0) / assumed["busy"] for name, cores in asked.items()
-    }
+    cores = {name: cores + processes.get(name, 1) * day["rest_cores"].get(name, 0.0) / assumed["busy"] for name, cores in asked.items()}
     memory_mb = sum(number * day["memory_mb"] for number in processes.values()) + sum(
         day["server_memory_mb"] * max(1.0, cores.get(name, 0.0)) for name in SERVERS
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from parvis_calendar import actions, queries
 from parvis_calendar.api.agendas import asker_of
 from parvis_calendar.api.changes import Zone, check_times, zone_of
 from parvis_calendar.queries import Availability, Wanted
-from parvis_calendar.rules.availability import ASKED_MAX, DAYS_MAX, SHOW_TITLES, SLOTS_MAX, Hours, Privacy
+from parvis_calendar.rules.availability import ASKED_MAX, DAYS_MAX, SHOW_TITLES, SLOTS_MAX, Hours, Opened, Privacy
 from parvis_calendar.rules.meetings import Resource, ResourceKind
 from parvis_calendar.rules.windows import epoch, moment
 
@@ -98,7 +98,7 @@ class GivenShown:
 class ReceivedShown:
     agent_id: UUID
     """Whose agendas."""
-    level: Literal["details", "write", "delegate"]
+    level: Opened
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from parvis_kit.problems import NotFound
 
 from parvis_calendar.queries.reading import aside
 from parvis_calendar.rules.agendas import Asker, Stored
-from parvis_calendar.rules.availability import SHOW_TITLES, Hours, Privacy, Slot, best_slots, merged, privacy_between
+from parvis_calendar.rules.availability import SHOW_TITLES, Hours, Opened, Privacy, Slot, best_slots, merged, privacy_between
 from parvis_calendar.rules.budgets import PAGE_BYTES_MAX
 from parvis_calendar.rules.meetings import Resource
 from parvis_calendar.rules.reading import read_object
@@ -111,7 +111,7 @@ async def privacy_of(conn: Connection, asker: Asker, after: UUID, limit: int) ->
     return await availability.given_by(conn, asker.id, after, limit)
 
 
-async def privacy_for(conn: Connection, asker: Asker, levels: Sequence[Privacy], after: UUID, limit: int) -> list[tuple[UUID, Privacy]]:
+async def privacy_for(conn: Connection, asker: Asker, levels: Sequence[Opened], after: UUID, limit: int) -> list[tuple[UUID, Opened]]:
     """Who has told the asker one of these levels, and which, as far as it holds: within the ministry, and while they are here."""
     return await availability.received_by(conn, asker.id, asker.ministry_id, levels, after, limit)
 

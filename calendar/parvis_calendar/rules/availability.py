@@ -9,9 +9,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 Privacy = Literal["none", "free-busy", "details", "write", "delegate"]
+Opened = Literal["details", "write", "delegate"]
+"""The levels that show more than when somebody is busy."""
 PRIVACY: tuple[Privacy, ...] = ("none", "free-busy", "details", "write", "delegate")
-SHOW_TITLES: tuple[Privacy, ...] = ("details", "write", "delegate")
-MAY_WRITE: tuple[Privacy, ...] = ("write", "delegate")
+SHOW_TITLES: tuple[Opened, ...] = ("details", "write", "delegate")
+MAY_WRITE: tuple[Opened, ...] = ("write", "delegate")
 """What is the owner's alone; a delegate also invites and answers in the owner's name."""
 STEP = timedelta(minutes=15)
 SLOTS_MAX = 20

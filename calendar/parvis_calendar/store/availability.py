@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from parvis_kit.db import Connection, Tx, upsert
 
-from parvis_calendar.rules.availability import DEFAULT, Privacy
+from parvis_calendar.rules.availability import DEFAULT, Opened, Privacy
 from parvis_calendar.rules.windows import FLOATING_SECONDS, LONG_SECONDS
 from parvis_calendar.store import agenda, busy_week, home, instance, privacy
 from parvis_calendar.store.people import HERE, agent
@@ -111,8 +111,8 @@ async def given_by(conn: Connection, owner_id: UUID, after: UUID, limit: int) ->
 
 
 async def received_by(
-    conn: Connection, grantee_id: UUID, ministry_id: UUID, levels: Sequence[Privacy], after: UUID, limit: int
-) -> list[tuple[UUID, Privacy]]:
+    conn: Connection, grantee_id: UUID, ministry_id: UUID, levels: Sequence[Opened], after: UUID, limit: int
+) -> list[tuple[UUID, Opened]]:
     """From which agents of this ministry who are here, and which of these levels, by id."""
     asked = {"grantee": grantee_id, "ministry": ministry_id, "levels": levels, "after": after, "at_most": limit}
     return [(row[0], row[1]) for row in await conn.execute(RECEIVED, asked)]
