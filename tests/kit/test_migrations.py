@@ -1,7 +1,7 @@
 """The tables of a service through time, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
@@ -10,91 +10,14 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
-from parvis_kit.db import Database, Moment, Serial, metadata_for
+from parvis_kit.db import Database
 from parvis_kit.db.migrations import Tree, at_head, config_of, current, differences, downgrade, draft, upgrade
-from parvis_kit.db.roles import grant_logs, make_roles, scram
 from parvis_kit.db.versions import heads, version_in
-from parvis_kit.events import log_tables
-from parvis_kit.settings import role_of
-from parvis_kit.testing.databases import Place
 from parvis_kit.testing.waiting import until
 
+from .library import SECOND, admin
+
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
-
-FIRST = """
-    '''The log and the shelves.'''
-    import sqlalchemy as sa
-    from alembic import op
-    from parvis_kit.events.migrations import create_log_tables, drop_log_tables
-    revision, down_revision = "0001", None
-
-    def upgrade() -> None:
-        create_log_tables(op, "SERVICE")
-        op.create_table("shelf", sa.Column("shelf_id", sa.Uuid, primary_key=True), schema="SERVICE")
-
-    def downgrade() -> None:
-        op.drop_table("shelf", schema="SERVICE")
-        drop_log_tables(op, "SERVICE")
-"""
-SECOND = """
-    '''Books.'''
-    import sqlalchemy as sa
-    from alembic import op
-    from parvis_kit.db import Moment, Serial
-    revision, down_revision = "0002", "0001"
-
-    def upgrade() -> None:
-        op.create_table(
-            "book",
-            sa.Column("number", Serial, primary_key=True),
-            sa.Column("title", sa.Text, nullable=False),
-            sa.Column("pages", sa.BigInteger, nullable=False),
-            sa.Column("bought_at", Moment, nullable=False),
-            sa.Column("shelf_id", sa.Uuid, sa.ForeignKey("SERVICE.shelf.shelf_id"), index=True),
-            sa.UniqueConstraint("title"),
-            sa.CheckConstraint("pages > 0", name="has_pages"),
-            schema="SERVICE",
-            sqlite_autoincrement=True,
-        )
-
-    def downgrade() -> None:
-        op.drop_table("book", schema="SERVICE")
-"""
-
-
-def library(service: str) -> sa.MetaData:
-    metadata = metadata_for(service)
-    log_tables(metadata)
-    sa.Table("shelf", metadata, sa.Column("shelf_id", sa.Uuid, primary_key=True))
-    sa.Table(
-        "book",
-        metadata,
-        sa.Column("number", Serial, primary_key=True),
-        sa.Column("title", sa.Text, nullable=False),
-        sa.Column("pages", sa.BigInteger, nullable=False),
-        sa.Column("bought_at", Moment, nullable=False),
-        sa.Column("shelf_id", sa.Uuid, sa.ForeignKey(f"{service}.shelf.shelf_id"), index=True),
-        sa.UniqueConstraint("title"),
-        sa.CheckConstraint("pages > 0", name="has_pages"),
-        sqlite_autoincrement=True,
-    )
-    return metadata
-
-
-@pytest.fixture
-def tree_of(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Tree]]:
-    """A service with two migrations, under the name that is asked for."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def make(service: str) -> Tree:
-        versions = tmp_path / f"kept_{service}" / "migrations" / "versions"
-        versions.mkdir(parents=True, exist_ok=True)
-        for number, text in (("0001", FIRST), ("0002", SECOND)):
-            (versions / f"{number}.py").write_text(dedent(text).replace("SERVICE", service))
-        return Tree(service, place.url_of(service), library(service), f"kept_{service}.migrations")
-
-    yield make
-    heads.cache_clear()
 
 
 @pytest.fixture
@@ -150,15 +73,6 @@ async def forget(tree: Tree, tmp_path: Path) -> None:
             (tmp_path / f"{tree.service}.db{ending}").unlink(missing_ok=True)
         return
     await admin(tree.url, f"DROP SCHEMA {tree.service} CASCADE", f"CREATE SCHEMA {tree.service}")
-
-
-async def admin(url: str, *statements: str) -> None:
-    conn = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await conn.execute(statement)
-    finally:
-        await conn.close()
 
 
 async def test_the_log_head_has_its_one_row_and_takes_no_other(tree: Tree) -> None:
@@ -336,119 +250,3 @@ async def test_an_index_that_a_try_left_behind_is_made_anew(tree: Tree, tmp_path
     third(tmp_path, ADDED)
     await upgrade(tree)
     assert any("ix_book_pages ON east.book USING btree (pages, title)" in one for one in await definitions(tree))
-
-
-@pytest.fixture
-def postgres_database(place: Place) -> str:
-    return place.url_of("")
-
-
-@pytest.fixture
-async def roles(postgres_database: str) -> AsyncIterator[list[str]]:
-    """Roles outlive a database: they carry names of their own, and are removed."""
-    names = [f"{name}{postgres_database.rpartition('_')[2]}" for name in ("east", "west")]
-    yield names
-    conn = await asyncpg.connect(postgres_database)
-    for name in names:
-        await conn.execute(f"DROP OWNED BY {role_of(name)} CASCADE; DROP ROLE {role_of(name)}")
-    await conn.close()
-
-
-def as_role(url: str, service: str, password: str = "") -> str:
-    return str(sa.make_url(url).set(username=role_of(service), password=password or None).render_as_string(hide_password=False))
-
-
-@pytest.fixture(params=["superuser", "owner of the database"])
-async def admin_url(request: pytest.FixtureRequest, postgres_database: str, roles: list[str]) -> AsyncIterator[str]:
-    """Managed databases give no superuser."""
-    if request.param == "superuser":
-        yield postgres_database
-        return
-    name = f"keeper{postgres_database.rpartition('_')[2]}"
-    url = sa.make_url(postgres_database)
-    await admin(postgres_database, f"CREATE ROLE {name} LOGIN CREATEROLE", f"GRANT CREATE ON DATABASE {url.database} TO {name}")
-    yield url.set(username=name, password=None).render_as_string(hide_password=False)
-    await admin(postgres_database, f"DROP OWNED BY {name} CASCADE")
-    for role in map(role_of, roles):
-        await admin(postgres_database, f"REASSIGN OWNED BY {role} TO CURRENT_USER")
-        await admin(postgres_database, f"REVOKE ALL ON DATABASE {url.database} FROM {role}")
-    await admin(postgres_database, f"DROP ROLE {name}")
-
-
-async def migrated(admin_url: str, roles: list[str], tree_of: Callable[[str], Tree]) -> None:
-    await make_roles(admin_url, roles)
-    for service in roles:
-        tree = tree_of(service)
-        await upgrade(Tree(service, admin_url, tree.metadata, tree.package, owner=role_of(service)))
-    await grant_logs(admin_url, roles)
-
-
-@on_postgresql
-async def test_each_role_owns_its_tables_and_reads_of_the_others_their_log_alone(
-    admin_url: str, postgres_database: str, roles: list[str], tree_of: Callable[[str], Tree]
-) -> None:
-    east, west = roles
-    await migrated(admin_url, roles, tree_of)
-    await migrated(admin_url, roles, tree_of)
-    conn = await asyncpg.connect(as_role(postgres_database, east))
-    try:
-        await conn.execute(f"INSERT INTO {east}.shelf VALUES (gen_random_uuid()); ALTER TABLE {east}.shelf ADD COLUMN place text")
-        assert await conn.fetch(f"SELECT * FROM {west}.log") == []
-        assert await conn.fetchval(f"SELECT count(*) FROM {west}.log_head") == 1
-        for refused in (
-            f"SELECT * FROM {west}.shelf",
-            f"SELECT * FROM {west}.outbox",
-            f"SELECT * FROM {west}.inbox",
-            f"SELECT * FROM {west}.parked",
-            f"SELECT * FROM {west}.alembic_version",
-            f"DELETE FROM {west}.log",
-            f"UPDATE {west}.log_head SET seq = 1",
-            f"CREATE TABLE {west}.mine ()",
-            f"SET ROLE {role_of(west)}",
-        ):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await conn.execute(refused)
-    finally:
-        await conn.close()
-
-
-@on_postgresql
-async def test_no_grant_goes_across_but_those_on_the_log(postgres_database: str, roles: list[str], tree_of: Callable[[str], Tree]) -> None:
-    await migrated(postgres_database, roles, tree_of)
-    east, west = roles
-    conn = await asyncpg.connect(postgres_database)
-    granted = await conn.fetch(
-        "SELECT grantee, table_name, privilege_type FROM information_schema.role_table_grants WHERE table_schema = $1 AND grantee <> $2",
-        west,
-        role_of(west),
-    )
-    await conn.close()
-    assert sorted(map(tuple, granted)) == [(role_of(east), "log", "SELECT"), (role_of(east), "log_head", "SELECT")]
-
-
-@on_postgresql
-async def test_a_service_that_comes_later_is_let_in(postgres_database: str, roles: list[str], tree_of: Callable[[str], Tree]) -> None:
-    east, west = roles
-    await migrated(postgres_database, [east], tree_of)
-    await migrated(postgres_database, [east, west], tree_of)
-    conn = await asyncpg.connect(as_role(postgres_database, west))
-    assert await conn.fetch(f"SELECT * FROM {east}.log") == []
-    await conn.close()
-
-
-@on_postgresql
-async def test_the_password_is_the_one_that_was_given_and_is_not_sent(postgres_database: str, roles: list[str]) -> None:
-    await make_roles(postgres_database, roles, "correct horse; DROP 'battery'")
-    conn = await asyncpg.connect(postgres_database)
-    kept = await conn.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", role_of(roles[0]))
-    await conn.close()
-    salt = kept.split("$")[1].split(":")[1]
-    assert kept == scram("correct horse; DROP 'battery'", salt=salt)
-    assert kept != scram("correct horse", salt=salt)
-
-
-@pytest.mark.parametrize("name", ["", "Files", "files; DROP SCHEMA directory", "1st", "x" * 60])
-@on_postgresql
-async def test_a_name_that_is_no_identifier_is_refused(postgres_database: str, name: str) -> None:
-    with pytest.raises(ValueError, match="no name of a service"):
-        await make_roles(postgres_database, [name])
