@@ -314,7 +314,7 @@ async def test_one_chooses_how_much_of_one_s_agenda_a_colleague_sees(visit: Any)
     contract = json.loads((ROOT / "calendar/openapi.json").read_text())["components"]["schemas"]["Showing"]["properties"]["level"]["enum"]
     assert re.findall(r'<option value="([a-z-]+)"', (await visitor.see("/agenda")).partition('id="field-level"')[2]) == contract
     for level, words in (
-        ("delegate", "en votre nom"), ("write", "ce qui est à vous seul"), ("details", "le titre de vos événements"),
+        ("delegate", "en votre nom"), ("write", "n’appartient qu’à vous"), ("details", "le titre de vos événements"),
         ("none", "ne voit plus rien"), ("free-busy", ""),
     ):  # fmt: skip
         text = await visitor.post("/agenda/privacy", {"email": other["email"], "level": level})

@@ -43,14 +43,14 @@ WORDS = {
     "privacy.level.none": ("rien", "nothing"),
     "privacy.level.free-busy": ("quand je suis pris", "when I am busy"),
     "privacy.level.details": ("aussi le titre de mes événements", "the titles of my events too"),
-    "privacy.level.write": ("tout, et peut changer ce qui est à moi seul", "everything, and may change what is mine alone"),
+    "privacy.level.write": ("tout, et peut modifier ce qui n’appartient qu’à moi", "everything, and may change what is mine alone"),
     "privacy.level.delegate": ("tout, et peut inviter et répondre en mon nom", "everything, and may invite and answer in my name"),
     "privacy.given.write": (
-        "{name} voit tout votre agenda, et peut changer ce qui est à vous seul.",
+        "{name} voit tout votre agenda, et peut modifier ce qui n’appartient qu’à vous.",
         "{name} sees all of your agenda, and may change what is yours alone.",
     ),
     "privacy.given.delegate": (
-        "{name} voit tout votre agenda, le change, et peut inviter et répondre en votre nom ; les autres voient qui l’a fait.",
+        "{name} voit tout votre agenda, le modifie, et peut inviter et répondre en votre nom ; les autres voient qui l’a fait.",
         "{name} sees and changes all of your agenda, and may invite and answer in your name; the others see who did.",
     ),
     "privacy.given.none": ("{name} ne voit plus rien de votre agenda.", "{name} sees nothing of your agenda any more."),
