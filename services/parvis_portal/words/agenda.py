@@ -60,7 +60,7 @@ WORDS = {
     ),
     "privacy.go": ("Enregistrer", "Store"),
     "privacy.colleague": ("un collègue", "a colleague"),
-    "privacy.more": ("Et {number} autres.", "And {number} others."),
+    "privacy.more": ("Et {number} de plus.", "And {number} more."),
     "received.title": ("Agendas que l’on m’a ouverts", "Agendas open to me"),
     "received.of": ("Agenda : {name}", "Agenda: {name}"),
     "received.write": (
