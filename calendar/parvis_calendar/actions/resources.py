@@ -79,8 +79,9 @@ def _say_booked(tx: Tx, one: Resource, event_id: UUID, owner: Person, spans: lis
 
 
 async def release_of(tx: Tx, event_id: UUID, *, now: datetime) -> None:
-    """What was taken for an event that does not take place."""
-    held = sorted(await resources.booked_spans(tx, event_id))
+    """What was taken for an event that does not take place; for most it is nothing."""
+    if not (held := sorted(await resources.booked_spans(tx, event_id))):
+        return
     await resources.lock(tx, held)
     for resource_id in await resources.release(tx, event_id):
         publish(tx, ResourceReleased(at=now, about=str(resource_id), resource_id=resource_id, event_id=event_id))
