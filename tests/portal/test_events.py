@@ -176,3 +176,54 @@ async def test_an_event_of_others_is_not_changed_here(visit: Any) -> None:
     await colleague.see("/agenda/meet")
     await colleague.post(f"/agenda/events/{theirs}", {"title": "x", "do": "make"})
     assert colleague.status == 403 and (await read(visitor, way))["title"] == title
+
+
+async def test_a_delegate_makes_changes_and_calls_off_in_a_colleague_s_name(visit: Any) -> None:
+    visitor, colleague = await visit("agent"), await visit("colleague")
+    me, other, guest = (visitor.suite.person(who) for who in ("agent", "colleague", "administrator"))
+    page, meet, title = f"/agenda/of/{other['id']}", f"/agenda/meet?of={other['id']}", f"Audience {uuid4().hex[:6]}"
+
+    async def lets(level: str) -> None:
+        await colleague.see("/agenda")
+        await colleague.post("/agenda/privacy", {"email": me["email"], "level": level})
+
+    await lets("free-busy")
+    await visitor.see(meet)
+    assert visitor.status == 404
+    await lets("delegate")
+    assert f'href="{meet}"' in await visitor.see(page) and "en son nom" in await visitor.see(meet)
+    form = {"of": other["id"], "title": title, "email": guest["email"], "day": f"{DAY:%Y-%m-%d}", "hour": "16:00", "minutes": "30"}
+    found = await visitor.post("/agenda/meet", form | {"do": "find"})
+    assert 'name="slot"' in found and f'name="of" value="{other["id"]}"' in found
+    text = await visitor.post("/agenda/meet", form | {"do": "make"})
+    assert page in visitor.url and title in text and title not in await visitor.see(f"/agenda?day={DAY:%Y-%m-%d}")
+    way = re.findall(r'href="(/agenda/events/[0-9a-f-]+)"', text.partition(title)[2])[0]
+    kept = await read(visitor, way, "colleague")
+    assert (kept["organizer"]["email"], kept["owner_id"]) == (other["email"], other["id"])
+    assert guest["email"] in [one["email"] for one in kept["attendees"]]
+
+    await visitor.see(way)
+    assert visitor.status == 200 and f'<a href="{page}">' in visitor.text
+    await visitor.post(way, form_of(visitor) | {"title": f"{title} bis"})
+    assert page in visitor.url and f"{title} bis" in visitor.text
+    await lets("write")
+    assert "/cancel" not in (await visitor.see(f"{page}?day={DAY:%Y-%m-%d}")).partition(title)[2].partition('<div class="slot">')[0]
+    await visitor.see(way)
+    assert visitor.status == 403, "who may only write calls nobody together in another's name"
+    assert 'name="email"' not in await visitor.see(meet)
+    alone = await visitor.post(
+        "/agenda/meet", {"of": other["id"], "title": f"{title} seul", "day": form["day"], "hour": "18:00", "do": "make"}
+    )
+    assert page in visitor.url and f"{title} seul" in alone
+
+    await lets("delegate")
+    await visitor.see(f"{page}?day={DAY:%Y-%m-%d}")
+    text = await visitor.post(f"{way}/cancel", {"of": other["id"], "day": f"{DAY:%Y-%m-%d}"})
+    assert page in visitor.url and visitor.status == 200 and f"{title} bis" not in text and f"{title} seul" in text
+    await lets("free-busy")
+    for where in (way, page, meet):
+        await visitor.see(where)
+        assert visitor.status == 404, where
+    await visitor.see("/agenda/meet")
+    await visitor.post("/agenda/meet", form | {"do": "make"})
+    assert visitor.status == 404, "and nothing was made"

@@ -72,16 +72,17 @@ def speaking(screen: Screen, language: str) -> Iterator[None]:
 
 
 def pages_of_an_agent(screen: Screen) -> list[str]:
-    return [*pages_of_files(screen), event_of(screen), "/agenda", agenda_open_to(screen)]
+    owner = opens_agenda(screen)
+    return [*pages_of_files(screen), event_of(screen), "/agenda", f"/agenda/of/{owner}", f"/agenda/meet?of={owner}"]
 
 
-def agenda_open_to(screen: Screen) -> str:
-    """The page of a colleague's agenda; one's own names it from now on."""
+def opens_agenda(screen: Screen) -> str:
+    """Who does: a colleague, whose agenda one's own page names from now on."""
     ask, people = screen.page.context.request, screen.suite
     url = f"{people.base}/api/calendar/v1/privacy/{people.person('agent')['id']}"
     given = ask.put(url, data={"level": "delegate"}, headers={"Authorization": f"Bearer {people.person('colleague')['token']}"})
     assert given.status == 204, given.text()
-    return f"/agenda/of/{people.person('colleague')['id']}"
+    return str(people.person("colleague")["id"])
 
 
 def event_of(screen: Screen) -> str:

@@ -50,6 +50,8 @@ class EventShown:
 
     event_id: UUID
     calendar_id: UUID
+    owner_id: UUID
+    """Whose agenda it is."""
     uid: str
     href: str
     """Of the object in CalDAV."""
@@ -82,8 +84,8 @@ def show(found: Occurrence) -> EventShown:
     organizer = part.organizer or found.what.organizer
     path = f"/dav/calendars/{found.agenda.owner_id}/{quoted(found.agenda.name)}/{quoted(found.name)}"
     return EventShown(
-        found.event_id, found.agenda.id, found.what.uid, path, found.etag, part.summary, part.location, found.starts_at,
-        found.ends_at, moment(one.starts_at).date() if is_day else None, found.what.recurs, moment(one.recurrence_at),
+        found.event_id, found.agenda.id, found.agenda.owner_id, found.what.uid, path, found.etag, part.summary, part.location,
+        found.starts_at, found.ends_at, moment(one.starts_at).date() if is_day else None, found.what.recurs, moment(one.recurrence_at),
         (part.status or "CONFIRMED").lower(), one.busy == 0, show_person(organizer) if organizer else None,
         [show_person(each) for each in part.attendees],
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
 from parvis_kit.problems import NotFound
 
-from parvis_portal.pages.common import id_in
+from parvis_portal.pages.common import id_in, id_of
 from parvis_portal.pages.files import names_of
 from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, page, see
@@ -53,25 +54,52 @@ async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: 
     await names_of(portal, visitor, [whom for panel in (given, received) if panel.value for whom, _ in panel.value.first])
     return portal.show(
         "agenda.html", visitor, request, events=events, invitations=invitations, given=given, received=received, answers=ANSWERS,
-        levels=LEVELS, owner=None, status=status, **span._asdict(), **more,
+        levels=LEVELS, acting=None, status=status, **span._asdict(), **more,
     )  # fmt: skip
 
 
 @ROUTES.raw("GET", "/agenda/of/{owner_id}")
 @page
 async def show_colleague(request: Request, visitor: Visitor) -> web.StreamResponse:
-    """The agendas of a colleague who lets the visitor write, to be looked at; a client of CalDAV changes them."""
-    portal, span, owner = request[PORTAL], span_in(request), id_in(request, "owner_id")
-    if owner == visitor.id:
+    """The agendas of a colleague who lets the visitor write."""
+    return await agenda_of(request, visitor, id_in(request, "owner_id"))
+
+
+async def agenda_of(request: Request, visitor: Visitor, owner: str, status: int = 200, **more: Any) -> web.StreamResponse:
+    portal, span = request[PORTAL], span_in(request)
+    acting = await acting_for(portal, visitor, owner)
+    if acting is None:
         return see("/agenda")
-    if not (await portal.get(visitor, "calendar", "calendars", owner=owner))["items"]:
-        raise NotFound("This colleague does not let you see their agenda.")
-    events, _ = await asyncio.gather(
-        portal.calling.panel("calendar", events_in(portal, visitor, span.days, owner=owner)), names_of(portal, visitor, [owner])
-    )
+    events = await portal.calling.panel("calendar", events_in(portal, visitor, span.days, owner=owner))
     return portal.show(
-        "agenda-of.html", visitor, request, events=events, owner=owner, public_url=portal.visitors.public_url, **span._asdict(),
+        "agenda-of.html", visitor, request, events=events, acting=acting, public_url=portal.visitors.public_url, status=status,
+        **span._asdict(), **more,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """For which colleague the visitor acts."""
+
+    id: str
+    name: str
+    """Empty, as the address, while directory does not answer."""
+    email: str
+    schedules: bool
+    """Invites and calls off in their name too."""
+
+
+async def acting_for(portal: Portal, visitor: Visitor, owner: str) -> Acting | None:
+    """None: for themselves. Raises NotFound where the colleague has not opened their agenda."""
+    if owner in ("", visitor.id):
+        return None
+    said = await portal.get(visitor, "calendar", "privacy/received", limit=TOLD_MAX)
+    level = next((one["level"] for one in said["items"] if one["agent_id"] == owner), "")
+    if level not in OPEN:
+        raise NotFound("This colleague does not let you see their agenda.")
+    found = (await portal.calling.panel("directory", portal.get(visitor, "directory", f"agents/{owner}"))).value
+    name, email = (f"{found['given_name']} {found['family_name']}", found["email"]) if found else ("", "")
+    return Acting(owner, name, email, level == "delegate")
 
 
 class Span(NamedTuple):
@@ -175,11 +203,22 @@ async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     return see("/agenda?done=given")
 
 
+async def again(request: Request, visitor: Visitor, **more: Any) -> web.StreamResponse:
+    """The agenda from which an event was to be called off."""
+    owner = more["typed"].get("of", "")
+    return await (agenda_of(request, visitor, id_of(owner), **more) if owner else agenda(request, visitor, **more))
+
+
 @ROUTES.raw("POST", "/agenda/events/{event_id}/cancel")
-@act(agenda)
+@act(again)
 async def call_off(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     """With all its occurrences; who is invited is told by the calendar."""
     await request[PORTAL].ask(visitor, "calendar", "DELETE", f"events/{id_in(request, 'event_id')}")
     today = request[CLOCK]().astimezone(request[PORTAL].looks.zone).date()
     view = "&view=list" if form.get("view") == "list" else ""
-    return see(f"/agenda?day={day_in(form.get('day', ''), today)}{view}&done=cancelled")
+    return see(f"{page_of(form.get('of', ''))}?day={day_in(form.get('day', ''), today)}{view}&done=cancelled")
+
+
+def page_of(owner: str) -> str:
+    """Of a colleague's agenda, or of one's own. Raises NotFound for what is no id."""
+    return f"/agenda/of/{id_of(owner)}" if owner else "/agenda"

@@ -7,7 +7,7 @@ from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
 from parvis_kit.problems import Forbidden
 
-from parvis_portal.pages.agenda import YEARS
+from parvis_portal.pages.agenda import YEARS, Acting, acting_for, page_of
 from parvis_portal.pages.common import id_in
 from parvis_portal.pages.items import colleague
 from parvis_portal.portal import PORTAL, Form, Portal, Wrong, act, once, page, see
@@ -31,7 +31,10 @@ async def meet(request: Request, visitor: Visitor, status: int = 200, **more: An
     portal = request[PORTAL]
     today = request[CLOCK]().astimezone(portal.looks.zone).date()
     typed = {"day": today.isoformat(), "hour": "09:00", "minutes": "60"} | more.get("typed", {})
-    return portal.show("meet.html", visitor, request, event=None, minutes=MINUTES, status=status, **{"slots": None, **more, "typed": typed})
+    acting = await acting_for(portal, visitor, typed.get("of") or request.query.get("of", ""))
+    return portal.show(
+        "meet.html", visitor, request, event=None, acting=acting, minutes=MINUTES, status=status, **{"slots": None, **more, "typed": typed}
+    )
 
 
 @ROUTES.raw("POST", "/agenda/meet")
@@ -40,9 +43,9 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     """One form, two buttons: find an hour, or make it. An hour that was found is a button too, with all that was typed."""
     portal = request[PORTAL]
     minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else 60
-    invited = await people_in(portal, visitor, form)
+    acting, invited = await acting_for(portal, visitor, form.get("of", "")), await people_in(portal, visitor, form)
     if form.get("do") == "find":
-        found = await hours_for(portal, visitor, day_of(form), minutes, invited)
+        found = await hours_for(portal, visitor, day_of(form), minutes, invited, acting)
         return await meet(request, visitor, slots=found["slots"], typed=form)
     title = form.get("title", "").strip()
     if not title:
@@ -52,8 +55,11 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
         "title": title, "location": form.get("place", "").strip(), "starts_at": starts.isoformat(),
         "ends_at": (starts + timedelta(minutes=minutes)).isoformat(), "time_zone": portal.looks.zone.key, "attendees": invited,
     }  # fmt: skip
+    if acting is not None:
+        agendas = (await portal.get(visitor, "calendar", "calendars", owner=acting.id))["items"]
+        body["calendar_id"] = next(one["id"] for one in agendas if one["is_default"])
     await portal.ask(visitor, "calendar", "POST", "events", body=body, headers=once(form))
-    return see(f"/agenda?day={starts.date()}&done=created")
+    return see(f"{page_of(form.get('of', ''))}?day={starts.date()}&done=created")
 
 
 @ROUTES.raw("GET", "/agenda/events/{event_id}")
@@ -63,13 +69,13 @@ async def show_event(request: Request, visitor: Visitor) -> web.StreamResponse:
 
 
 async def event(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
-    """An event of one's own, to be changed: what was typed, or how it stands."""
+    """An event of one's own or of a colleague for whom one acts, to be changed: what was typed, or how it stands."""
     portal = request[PORTAL]
-    found = await own_event(request, visitor)
+    found, acting = await own_event(request, visitor)
     known = known_of(found, portal)
     minutes = sorted({*MINUTES, int(known["minutes"])})
     return portal.show(
-        "meet.html", visitor, request, event=found, minutes=minutes, status=status,
+        "meet.html", visitor, request, event=found, acting=acting, minutes=minutes, status=status,
         **{"slots": None, **more, "typed": known | more.get("typed", {})},
     )  # fmt: skip
 
@@ -78,13 +84,13 @@ async def event(request: Request, visitor: Visitor, status: int = 200, **more: A
 @act(event, "hour")
 async def change(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     """What is otherwise than it stands, and no more: guests who stay need not answer again where the hour stays too."""
-    portal, found = request[PORTAL], await own_event(request, visitor)
+    portal, (found, acting) = request[PORTAL], await own_event(request, visitor)
     known = known_of(found, portal)
     are_same = set(emails_in(form)) == set(known["email"].split())
     invited = None if are_same and form.get("do") != "find" else await people_in(portal, visitor, form)
     minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else int(known["minutes"])
     if form.get("do") == "find":
-        hours = await hours_for(portal, visitor, day_of(form), minutes or MINUTES[0], invited or [])
+        hours = await hours_for(portal, visitor, day_of(form), minutes or MINUTES[0], invited or [], acting)
         return await event(request, visitor, slots=hours["slots"], typed=form)
     if not form.get("title", "").strip():
         raise Wrong("title", "wrong.title")
@@ -100,15 +106,18 @@ async def change(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     if body:
         headers = {"If-Match": form.get("etag", "")}
         await portal.ask(visitor, "calendar", "PATCH", f"events/{id_in(request, 'event_id')}", body=body, headers=headers)
-    return see(f"/agenda?day={starts.date()}&done=changed")
+    return see(f"{page_of(acting.id if acting else '')}?day={starts.date()}&done=changed")
 
 
-async def own_event(request: Request, visitor: Visitor) -> Any:
-    """Raises Refused, and Forbidden for one to which somebody else invites."""
+async def own_event(request: Request, visitor: Visitor) -> tuple[Any, Acting | None]:
+    """And for whom the visitor acts who changes it. Raises Refused, and Forbidden for one to which somebody else invites."""
     found = await request[PORTAL].get(visitor, "calendar", f"events/{id_in(request, 'event_id')}")
-    if found["organizer"] and found["organizer"]["email"] != visitor.email:
+    acting = await acting_for(request[PORTAL], visitor, found["owner_id"])
+    if found["organizer"] and found["organizer"]["email"] != (acting.email if acting else visitor.email):
         raise Forbidden("Only the organizer changes a meeting.")
-    return found
+    if found["organizer"] and acting and not acting.schedules:
+        raise Forbidden("Only a delegate changes a meeting in its organizer's name.")
+    return found, acting
 
 
 def known_of(found: Any, portal: Portal) -> dict[str, str]:
@@ -135,10 +144,12 @@ async def people_in(portal: Portal, visitor: Visitor, form: Form) -> list[str]:
     return [await colleague(portal, visitor, email) for email in emails]
 
 
-async def hours_for(portal: Portal, visitor: Visitor, day: date, minutes: int, invited: list[str]) -> Any:
+async def hours_for(portal: Portal, visitor: Visitor, day: date, minutes: int, invited: list[str], acting: Acting | None) -> Any:
+    """That suit whoever meets and those who are invited."""
+    whose = acting.id if acting else visitor.id
     starts = datetime.combine(day, time(), portal.looks.zone)
     body = {
-        "agents": [visitor.id, *(one for one in invited if one != visitor.id)], "starts_at": starts.isoformat(),
+        "agents": [whose, *(one for one in invited if one != whose)], "starts_at": starts.isoformat(),
         "ends_at": (starts + timedelta(days=LOOK_DAYS)).isoformat(), "minutes": minutes, "time_zone": portal.looks.zone.key, "slots": SLOTS,
     }  # fmt: skip
     return await portal.ask(visitor, "calendar", "POST", "availability", body=body)

@@ -71,10 +71,10 @@ WORDS = {
         "Vous voyez et modifiez tout, et pouvez inviter et répondre en son nom ; les autres voient que c’est vous.",
         "You see and change everything, and may invite and answer in their name; the others see that it was you.",
     ),
-    "received.change": ("Modifier cet agenda", "Changing this agenda"),
+    "received.change": ("Dans votre logiciel d’agenda", "In your calendar program"),
     "received.change.how": (
-        "Ajoutez-le à votre logiciel d’agenda, à cette adresse, avec un mot de passe d’application que vous créez ici :",
-        "Add it to your calendar program, at this address, with an app password that you make here:",
+        "Ajoutez cet agenda à cette adresse, avec un mot de passe d’application que vous créez ici :",
+        "Add this agenda at this address, with an app password that you make here:",
     ),
     "wrong.level": ("Choisissez ce que cette personne voit.", "Choose what this person sees."),
     "meet.title": ("Nouvel événement", "New event"),
@@ -96,6 +96,7 @@ WORDS = {
     "meet.busy": ("{number} personnes prises", "{number} are busy"),
     "meet.all": ("tout le monde est libre", "everybody is free"),
     "event.title": ("Modifier l’événement", "Change the event"),
+    "event.of": ("Dans l’agenda de {name}, en son nom.", "In the agenda of {name}, in their name."),
     "event.change": ("Modifier", "Change"),
     "event.save": ("Enregistrer", "Store"),
     "event.told": (
