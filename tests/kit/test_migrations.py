@@ -227,7 +227,10 @@ async def test_others_write_while_an_index_is_made(tree: Tree, tmp_path: Path, m
         await slow.execute(BOOK, "one")
 
         async def is_kept_waiting() -> bool:
-            waits = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+            waits = (
+                "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() "
+                "AND query LIKE 'CREATE INDEX%'"
+            )
             return await other.fetchval(waits) is True
 
         making = asyncio.create_task(upgrade(tree))
@@ -244,9 +247,34 @@ async def test_others_write_while_an_index_is_made(tree: Tree, tmp_path: Path, m
 
 
 @on_postgresql
+async def test_two_who_migrate_at_once_do_it_one_after_the_other(tree: Tree, tmp_path: Path) -> None:
+    await upgrade(tree)
+    third(tmp_path, ADDED)
+    slow, other = [await asyncpg.connect(tree.url) for _ in range(2)]
+    try:
+        begun = slow.transaction()
+        await begun.start()
+        await slow.execute(BOOK, "one")
+        both = [asyncio.create_task(upgrade(tree)) for _ in range(2)]
+
+        async def one_waits_for_the_other() -> bool:
+            said = [str(one[0]) for one in await other.fetch("SELECT query FROM pg_stat_activity WHERE datname = current_database()")]
+            return any("CREATE INDEX" in one for one in said) and any("advisory" in one or one == "COMMIT;" for one in said)
+
+        await until(one_waits_for_the_other, "one makes the index and the other waits for its turn")
+        await begun.commit()
+        await asyncio.gather(*both)
+    finally:
+        await slow.close()
+        await other.close()
+    assert await current(tree) == "0003"
+
+
+@on_postgresql
 async def test_an_index_that_a_try_left_behind_is_made_anew(tree: Tree, tmp_path: Path) -> None:
     await upgrade(tree)
     await admin(tree.url, "CREATE INDEX ix_book_pages ON east.book (bought_at)")
+    await admin(tree.url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'east.ix_book_pages'::regclass")
     third(tmp_path, ADDED)
     await upgrade(tree)
     assert any("ix_book_pages ON east.book USING btree (pages, title)" in one for one in await definitions(tree))

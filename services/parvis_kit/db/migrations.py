@@ -1,10 +1,12 @@
 """A service's tables through time: one Alembic tree per service, its version kept beside its tables."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from parvis_kit.db.engines import open_engines
 from parvis_kit.db.versions import is_head, version_in, versions_of
@@ -21,8 +23,11 @@ from parvis_kit.db.versions import is_head, version_in, versions_of
 ENVIRONMENT = Path(__file__).with_name("environment")
 LOCK_SECONDS_MAX = 5
 """A migration that waits for a table makes all who come after it wait too: it gives up, and is run again at a quieter time."""
-TURN_SECONDS_MAX = 60
-"""How long `parvis migrate` waits for another one that is at work on the same service."""
+TURN_SECONDS_MAX, TURN_LOOK_SECONDS = 60, 0.2
+"""How long `parvis migrate` waits for another one that is at work on the same service, and how often it looks. A statement that waits
+would hold a snapshot, for whose end an index made CONCURRENTLY waits in its turn: a deadlock."""
+INDEX_SECONDS_MAX = 600
+"""What an index made CONCURRENTLY waits for whoever was at work before it; it keeps nobody waiting."""
 IDLE_SECONDS_MAX = 600
 """A migration may compute for a while between two statements, longer than any request."""
 
@@ -106,16 +111,20 @@ async def at_head(tree: Tree) -> bool:
 def add_index(op: Any, name: str, table: str, columns: Sequence[str], *, schema: str) -> None:
     """For a migration: an index on a table that may be large, while others write to it (PostgreSQL: CREATE INDEX CONCURRENTLY).
 
-    That is no part of a transaction: what the migration did before stays when this fails, and is not done again by an index alone. An
-    index that a try left unfinished goes first.
+    Alone in its migration, since it is part of no transaction: what came before it would stay when it fails. An index that a try left
+    unfinished goes first; until then writers keep it up for nothing.
     """
     context = op.get_context()
     if context.dialect.name != "postgresql":
         op.create_index(name, table, columns, schema=schema)
         return
     with context.autocommit_block():
-        op.drop_index(name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=True)
-        op.create_index(name, table, columns, schema=schema, postgresql_concurrently=True)
+        op.execute(f"SET lock_timeout = '{INDEX_SECONDS_MAX}s'")
+        try:
+            op.drop_index(name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=True)
+            op.create_index(name, table, columns, schema=schema, postgresql_concurrently=True)
+        finally:
+            op.execute(f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'")
 
 
 def config_of(tree: Tree, connection: sa.Connection | None = None, told: Told | None = None) -> Config:
@@ -172,6 +181,7 @@ async def _connected(tree: Tree, work: Callable[[sa.Connection], Done], *, alone
     def connected() -> Done:
         with opened() as conn:
             if alone and conn.dialect.name == "postgresql":
+                _take_turn(conn, tree.service)
                 for statement in _manners(tree):
                     conn.execute(sa.text(statement))
                 conn.commit()
@@ -190,10 +200,19 @@ async def _connected(tree: Tree, work: Callable[[sa.Connection], Done], *, alone
             await greenlet_spawn(engine.dispose)
 
 
+def _take_turn(conn: sa.Connection, service: str) -> None:
+    """To the end of the connection. Raises TimeoutError."""
+    last = monotonic() + TURN_SECONDS_MAX
+    while not conn.execute(sa.text("SELECT pg_try_advisory_lock(hashtext(:turn))"), {"turn": f"parvis migrate {service}"}).scalar():
+        conn.commit()
+        if monotonic() > last:
+            raise TimeoutError(f"another `parvis migrate` is at work on {service}: start this one again when it is done")
+        await_only(asyncio.sleep(TURN_LOOK_SECONDS))
+    conn.commit()
+
+
 def _manners(tree: Tree) -> Sequence[str]:
     return (
-        f"SET lock_timeout = '{TURN_SECONDS_MAX}s'",
-        f"SELECT pg_advisory_lock(hashtext('parvis migrate {tree.service}'))",
         f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'",
         *([f"SET ROLE {tree.owner}"] if tree.owner else [f"CREATE SCHEMA IF NOT EXISTS {tree.service}"]),
     )

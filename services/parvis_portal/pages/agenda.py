@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -44,7 +45,7 @@ async def show_agenda(request: Request, visitor: Visitor) -> web.StreamResponse:
 
 
 async def agenda(request: Request, visitor: Visitor, status: int = 200, **more: Any) -> web.StreamResponse:
-    portal, span = request[PORTAL], span_in(request)
+    portal, span = request[PORTAL], span_in(request, more.get("typed", {}))
     events, invitations, given, received = await asyncio.gather(
         portal.calling.panel("calendar", events_in(portal, visitor, span.days)),
         portal.calling.panel("calendar", portal.get(visitor, "calendar", "invitations", limit=50)),
@@ -66,7 +67,7 @@ async def show_colleague(request: Request, visitor: Visitor) -> web.StreamRespon
 
 
 async def agenda_of(request: Request, visitor: Visitor, owner: str, status: int = 200, **more: Any) -> web.StreamResponse:
-    portal, span = request[PORTAL], span_in(request)
+    portal, span = request[PORTAL], span_in(request, more.get("typed", {}))
     acting = await acting_for(portal, visitor, owner)
     if acting is None:
         return see("/agenda")
@@ -83,17 +84,19 @@ class Acting:
 
     id: str
     name: str
-    """Empty, as the address, while directory does not answer."""
+    """Empty, as the address, while directory does not answer: meetings are nobody's to change then."""
     email: str
     schedules: bool
     """Invites and calls off in their name too."""
 
 
 async def acting_for(portal: Portal, visitor: Visitor, owner: str) -> Acting | None:
-    """None: for themselves. Raises NotFound where the colleague has not opened their agenda."""
+    """None: for themselves. Raises NotFound where the colleague has not opened their agenda, or `owner` is no id."""
     if owner in ("", visitor.id):
         return None
-    said = await portal.get(visitor, "calendar", "privacy/received", limit=TOLD_MAX)
+    owner = id_of(owner)
+    before = UUID(int=max(0, UUID(owner).int - 1))
+    said = await portal.get(visitor, "calendar", "privacy/received", after=str(before), limit=1)
     level = next((one["level"] for one in said["items"] if one["agent_id"] == owner), "")
     if level not in OPEN:
         raise NotFound("This colleague does not let you see their agenda.")
@@ -112,11 +115,12 @@ class Span(NamedTuple):
     after: date
 
 
-def span_in(request: Request) -> Span:
-    """A week, or thirty days as a list."""
+def span_in(request: Request, typed: Mapping[str, str]) -> Span:
+    """A week, or thirty days as a list: of the address, or of a form that was refused."""
+    said = {**typed, **request.query}
     today = request[CLOCK]().astimezone(request[PORTAL].looks.zone).date()
-    is_list = request.query.get("view") == "list"
-    asked = day_in(request.query.get("day", ""), today)
+    is_list = said.get("view") == "list"
+    asked = day_in(said.get("day", ""), today)
     first = asked if is_list else asked - timedelta(days=asked.weekday())
     length = timedelta(days=LIST_DAYS if is_list else DAYS_A_WEEK)
     return Span(is_list, [first + timedelta(days=number) for number in range(length.days)], today, first - length, first + length)
@@ -204,19 +208,20 @@ async def give(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
 
 
 async def again(request: Request, visitor: Visitor, **more: Any) -> web.StreamResponse:
-    """The agenda from which an event was to be called off."""
+    """The agenda from which an event was to be called off, where it was."""
     owner = more["typed"].get("of", "")
-    return await (agenda_of(request, visitor, id_of(owner), **more) if owner else agenda(request, visitor, **more))
+    return await (agenda_of(request, visitor, owner, **more) if owner else agenda(request, visitor, **more))
 
 
 @ROUTES.raw("POST", "/agenda/events/{event_id}/cancel")
 @act(again)
 async def call_off(request: Request, visitor: Visitor, form: Form) -> web.StreamResponse:
     """With all its occurrences; who is invited is told by the calendar."""
+    back = page_of(form.get("of", ""))
     await request[PORTAL].ask(visitor, "calendar", "DELETE", f"events/{id_in(request, 'event_id')}")
     today = request[CLOCK]().astimezone(request[PORTAL].looks.zone).date()
     view = "&view=list" if form.get("view") == "list" else ""
-    return see(f"{page_of(form.get('of', ''))}?day={day_in(form.get('day', ''), today)}{view}&done=cancelled")
+    return see(f"{back}?day={day_in(form.get('day', ''), today)}{view}&done=cancelled")
 
 
 def page_of(owner: str) -> str:

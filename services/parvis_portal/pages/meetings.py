@@ -5,8 +5,9 @@ from typing import Any
 
 from aiohttp import web
 from parvis_kit.http import CLOCK, Request, Routes
-from parvis_kit.problems import Forbidden
+from parvis_kit.problems import Forbidden, NotFound
 
+from parvis_portal.calling import Away
 from parvis_portal.pages.agenda import YEARS, Acting, acting_for, page_of
 from parvis_portal.pages.common import id_in
 from parvis_portal.pages.items import colleague
@@ -57,7 +58,10 @@ async def make(request: Request, visitor: Visitor, form: Form) -> web.StreamResp
     }  # fmt: skip
     if acting is not None:
         agendas = (await portal.get(visitor, "calendar", "calendars", owner=acting.id))["items"]
-        body["calendar_id"] = next(one["id"] for one in agendas if one["is_default"])
+        default = [one["id"] for one in agendas if one["is_default"]]
+        if not default:  # since a moment ago
+            raise NotFound("This colleague does not let you see their agenda.")
+        body["calendar_id"] = default[0]
     await portal.ask(visitor, "calendar", "POST", "events", body=body, headers=once(form))
     return see(f"{page_of(form.get('of', ''))}?day={starts.date()}&done=created")
 
@@ -86,7 +90,7 @@ async def change(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
     """What is otherwise than it stands, and no more: guests who stay need not answer again where the hour stays too."""
     portal, (found, acting) = request[PORTAL], await own_event(request, visitor)
     known = known_of(found, portal)
-    are_same = set(emails_in(form)) == set(known["email"].split())
+    are_same = "email" not in form or set(emails_in(form)) == set(known["email"].split())
     invited = None if are_same and form.get("do") != "find" else await people_in(portal, visitor, form)
     minutes = int(form["minutes"]) if form.get("minutes", "").isdecimal() and int(form["minutes"]) in MINUTES else int(known["minutes"])
     if form.get("do") == "find":
@@ -112,7 +116,10 @@ async def change(request: Request, visitor: Visitor, form: Form) -> web.StreamRe
 async def own_event(request: Request, visitor: Visitor) -> tuple[Any, Acting | None]:
     """And for whom the visitor acts who changes it. Raises Refused, and Forbidden for one to which somebody else invites."""
     found = await request[PORTAL].get(visitor, "calendar", f"events/{id_in(request, 'event_id')}")
-    acting = await acting_for(request[PORTAL], visitor, found["owner_id"])
+    owner = found.get("owner_id", visitor.id)  # a calendar of the version before does not say, until it is upgraded too
+    acting = await acting_for(request[PORTAL], visitor, owner)
+    if found["organizer"] and acting and not acting.email:
+        raise Away("directory")  # nobody can tell whether it is theirs
     if found["organizer"] and found["organizer"]["email"] != (acting.email if acting else visitor.email):
         raise Forbidden("Only the organizer changes a meeting.")
     if found["organizer"] and acting and not acting.schedules:

@@ -71,10 +71,25 @@ WORDS = {
         "Vous voyez et modifiez tout, et pouvez inviter et répondre en son nom ; les autres voient que c’est vous.",
         "You see and change everything, and may invite and answer in their name; the others see that it was you.",
     ),
+    "received.here.write": (
+        "Vous voyez tout, et pouvez modifier ce qui n’appartient qu’à cette personne.",
+        "You see everything, and may change what is theirs alone.",
+    ),
+    "received.here.delegate": (
+        "Vous voyez et modifiez tout, et invitez en son nom ; les autres voient que c’est vous. Pour répondre à ses invitations, utilisez "
+        "votre logiciel d’agenda.",
+        "You see and change everything, and invite in their name; the others see that it was you. To answer what they are invited to, use "
+        "your calendar program.",
+    ),
+    "received.unknown": (
+        "L’annuaire ne répond pas : ses réunions ne se modifient pas ici pour le moment.",
+        "The directory does not answer: their meetings cannot be changed here for now.",
+    ),
+    "received.call-off.gone": ("Il disparaît de cet agenda.", "It goes from this agenda."),
     "received.change": ("Dans votre logiciel d’agenda", "In your calendar program"),
     "received.change.how": (
-        "Ajoutez cet agenda à cette adresse, avec un mot de passe d’application que vous créez ici :",
-        "Add this agenda at this address, with an app password that you make here:",
+        "Dans ce logiciel, indiquez cette adresse et un mot de passe d’application, que vous créez ici :",
+        "Give it this address, and an app password that you make here:",
     ),
     "wrong.level": ("Choisissez ce que cette personne voit.", "Choose what this person sees."),
     "meet.title": ("Nouvel événement", "New event"),
@@ -96,7 +111,8 @@ WORDS = {
     "meet.busy": ("{number} personnes prises", "{number} are busy"),
     "meet.all": ("tout le monde est libre", "everybody is free"),
     "event.title": ("Modifier l’événement", "Change the event"),
-    "event.of": ("Dans l’agenda de {name}, en son nom.", "In the agenda of {name}, in their name."),
+    "event.of": ("Agenda : {name}. Ce que vous faites ici l’est en son nom.", "Agenda: {name}. What you do here is done in their name."),
+    "event.in": ("Agenda : {name}.", "Agenda: {name}."),
     "event.change": ("Modifier", "Change"),
     "event.save": ("Enregistrer", "Store"),
     "event.told": (
