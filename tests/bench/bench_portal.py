@@ -135,7 +135,11 @@ def pages_of_all(base: str, demo: Any, root: str, space: str) -> dict[str, Page]
             [f"{files}/spaces/personal", f"{files}/folders/{root}/items?limit=50", f"{files}/spaces?limit=100", f"{files}/shared?limit=50"],
         ),
         "devices": (AGENT, "/devices", [f"{directory}/app-passwords"]),
-        "agenda": (AGENT, "/agenda", [f"{calendar}/events?{week}", f"{calendar}/invitations?limit=50", f"{calendar}/privacy?limit=50"]),
+        "agenda": (
+            AGENT,
+            "/agenda",
+            [f"{calendar}/{one}" for one in (f"events?{week}", "invitations?limit=50", "privacy?limit=500", "privacy/received?limit=500")],
+        ),
         "meet": (AGENT, "/agenda/meet", [f"{directory}/agents/{agent}"]),
         "notices": (AGENT, "/notices", [f"{messaging}/notices?limit=30", f"{messaging}/preferences"]),
         "cost": (AGENT, "/cost", [f"{billing}/me", f"{files}/spaces/personal"]),
