@@ -276,6 +276,8 @@ async def roll(upgrade: Upgrade, load: Load) -> None:
     await load.more(5)
     await load.heard("messaging")
 
+    # today's goes back too: it starts on tables that the version after it has added to
+    assert await upgrade.ask("UPDATE calendar.alembic_version SET version_num = '9999' RETURNING true")
     await start("n+1", *ASKED, "billing")
     await stop(back, *ASKED)
     await stop(old, "billing")

@@ -95,7 +95,7 @@ async def acting_for(portal: Portal, visitor: Visitor, owner: str) -> Acting | N
     if owner in ("", visitor.id):
         return None
     owner = id_of(owner)
-    before = UUID(int=max(0, UUID(owner).int - 1))
+    before = UUID(int=max(0, UUID(owner).int - 1))  # a page that begins with this colleague, if they are in the list at all
     said = await portal.get(visitor, "calendar", "privacy/received", after=str(before), limit=1)
     level = next((one["level"] for one in said["items"] if one["agent_id"] == owner), "")
     if level not in OPEN:
